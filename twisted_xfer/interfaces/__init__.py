@@ -1,0 +1,107 @@
+"""The seams: everything that strangers implement or call, and the values that pass through.
+
+Answers typed ``Eventually[T]`` may be a value, a coroutine or a Deferred; callers go through
+``maybeDeferred`` or test for the value first where a turn of the reactor matters.
+"""
+
+from twisted_xfer.interfaces._avatar import (
+    ALL_RIGHTS,
+    READ_ONLY,
+    Account,
+    IAvatar,
+    ILimiter,
+    ILogin,
+    LoginContext,
+    Right,
+)
+from twisted_xfer.interfaces._events import Event, IEventListener, IEvents, IVetoListener
+from twisted_xfer.interfaces._host import ITLS, IHost, RandomBytes, Timeouts
+from twisted_xfer.interfaces._plugin import (
+    API_VERSION,
+    ICommandPlugin,
+    IListenerPlugin,
+    IPluginRecord,
+    IProtocolPlugin,
+    IQuotaPlugin,
+    IStoragePlugin,
+    IXferPlugin,
+    PluginKind,
+)
+from twisted_xfer.interfaces._quota import IQuotaLedger, IReservation, Usage
+from twisted_xfer.interfaces._storage import (
+    Eventually,
+    Expected,
+    FileInfo,
+    IHasFileno,
+    IListing,
+    IReadFile,
+    IStorage,
+    IUpload,
+    Kind,
+    WriteIntent,
+)
+from twisted_xfer.interfaces._transfer import (
+    IBlocking,
+    IChannel,
+    IDataPorts,
+    ILease,
+    ILimits,
+    IPassivePort,
+    ITransfer,
+    ITransfers,
+    TransferMode,
+    WantRead,
+    WantWrite,
+)
+
+__all__ = [
+    "ALL_RIGHTS",
+    "API_VERSION",
+    "ITLS",
+    "READ_ONLY",
+    "Account",
+    "Event",
+    "Eventually",
+    "Expected",
+    "FileInfo",
+    "IAvatar",
+    "IBlocking",
+    "IChannel",
+    "ICommandPlugin",
+    "IDataPorts",
+    "IEventListener",
+    "IEvents",
+    "IHasFileno",
+    "IHost",
+    "ILease",
+    "ILimiter",
+    "ILimits",
+    "IListenerPlugin",
+    "IListing",
+    "ILogin",
+    "IPassivePort",
+    "IPluginRecord",
+    "IProtocolPlugin",
+    "IQuotaLedger",
+    "IQuotaPlugin",
+    "IReadFile",
+    "IReservation",
+    "IStorage",
+    "IStoragePlugin",
+    "ITransfer",
+    "ITransfers",
+    "IUpload",
+    "IVetoListener",
+    "IXferPlugin",
+    "Kind",
+    "LoginContext",
+    "PluginKind",
+    "RandomBytes",
+    "Right",
+    "Timeouts",
+    "TransferMode",
+    "Usage",
+    "WantRead",
+    "WantWrite",
+    "WriteIntent",
+]

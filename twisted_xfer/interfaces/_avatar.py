@@ -1,0 +1,112 @@
+"""Accounts as protocols see them."""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+from zope.interface import Attribute, Interface
+
+from twisted_xfer.interfaces._storage import Eventually, IStorage
+
+
+class Right(enum.StrEnum):
+    """What an account may do; each is asked for in one place, the avatar."""
+
+    LIST = "list"
+    READ = "read"
+    WRITE = "write"
+    OVERWRITE = "overwrite"
+    APPEND = "append"
+    DELETE = "delete"
+    RENAME = "rename"
+    MKDIR = "mkdir"
+    RMDIR = "rmdir"
+    CHMOD = "chmod"
+    UTIME = "utime"
+
+
+READ_ONLY = frozenset({Right.LIST, Right.READ})
+ALL_RIGHTS = frozenset(Right)
+
+
+@attrs.frozen
+class LoginContext:
+    """Facts of the connection that asks for an avatar: the ``mind`` of the portal.
+
+    ``peer`` and ``local`` are IP addresses as text; ``session_id`` is unique in the daemon's life.
+    ``certificate_fingerprint`` is SHA-256 of a verified client certificate, in hex, or empty.
+    """
+
+    protocol: str
+    session_id: str
+    peer: str
+    local: str = ""
+    secure: bool = False
+    certificate_fingerprint: str = ""
+
+
+@attrs.frozen
+class Account:
+    """The settings of one account, as a checker or the configuration gives them. No password.
+
+    ``home`` replaces the daemon's template when it is not empty; ``charset`` is the Python codec
+    of its names on the wire; ``path_rights`` narrows or widens rights below a virtual path
+    pattern, last match wins.
+    """
+
+    username: str
+    home: str = ""
+    rights: frozenset[Right] = ALL_RIGHTS
+    path_rights: tuple[tuple[str, frozenset[Right]], ...] = ()
+    charset: str = ""
+    max_sessions: int = 0
+    require_tls: bool = False
+    quota_bytes: int | None = None
+    quota_files: int | None = None
+    rate_up: int = 0
+    rate_down: int = 0
+    comment: str = ""
+    groups: tuple[str, ...] = ()
+
+
+class ILimiter(Interface):
+    """A bandwidth limit on one direction of one session, all its buckets together."""
+
+    def take(wanted: int) -> int:
+        """How many of ``wanted`` bytes may move now (0 to ``wanted``); they count as moved."""
+
+    def give_back(unused: int) -> None:
+        """Bytes taken but not moved after all."""
+
+    def delay() -> float:
+        """Seconds until take() will give something again."""
+
+
+class IAvatar(IStorage):
+    """A logged-in user: the verbs of IStorage with rights, quota and events applied.
+
+    Every verb may also fail with RightMissing and QuotaExceeded.
+    """
+
+    username: str = Attribute("account name")
+    session_id: str = Attribute("the session it belongs to")
+    account: Account = Attribute("its settings")
+    upload_limiter: ILimiter | None = Attribute("ILimiter or None")
+    download_limiter: ILimiter | None = Attribute("ILimiter or None")
+
+    def may(right: Right, path: object = None) -> bool:
+        """Whether the account has ``right`` (at ``path``, a VirtualPath): for facts and hints only."""
+
+    def logout() -> None:
+        """End: release limits and descriptors. May be called twice."""
+
+
+class ILogin(Interface):
+    """The one way in: back-off, portal, checker chain, realm, events, in equal time."""
+
+    def login(credentials: object, context: LoginContext) -> Eventually[IAvatar]:
+        """``credentials`` provides a twisted.cred credentials interface.
+
+        Fails with LoginFailed, LoginRefused, LimitReached, Banned, TLSRequired.
+        """

@@ -1,0 +1,190 @@
+"""Storages, and what they open."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, Union
+
+import attrs
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from twisted_xfer.paths import VirtualPath
+
+T = TypeVar("T")
+
+#: Every seam may answer with a value, a coroutine or a Deferred.
+Eventually: TypeAlias = Union[T, Deferred[T], Coroutine[Any, Any, T]]  # noqa: UP007 - a generic alias needs the subscript form
+
+Kind = Literal["file", "dir", "symlink", "other"]
+
+
+class FileInfo(NamedTuple):
+    """What is known of one entry. A named tuple because a listing makes tens of thousands.
+
+    ``name`` is the entry's own name (empty for the root); ``mtime_ns`` is Unix time in
+    nanoseconds; ``mode`` holds the permission bits only (``0o7777``); ``target`` is the text of a
+    symlink that was not followed. ``unique`` is empty where the storage has no identity.
+    """
+
+    name: bytes
+    kind: Kind
+    size: int = 0
+    mtime_ns: int = 0
+    mode: int = 0
+    links: int = 1
+    uid: int = 0
+    gid: int = 0
+    unique: str = ""
+    target: bytes | None = None
+
+
+@attrs.frozen
+class WriteIntent:
+    """How a file is to be written.
+
+    ``append`` continues after what is there (APPE); ``offset`` continues at that byte (REST +
+    STOR): the first ``offset`` bytes are those of the owner's kept part, else of the old file.
+    ``size`` is the announced total or None; ``if_exists`` is the policy for a taken name
+    (``unique`` chooses a free one, as STOU does). ``key`` names the source of a resumable part
+    (peer, size, mtime): a kept part with another key is dropped, never spliced.
+    """
+
+    append: bool = False
+    offset: int = 0
+    size: int | None = None
+    if_exists: Literal["overwrite", "refuse", "rename"] = "overwrite"
+    unique: bool = False
+    key: str = ""
+
+
+@attrs.frozen
+class Expected:
+    """What a finished upload must be: its size, its digest (algorithm and raw bytes), its metadata."""
+
+    size: int | None = None
+    digest: tuple[str, bytes] | None = None
+    mtime_ns: int | None = None
+    mode: int | None = None
+
+
+class IHasFileno(Interface):
+    """The bytes are those of a plain file, so the kernel may move them itself."""
+
+    def fileno() -> int:
+        """The descriptor, positioned where reading or writing goes on. Owned by this object."""
+
+
+class IReadFile(Interface):
+    """An open file, or any other source of bytes, positioned at the offset it was opened with."""
+
+    info: FileInfo = Attribute("FileInfo at the time of opening")
+    offset: int = Attribute("where the next read() starts")
+    mode: str = Attribute("'image', unless whoever reads sets 'ascii': for events only")
+
+    def read(size: int) -> Eventually[bytes]:
+        """At most ``size`` bytes from the current position; empty at the end.
+
+        May fail with StorageFailure. Never called again before the answer came.
+        """
+
+    def advance(size: int) -> None:
+        """The kernel moved ``size`` bytes out of fileno() itself (sendfile with an explicit offset)."""
+
+    def close(reason: Exception | None = None) -> None:
+        """Let go of it; ``reason`` is why it was not read to its end. May be called twice."""
+
+
+class IUpload(Interface):
+    """A file being written. Nobody but its owner sees it until commit()."""
+
+    path: VirtualPath = Attribute("the final path, known from the start (STOU included)")
+    offset: int = Attribute("bytes that are there already: where the next write() goes")
+    mode: str = Attribute("'image', unless whoever writes sets 'ascii': for events only")
+
+    def reserve(size: int) -> int:
+        """How many of the next ``size`` bytes may be written now, at least 1.
+
+        Asked before each write and before each splice, so that quota holds byte for byte.
+
+        Raises:
+            QuotaExceeded: none may.
+            TooLarge: the largest file allowed is reached.
+        """
+
+    def write(data: bytes | bytearray | memoryview) -> Eventually[None]:
+        """Append ``data``. The buffer is not kept after the answer. May fail with NoSpace, StorageFailure."""
+
+    def advance(size: int) -> None:
+        """The kernel wrote ``size`` bytes to fileno() itself."""
+
+    def commit(expected: Expected | None = None) -> Eventually[FileInfo]:
+        """Check, publish under the final name in one step, and let go.
+
+        May fail with Truncated or DigestMismatch (the part is kept), AlreadyExists, Vetoed (dropped).
+        """
+
+    def suspend(reason: Exception | None = None) -> Eventually[None]:
+        """Keep the part for its owner to resume, where the storage can and it is not empty; else abort()."""
+
+    def abort(reason: Exception | None = None) -> Eventually[None]:
+        """Drop it: nothing under the final name has changed. May be called after any other."""
+
+
+class IListing(Interface):
+    """An open directory."""
+
+    def next_batch(limit: int = 100) -> Eventually[list[FileInfo]]:
+        """At most ``limit`` more entries, in the storage's own order; an empty list at the end."""
+
+    def close() -> None:
+        """Let go of it. May be called twice."""
+
+
+class IStorage(Interface):
+    """A tree of files below a root. Paths are VirtualPath; nothing outside the root is reachable.
+
+    Every method may fail with NotFound, NotADirectory, PermissionDenied, ForbiddenPath,
+    ReadOnly, StorageFailure; what else is said at the method.
+    """
+
+    capabilities: frozenset[str] = Attribute("of: append, resume, chmod, utime, symlinks, fileno, unique")
+
+    def view(home: str, *, owner: str, create: bool = False) -> Eventually[IStorage]:
+        """The same storage rooted at ``home`` (its own spelling of a place), for one owner.
+
+        Kept parts belong to ``owner``. Fails with NotFound when it is missing and not created.
+        """
+
+    def stat(path: VirtualPath) -> Eventually[FileInfo]:
+        """What ``path`` is, symlinks followed by policy. The owner's kept part counts as the file."""
+
+    def list(path: VirtualPath) -> Eventually[IListing]:
+        """Open the directory ``path``. Other owners' parts are never shown."""
+
+    def open_read(path: VirtualPath, offset: int = 0) -> Eventually[IReadFile]:
+        """Open for reading at ``offset``. IsADirectory, NotAFile, OffsetInvalid."""
+
+    def open_write(path: VirtualPath, intent: WriteIntent) -> Eventually[IUpload]:
+        """Begin to write. IsADirectory, AlreadyExists, OffsetInvalid, NoSpace, Busy."""
+
+    def make_directory(path: VirtualPath) -> Eventually[None]:
+        """AlreadyExists."""
+
+    def remove(path: VirtualPath) -> Eventually[None]:
+        """Remove a file or a symlink itself, and the owner's part of it. IsADirectory."""
+
+    def remove_directory(path: VirtualPath) -> Eventually[None]:
+        """DirectoryNotEmpty; the root itself is ForbiddenPath."""
+
+    def rename(source: VirtualPath, target: VirtualPath) -> Eventually[None]:
+        """Rename, replacing a file in one step. CrossDevice, IsADirectory, DirectoryNotEmpty."""
+
+    def set_times(path: VirtualPath, mtime_ns: int) -> Eventually[None]:
+        """Set the modification time; the access time becomes the same."""
+
+    def set_mode(path: VirtualPath, mode: int) -> Eventually[None]:
+        """Set permission bits; set-uid, set-gid and sticky are refused with PermissionDenied."""
+
+    def close() -> None:
+        """Let go of descriptors. May be called twice."""
