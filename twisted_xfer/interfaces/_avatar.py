@@ -105,6 +105,8 @@ class IAvatar(IStorage):
 class ILogin(Interface):
     """The one way in: back-off, portal, checker chain, realm, events, in equal time."""
 
+    anonymous: bool = Attribute("whether IAnonymous credentials are accepted at all")
+
     def login(credentials: object, context: LoginContext) -> Eventually[IAvatar]:
         """``credentials`` provides a twisted.cred credentials interface.
 

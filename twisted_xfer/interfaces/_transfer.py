@@ -115,6 +115,9 @@ class IPassivePort(Interface):
         Fails with TimedOut, or Cancelled when closed.
         """
 
+    def clear() -> None:
+        """Drop whoever is in the queue: connections made for an earlier, abandoned PASV."""
+
     def close() -> None:
         """Stop listening and drop whoever is in the queue. May be called twice."""
 
