@@ -1,0 +1,189 @@
+"""Bytes of the control connection to commands: the server's reader.
+
+Three outcomes: a command, a rejection (the line was taken, the session goes on), or None when
+more bytes are needed. No bytes whatever make it raise.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from twisted_xfer.protocols.ftp.wire.verbs import MAX_VERB, VERBS, Verb
+
+#: A path of PATH_MAX (4096), a verb, SITE and a timestamp before it, CRLF; RFC 959 has no number.
+MAX_LINE: Final = 4096 + 64
+#: Once so much waits unread, the session should stop reading: room for some 5,000 NOOPs.
+MAX_PENDING: Final = 32 * 1024
+#: Consumed bytes stay in front of the buffer up to here, so that commands do not move the rest each time.
+_COMPACT_AT: Final = 8192
+
+_IAC: Final = b"\xff"
+#: C0 controls and DEL: never part of a verb or of an argument that is no path.
+_CONTROLS: Final = bytes(range(32)) + b"\x7f"
+#: What is left in front of ABOR when a Telnet Synch lost a byte to the urgent channel: IAC IP [IAC] DM.
+_SYNCH: Final = b"\xff\xf2\xf4"
+
+
+class Reason(enum.Enum):
+    """Why a line is no command."""
+
+    LINE_TOO_LONG = "line too long"
+    UNKNOWN = "unknown command"
+    SYNTAX = "argument missing or too many"
+    BAD_BYTES = "control bytes"
+
+
+class Command(NamedTuple):
+    """A command that the table knows, with an argument of the right arity.
+
+    ``argument`` is raw bytes: a path exactly as sent (CR NUL already read as CR, RFC 2640
+    section 3.1); for verbs without a path, outer spaces are gone.
+    """
+
+    verb: Verb
+    argument: bytes
+
+    def __repr__(self) -> str:
+        shown = "***" if self.verb.secret else repr(self.argument)
+        return f"Command({self.verb.name.decode('ascii')}, {shown})"
+
+
+class Rejected(NamedTuple):
+    """A line that is no command; ``verb`` is what stood in its place, upper-case and cut short."""
+
+    reason: Reason
+    verb: bytes = b""
+
+
+def match(table: Mapping[bytes, Verb], line: bytes) -> Command | Rejected:
+    """One line without its end to a command of ``table``; also for what follows SITE."""
+    name, _, argument = line.partition(b" ")
+    verb = table.get(name) or table.get(name.upper()) or table.get(name.lstrip(_SYNCH).upper())
+    if verb is None:
+        return Rejected(Reason.UNKNOWN, name[:MAX_VERB].upper().translate(None, _CONTROLS))
+    if len(argument.translate(None, _CONTROLS)) != len(argument):
+        if not (verb.path or verb.raw):
+            return Rejected(Reason.BAD_BYTES, verb.name)
+        # RFC 2640 section 3.1: a CR within a path is sent as CR NUL. No other NUL or CR can be meant.
+        pieces = argument.split(b"\r\0")
+        if any(b"\0" in piece or b"\r" in piece for piece in pieces):
+            return Rejected(Reason.BAD_BYTES, verb.name)
+        argument = b"\r".join(pieces)
+    if argument and not verb.path:
+        argument = argument if verb.secret else argument.strip(b" ")
+    rule = verb.argument
+    if (rule == "required" and not argument) or (rule == "none" and argument):
+        return Rejected(Reason.SYNTAX, verb.name)
+    return Command(verb, argument)
+
+
+def strip_telnet(data: bytes) -> tuple[bytes, bytes]:
+    """Take Telnet commands out (RFC 854); what is cut off in the middle of one comes second.
+
+    IAC IAC is one byte 255. IAC before a byte that is no Telnet command stays as it is: clients
+    with one-byte charsets often do not double the letter 255.
+    """
+    out: list[bytes] = []
+    start = 0
+    while (at := data.find(_IAC, start)) >= 0:
+        out.append(data[start:at])
+        rest = data[at + 1 : at + 3]
+        code = rest[0] if rest else 251
+        if code == 255:
+            out.append(_IAC)
+            start = at + 2
+        elif code < 240:
+            out.append(_IAC)
+            start = at + 1
+        elif code < 251:
+            start = at + 2
+        elif len(rest) < 2:
+            return b"".join(out), data[at:]
+        else:
+            start = at + 3
+    out.append(data[start:])
+    return b"".join(out), b""
+
+
+class ServerWire:
+    """The reader. Feed it with receive_data, pull with next_command until None.
+
+    A line that did not end holds at most ``max_line`` bytes; whole lines that were not pulled
+    yet are bounded by the caller, who stops reading while ``pending`` is over MAX_PENDING.
+    """
+
+    __slots__ = ("_buffer", "_max_line", "_scanned", "_start", "_swallowing", "_telnet", "_verbs")
+
+    def __init__(self, verbs: Mapping[bytes, Verb] = VERBS, max_line: int = MAX_LINE) -> None:
+        self._verbs = verbs
+        self._max_line = max_line
+        self._buffer = bytearray()
+        self._start = 0
+        self._scanned = 0
+        self._swallowing = False
+        self._telnet = b""
+
+    @property
+    def pending(self) -> int:
+        """Bytes received that no command was made of yet."""
+        return len(self._buffer) - self._start + len(self._telnet)
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes from the network; Telnet commands are dropped here, also when split."""
+        if self._telnet or _IAC in data:
+            data, self._telnet = strip_telnet(self._telnet + data)
+        if self._swallowing:
+            end = data.find(b"\n")
+            if end < 0:
+                return
+            self._swallowing = False
+            data = data[end + 1 :]
+        self._buffer += data
+
+    def next_command(self) -> Command | Rejected | None:
+        """The next command or rejection; None when a whole line is not there yet."""
+        buffer = self._buffer
+        start = self._start
+        end = buffer.find(b"\n", self._scanned)
+        if end < 0:
+            if len(buffer) - start > self._max_line:
+                verb = bytes(buffer[start : start + MAX_VERB]).partition(b" ")[0].upper()
+                self._drop()
+                self._swallowing = True
+                return Rejected(Reason.LINE_TOO_LONG, verb.translate(None, _CONTROLS))
+            if start:
+                del buffer[:start]
+                self._start = 0
+            self._scanned = len(buffer)
+            return None
+        line = bytes(buffer[start:end])
+        self._start = self._scanned = end = end + 1
+        if end == len(buffer):
+            buffer.clear()
+            self._start = self._scanned = 0
+        elif end > _COMPACT_AT:
+            del buffer[:end]
+            self._start = self._scanned = 0
+        if len(line) > self._max_line:
+            verb = line[:MAX_VERB].partition(b" ")[0].upper()
+            return Rejected(Reason.LINE_TOO_LONG, verb.translate(None, _CONTROLS))
+        if line[-1:] == b"\r":
+            line = line[:-1]
+        return match(self._verbs, line)
+
+    def clear(self) -> int:
+        """Drop what is buffered; how many bytes it was.
+
+        After AUTH TLS anything but 0 means that somebody put commands in front of the handshake.
+        """
+        dropped = self.pending
+        self._drop()
+        self._telnet = b""
+        self._swallowing = False
+        return dropped
+
+    def _drop(self) -> None:
+        self._buffer.clear()
+        self._start = self._scanned = 0
