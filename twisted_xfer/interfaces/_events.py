@@ -46,6 +46,7 @@ class IEvents(Interface):
     """The bus."""
 
     active: bool = Attribute("False when nobody listens: emitters may then skip making events")
+    asks: bool = Attribute("True when a veto listener is there: ask() may then be skipped otherwise")
 
     def emit(
         event_id: str,

@@ -24,7 +24,8 @@ class FileInfo(NamedTuple):
 
     ``name`` is the entry's own name (empty for the root); ``mtime_ns`` is Unix time in
     nanoseconds; ``mode`` holds the permission bits only (``0o7777``); ``target`` is the text of a
-    symlink that was not followed. ``unique`` is empty where the storage has no identity.
+    symlink that was not followed. ``unique`` is empty where the storage has no identity. ``links`` is
+    0 for an owner's kept part under whose name nothing is published.
     """
 
     name: bytes
@@ -122,6 +123,8 @@ class IUpload(Interface):
         """Check, publish under the final name in one step, and let go.
 
         May fail with Truncated or DigestMismatch (the part is kept), AlreadyExists, Vetoed (dropped).
+        A storage that knows the size of the published file that this replaced, taken in the same
+        step, says so afterwards in an optional attribute ``replaced`` (None: there was none).
         """
 
     def suspend(reason: Exception | None = None) -> Eventually[None]:

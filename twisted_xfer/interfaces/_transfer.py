@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
@@ -168,5 +170,5 @@ class ILimits(Interface):
 class IBlocking(Interface):
     """Bounded thread pools by name."""
 
-    def run(function: object, *args: object, pool: str = "disk") -> Deferred[object]:
+    def run(function: Callable[..., Any], *args: object, pool: str = "disk") -> Deferred[Any]:
         """Call ``function(*args)`` in a thread. Fails with Busy when the queue is full."""

@@ -1,0 +1,178 @@
+"""Rights: how they are written, and which ones hold at a path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from twisted_xfer.errors import ConfigError
+from twisted_xfer.interfaces import ALL_RIGHTS, READ_ONLY, Right
+from twisted_xfer.paths import MAX_PATH, VirtualPath
+
+#: Names for the usual sets, beside the rights' own names.
+PRESETS: Final[Mapping[str, frozenset[Right]]] = {
+    "none": frozenset(),
+    "read": READ_ONLY,
+    "read-only": READ_ONLY,
+    "read-write": ALL_RIGHTS,
+    "all": ALL_RIGHTS,
+    # A drop box takes files and shows nothing; what is there cannot be replaced.
+    "drop": frozenset({Right.WRITE}),
+    # Everything but undoing: for cameras and backups.
+    "add": frozenset({Right.LIST, Right.READ, Right.WRITE, Right.MKDIR, Right.UTIME}),
+}
+
+#: Patterns of one account: more is a mistake, and each is tried for each verb.
+MAX_PATTERNS: Final = 100
+#: Rights named in one string: every name a few times over.
+MAX_WORDS: Final = 100
+
+
+def parse_rights(value: object, *, key: str = "rights", file: str = "") -> frozenset[Right]:
+    """Rights from a preset (``"read-write"``), names (``"list,read"``) or a list of both.
+
+    Within a list, ``read`` is the right alone when other names stand beside it and the preset
+    (list and read) when it stands alone: what people mean by each.
+
+    Raises:
+        ConfigError: a name that is neither.
+    """
+    if isinstance(value, str):
+        words = value.replace(",", " ").split()
+    elif isinstance(value, Iterable):
+        words = [str(word) for word in value]
+    else:
+        raise ConfigError(key, value=value, file=file, remedy="give a string or a list of rights")
+    if len(words) > MAX_WORDS:
+        raise ConfigError(key, value=len(words), file=file, remedy=f"name at most {MAX_WORDS} rights")
+    if len(words) == 1 and words[0].lower() in PRESETS:
+        return PRESETS[words[0].lower()]
+    rights: set[Right] = set()
+    for word in words:
+        name = word.lower()
+        if name in _BY_NAME:
+            rights.add(_BY_NAME[name])
+        elif name in PRESETS:
+            rights |= PRESETS[name]
+        else:
+            known = ", ".join([*_BY_NAME, *(preset for preset in PRESETS if preset not in _BY_NAME)])
+            raise ConfigError(key, value=word, file=file, remedy=f"use one of: {known}")
+    return frozenset(rights)
+
+
+_BY_NAME: Final[Mapping[str, Right]] = {right.value: right for right in Right}
+
+
+def match_name(pattern: bytes, name: bytes) -> bool:
+    """Whether one path component fits ``pattern`` (``*`` and ``?``), in linear space.
+
+    Steps are bounded by ``len(pattern) * len(name)``: after a mismatch only the last star moves.
+    """
+    at = in_pattern = 0
+    star = -1
+    resume = 0
+    while at < len(name):
+        if in_pattern < len(pattern) and pattern[in_pattern] == 0x2A:
+            star, resume = in_pattern, at
+            in_pattern += 1
+        elif in_pattern < len(pattern) and pattern[in_pattern] in {0x3F, name[at]}:
+            in_pattern += 1
+            at += 1
+        elif star >= 0:
+            resume += 1
+            at, in_pattern = resume, star + 1
+        else:
+            return False
+    return all(byte == 0x2A for byte in pattern[in_pattern:])
+
+
+class PathPattern:
+    """A pattern over whole paths: ``*`` and ``?`` within a name, ``**`` for any names.
+
+    ``/a/**`` is ``/a`` and all below it, so that a directory is guarded with its contents.
+    """
+
+    __slots__ = ("_literal", "_parts")
+
+    def __init__(self, text: str) -> None:
+        """Compile ``text``.
+
+        Raises:
+            ConfigError: a pattern over MAX_PATH.
+        """
+        raw = text.encode("utf-8", "surrogateescape")
+        if len(raw) > MAX_PATH or b"\0" in raw:
+            raise ConfigError("path_rights", value=text[:80], remedy=f"use a pattern under {MAX_PATH} bytes")
+        parts = [part for part in raw.split(b"/") if part not in {b"", b"."}]
+        # Stars beside each other say nothing more than one, and would cost more.
+        self._parts = tuple(part for i, part in enumerate(parts) if part != b"**" or parts[i - 1 : i] != [b"**"])
+        wild = next((i for i, part in enumerate(self._parts) if b"*" in part or b"?" in part), len(self._parts))
+        self._literal = self._parts[:wild]
+
+    def matches(self, path: VirtualPath) -> bool:
+        """Whether ``path`` fits: at most pattern names times path names (MAX_DEPTH) comparisons."""
+        parts, names = self._parts, path.parts
+        at = in_pattern = 0
+        star = -1
+        resume = 0
+        while at < len(names):
+            if in_pattern < len(parts) and parts[in_pattern] == b"**":
+                star, resume = in_pattern, at
+                in_pattern += 1
+            elif in_pattern < len(parts) and match_name(parts[in_pattern], names[at]):
+                in_pattern += 1
+                at += 1
+            elif star >= 0:
+                resume += 1
+                at, in_pattern = resume, star + 1
+            else:
+                return False
+        return all(part == b"**" for part in parts[in_pattern:])
+
+    def below(self, path: VirtualPath) -> bool:
+        """Whether the place this pattern names lies strictly below ``path``.
+
+        A pattern that starts with a wildcard follows names wherever they are, so it names no place.
+        """
+        depth = len(path.parts)
+        return len(self._literal) > depth and self._literal[:depth] == path.parts
+
+
+class PathRights:
+    """The rights of one account at each path."""
+
+    __slots__ = ("_rules", "base")
+
+    def __init__(self, base: frozenset[Right], rules: Iterable[tuple[str, frozenset[Right]]] = ()) -> None:
+        """``rules`` are (pattern, rights); the last one that matches a path decides.
+
+        Raises:
+            ConfigError: over MAX_PATTERNS, or a pattern that cannot be one.
+        """
+        self.base = base
+        self._rules = tuple((PathPattern(pattern), rights) for pattern, rights in rules)
+        if len(self._rules) > MAX_PATTERNS:
+            raise ConfigError("path_rights", value=len(self._rules), remedy=f"use at most {MAX_PATTERNS} patterns")
+
+    def at(self, path: VirtualPath) -> frozenset[Right]:
+        """The rights that hold at ``path``."""
+        for pattern, rights in reversed(self._rules):
+            if pattern.matches(path):
+                return rights
+        return self.base
+
+    def throughout(self, path: VirtualPath) -> frozenset[Right]:
+        """The rights that hold at ``path`` and at every place below that a rule names.
+
+        Moving a directory moves what is below it out of its rules' reach, so a move needs these.
+        """
+        rights = self.at(path)
+        for pattern, below in self._rules:
+            if pattern.below(path):
+                rights &= below
+        return rights
+
+    @property
+    def varied(self) -> bool:
+        """Whether any path differs from the base."""
+        return bool(self._rules)
