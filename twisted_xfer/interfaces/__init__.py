@@ -14,7 +14,7 @@ from twisted_xfer.interfaces._avatar import (
     LoginContext,
     Right,
 )
-from twisted_xfer.interfaces._events import Event, IEventListener, IEvents, IVetoListener
+from twisted_xfer.interfaces._events import Event, IEventListener, IEvents, IHoldsFile, IVetoListener
 from twisted_xfer.interfaces._host import ITLS, IHost, RandomBytes, Timeouts
 from twisted_xfer.interfaces._plugin import (
     API_VERSION,
@@ -33,6 +33,7 @@ from twisted_xfer.interfaces._storage import (
     Expected,
     FileInfo,
     IHasFileno,
+    IHasParts,
     IListing,
     IReadFile,
     IStorage,
@@ -72,6 +73,8 @@ __all__ = [
     "IEventListener",
     "IEvents",
     "IHasFileno",
+    "IHasParts",
+    "IHoldsFile",
     "IHost",
     "ILease",
     "ILimiter",

@@ -24,8 +24,7 @@ class FileInfo(NamedTuple):
 
     ``name`` is the entry's own name (empty for the root); ``mtime_ns`` is Unix time in
     nanoseconds; ``mode`` holds the permission bits only (``0o7777``); ``target`` is the text of a
-    symlink that was not followed. ``unique`` is empty where the storage has no identity. ``links`` is
-    0 for an owner's kept part under whose name nothing is published.
+    symlink that was not followed. ``unique`` is empty where the storage has no identity.
     """
 
     name: bytes
@@ -74,6 +73,13 @@ class IHasFileno(Interface):
 
     def fileno() -> int:
         """The descriptor, positioned where reading or writing goes on. Owned by this object."""
+
+
+class IHasParts(Interface):
+    """A storage that keeps parts, and so may show an owner what is not published yet."""
+
+    def published(path: VirtualPath) -> Eventually[int | None]:
+        """The size of what is published at ``path``; None when nothing is, kept part or not."""
 
 
 class IReadFile(Interface):
