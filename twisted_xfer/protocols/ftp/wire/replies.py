@@ -62,20 +62,6 @@ def path_reply(raw: bytes, text: bytes = b"is the current directory.") -> bytes:
     return reply(257, b"%b %b" % (quote_path(raw), text))
 
 
-def passive_reply(host: str, port: int) -> bytes:
-    """227 for PASV; ``host`` is a dotted IPv4 address."""
-    return b"227 Entering Passive Mode (%b,%d,%d).\r\n" % (
-        host.replace(".", ",").encode("ascii"),
-        port >> 8,
-        port & 255,
-    )
-
-
-def extended_passive_reply(port: int) -> bytes:
-    """229 for EPSV (RFC 2428 section 3)."""
-    return b"229 Entering Extended Passive Mode (|||%d|).\r\n" % port
-
-
 def feat_lines(
     verbs: Mapping[bytes, Verb], mlst: bytes = b"", extra: Iterable[bytes] = (), *, tls: bool = False
 ) -> list[bytes]:

@@ -10,6 +10,7 @@ import enum
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from twisted_xfer.protocols.ftp.wire.replies import reply, unknown_reply
 from twisted_xfer.protocols.ftp.wire.verbs import MAX_VERB, VERBS, Verb
 
 #: A path of PATH_MAX (4096), a verb, SITE and a timestamp before it, CRLF; RFC 959 has no number.
@@ -56,13 +57,51 @@ class Rejected(NamedTuple):
     reason: Reason
     verb: bytes = b""
 
+    @property
+    def reply(self) -> bytes:
+        """What to answer."""
+        if self.reason is Reason.UNKNOWN:
+            return unknown_reply(self.verb)
+        return _REPLIES[self.reason]
+
+    @property
+    def closes(self) -> bool:
+        """Whether the peer speaks another protocol, so that the session should end here."""
+        return self.reason is Reason.UNKNOWN and self.verb in _FOREIGN
+
+
+_REPLIES: Final = {
+    Reason.LINE_TOO_LONG: reply(500, "Line too long."),
+    Reason.BAD_BYTES: reply(501, "Control bytes are not allowed there."),
+    Reason.SYNTAX: reply(501, "Argument missing, or one too many."),
+}
+#: First words of HTTP and SMTP: a browser or mailer made to talk to us must not reach a command
+#: that hides in its later lines (cross-protocol request forgery).
+_FOREIGN: Final = frozenset(
+    {
+        b"GET",
+        b"POST",
+        b"PUT",
+        b"HEAD",
+        b"PATCH",
+        b"DELETE",
+        b"CONNECT",
+        b"TRACE",
+        b"OPTIONS",
+        b"EHLO",
+        b"HELO",
+    }
+)
+
 
 def match(table: Mapping[bytes, Verb], line: bytes) -> Command | Rejected:
     """One line without its end to a command of ``table``; also for what follows SITE."""
     name, _, argument = line.partition(b" ")
     verb = table.get(name) or table.get(name.upper()) or table.get(name.lstrip(_SYNCH).upper())
     if verb is None:
-        return Rejected(Reason.UNKNOWN, name[:MAX_VERB].upper().translate(None, _CONTROLS))
+        shown = name[:MAX_VERB].upper()
+        readable = shown.translate(None, _CONTROLS)
+        return Rejected(Reason.UNKNOWN if len(readable) == len(shown) else Reason.BAD_BYTES, readable)
     if len(argument.translate(None, _CONTROLS)) != len(argument):
         if not (verb.path or verb.raw):
             return Rejected(Reason.BAD_BYTES, verb.name)

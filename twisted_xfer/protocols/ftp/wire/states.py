@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from twisted_xfer.protocols.ftp.wire.replies import reply
 from twisted_xfer.protocols.ftp.wire.verbs import LoginRule, Verb
 
 
@@ -21,36 +22,22 @@ class SessionState(enum.Enum):
     LOGGED_IN = "logged in"
 
 
-class Refusal(enum.Enum):
-    """Why a command is out of order; the value is its reply code."""
+NOT_LOGGED_IN: Final = reply(530, "Please log in with USER and PASS.")
+ALREADY_LOGGED_IN: Final = reply(503, "Already logged in; REIN first.")
+NEED_USER: Final = reply(503, "Send USER first.")
+NEED_RENAME_FROM: Final = reply(503, "Send RNFR first.")
 
-    NOT_LOGGED_IN = (530, "Please log in with USER and PASS.")
-    ALREADY_LOGGED_IN = (503, "Already logged in; REIN first.")
-    NEED_USER = (503, "Send USER first.")
-    NEED_RENAME_FROM = (503, "Send RNFR first.")
-
-    @property
-    def code(self) -> int:
-        """The reply code."""
-        return self.value[0]
-
-    @property
-    def text(self) -> str:
-        """The reply text."""
-        return self.value[1]
-
-
-#: (state, login rule of the verb) to a refusal; PASS and RNTO have a rule of their own on top.
-LOGIN_ORDER: Final[Mapping[tuple[SessionState, LoginRule], Refusal | None]] = MappingProxyType(
+#: (state, login rule of the verb) to the refusing reply; PASS and RNTO have a rule of their own on top.
+LOGIN_ORDER: Final[Mapping[tuple[SessionState, LoginRule], bytes | None]] = MappingProxyType(
     {
         (SessionState.NEW, "any"): None,
         (SessionState.NEW, "before"): None,
-        (SessionState.NEW, "after"): Refusal.NOT_LOGGED_IN,
+        (SessionState.NEW, "after"): NOT_LOGGED_IN,
         (SessionState.NEED_PASSWORD, "any"): None,
         (SessionState.NEED_PASSWORD, "before"): None,
-        (SessionState.NEED_PASSWORD, "after"): Refusal.NOT_LOGGED_IN,
+        (SessionState.NEED_PASSWORD, "after"): NOT_LOGGED_IN,
         (SessionState.LOGGED_IN, "any"): None,
-        (SessionState.LOGGED_IN, "before"): Refusal.ALREADY_LOGGED_IN,
+        (SessionState.LOGGED_IN, "before"): ALREADY_LOGGED_IN,
         (SessionState.LOGGED_IN, "after"): None,
     }
 )
@@ -68,8 +55,8 @@ KEEPS_RESTART: Final = frozenset(
 class Sequence:
     """The order of one session.
 
-    For each command: ``check``, and if that is None, ``begin``; then its own code reads what an
-    earlier command left with ``take_restart`` or ``take_rename``.
+    For each command: ``enter``; then its own code reads what an earlier command left with
+    ``take_restart`` or ``take_rename``.
     """
 
     __slots__ = ("rename_from", "restart", "state")
@@ -89,16 +76,23 @@ class Sequence:
         self.rename_from = None
         self.restart = 0
 
-    def check(self, verb: Verb) -> Refusal | None:
-        """Whether ``verb`` is legal now: None, or why not. Changes nothing."""
+    def enter(self, verb: Verb) -> bytes | None:
+        """``check``, and ``begin`` when that refused nothing."""
+        refusal = self.check(verb)
+        if refusal is None:
+            self.begin(verb)
+        return refusal
+
+    def check(self, verb: Verb) -> bytes | None:
+        """Whether ``verb`` is legal now: None, or the reply that refuses it. Changes nothing."""
         refusal = LOGIN_ORDER[self.state, verb.login]
         if refusal is not None:
             return refusal
         name = verb.name
         if name == b"PASS" and self.state is not SessionState.NEED_PASSWORD:
-            return Refusal.NEED_USER
+            return NEED_USER
         if name == b"RNTO" and self.rename_from is None:
-            return Refusal.NEED_RENAME_FROM
+            return NEED_RENAME_FROM
         return None
 
     def begin(self, verb: Verb) -> None:
