@@ -1,0 +1,283 @@
+"""Passive ports out of a bounded range, and active connections, straight on the reactor.
+
+A listening socket here costs one system call per connection; a Twisted port with its factory
+costs ten times as much, which is what a session of small files is made of. Ports are chosen by
+us and never by ``bind(0)``: the kernel's search slows down a hundredfold once half of its range
+is in TIME_WAIT, which a minute of small files brings about.
+"""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import IPv4Network, IPv6Network
+from typing import Final, TypeAlias
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_xfer.errors import Busy, Cancelled, DataConnectionFailed, DataPeerRefused, TimedOut
+from twisted_xfer.interfaces import IChannel, IDataPorts, IEvents, IPassivePort
+from twisted_xfer.runtime.channels import SocketChannel, reset
+from twisted_xfer.runtime.dial import DescriptorReactor, dial, plain_address, socket_address
+
+#: The dynamic ports of RFC 6335 section 6, when the configuration names no range.
+DEFAULT_PORTS: Final = (49152, 65534)
+#: A client makes one data connection at a time; strangers in the queue must not shut it out.
+BACKLOG: Final = 16
+#: Strangers closed during one accept() before it is given up.
+MAX_STRANGERS: Final = 100
+#: Ports of the range that other processes may hold before the search is given up: 2 ms of it.
+MAX_BINDS: Final = 256
+#: No descriptor, no memory: waiting would spin, for the connection stays in the queue.
+SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+Network: TypeAlias = IPv4Network | IPv6Network
+
+
+@implementer(IPassivePort, IReadDescriptor)
+class PassivePort:
+    """A listening socket of one session, kept for as many transfers as it likes."""
+
+    __slots__ = ("_deadline", "_owner", "_peer", "_peer_address", "_sock", "_strangers", "_waiting", "port")
+
+    def __init__(self, owner: DataPorts, sock: socket.socket, port: int, peer: str) -> None:
+        self.port = port
+        self._owner = owner
+        self._sock: socket.socket | None = sock
+        self._peer = peer
+        self._peer_address = plain_address(peer)
+        self._waiting: Deferred[IChannel] | None = None
+        self._deadline: IDelayedCall | None = None
+        self._strangers = 0
+
+    def accept(self, timeout: float) -> Deferred[IChannel]:
+        """The next connection of the peer, at once when the kernel has it in the queue already.
+
+        Fails with TimedOut, Cancelled (closed), DataPeerRefused (too many strangers), Busy (two
+        at a time) and DataConnectionFailed (no descriptor left).
+        """
+        if self._sock is None:
+            return fail(Cancelled(detail="the port is closed"))
+        if self._waiting is not None:
+            return fail(Busy(detail="already waiting for a data connection"))
+        self._strangers = 0
+        try:
+            channel = self._next()
+        except DataConnectionFailed as error:
+            return fail(error)
+        if channel is not None:
+            return succeed(channel)
+        waiting: Deferred[IChannel] = Deferred(self._given_up)
+        self._waiting = waiting
+        self._owner.reactor.addReader(self)
+        if timeout > 0:
+            self._deadline = self._owner.reactor.callLater(
+                timeout, self._fail, TimedOut(detail="no data connection")
+            )
+        return waiting
+
+    def clear(self) -> None:
+        """Drop whoever is in the queue."""
+        if self._sock is None:
+            return
+        # The kernel holds at most one more than the backlog.
+        for _ in range(BACKLOG + 1):
+            try:
+                connection, _address = self._sock.accept()
+            except OSError:
+                return
+            reset(connection)
+
+    def close(self) -> None:
+        """Stop listening and free the port. May be called twice."""
+        if self._sock is None:
+            return
+        self._fail(Cancelled(detail="the port was closed"))
+        self._sock.close()
+        self._sock = None
+        self._owner.release(self.port)
+
+    def fileno(self) -> int:
+        """The listening descriptor; -1 once closed."""
+        return -1 if self._sock is None else self._sock.fileno()
+
+    def doRead(self) -> None:
+        """Somebody is in the queue."""
+        if self._waiting is None:
+            return
+        try:
+            channel = self._next()
+        except DataConnectionFailed as error:
+            self._fail(error)
+            return
+        if channel is not None:
+            waiting = self._stop_waiting()
+            if waiting is not None:
+                waiting.callback(channel)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor gave the descriptor up."""
+        self._fail(DataConnectionFailed(detail="the listening socket failed"))
+
+    def logPrefix(self) -> str:
+        """For the log context."""
+        return "data-port"
+
+    def _next(self) -> SocketChannel | None:
+        """Take the peer's connection from the queue, closing the strangers before it."""
+        sock = self._sock
+        while sock is not None:
+            try:
+                connection, address = sock.accept()
+            except BlockingIOError:
+                return None
+            except OSError as error:
+                if error.errno in SHORTAGES:
+                    name = errno.errorcode.get(error.errno, "")
+                    raise DataConnectionFailed(detail=f"accept: {name}") from error
+                connection = None
+                address = ("", 0)
+            if connection is not None and self._is_peer(address[0]):
+                return SocketChannel(connection, self._peer)
+            # A connection that was reset in the queue counts as well: this loop ends whatever comes.
+            self._strangers += 1
+            if connection is not None:
+                reset(connection)
+                self._owner.refused(self._peer, address[0])
+            if self._strangers >= MAX_STRANGERS:
+                raise DataPeerRefused(detail="too many connections from elsewhere")
+        return None
+
+    def _is_peer(self, address: str) -> bool:
+        return address == self._peer or plain_address(address) == self._peer_address
+
+    def _given_up(self, waiting: Deferred[IChannel]) -> None:
+        self._stop_waiting()
+
+    def _stop_waiting(self) -> Deferred[IChannel] | None:
+        waiting, self._waiting = self._waiting, None
+        deadline, self._deadline = self._deadline, None
+        if waiting is not None:
+            self._owner.reactor.removeReader(self)
+        if deadline is not None and deadline.active():
+            deadline.cancel()
+        return waiting
+
+    def _fail(self, error: Exception) -> None:
+        waiting = self._stop_waiting()
+        if waiting is not None:
+            waiting.errback(error)
+
+
+@implementer(IDataPorts)
+class DataPorts:
+    """Data connections of all sessions of one process.
+
+    ``ports`` is the range for passive mode, both ends included; None is DEFAULT_PORTS.
+    ``public_addresses`` are pairs (client network or None for any, address to advertise), first
+    match wins. ``random`` answers a number from 0 to its argument, excluded.
+    """
+
+    def __init__(
+        self,
+        reactor: DescriptorReactor,
+        *,
+        ports: tuple[int, int] | None = None,
+        public_addresses: Sequence[tuple[Network | None, str]] = (),
+        events: IEvents | None = None,
+        random: Callable[[int], int] = secrets.randbelow,
+    ) -> None:
+        self.reactor = reactor
+        self._low, self._high = ports or DEFAULT_PORTS
+        self._public = tuple(public_addresses)
+        self._events = events
+        self._random = random
+        #: Bounded by the range. A port is one session's alone, whatever address it listens on.
+        self._used: set[int] = set()
+
+    def listen(self, local: str, peer: str) -> PassivePort:
+        """Listen on ``local`` for ``peer``.
+
+        Raises:
+            Busy: every port is taken.
+            DataConnectionFailed: ``local`` is no address of ours, or descriptors have run out.
+        """
+        binds = 0
+        for port in self._candidates():
+            if port in self._used:
+                continue
+            sock = self._bind(local, port)
+            if sock is not None:
+                self._used.add(port)
+                return PassivePort(self, sock, port, peer)
+            binds += 1
+            if binds >= MAX_BINDS:
+                break
+        raise Busy(detail="no passive port is free")
+
+    def connect(self, host: str, port: int, local: str, timeout: float) -> Deferred[IChannel]:
+        """Dial ``host``, an IP address, from the address ``local`` (empty: any)."""
+        return dial(self.reactor, host, port, local, timeout)
+
+    def advertised(self, local: str, peer: str) -> str:
+        """The address for a 227 reply.
+
+        A rule for the peer's own network comes first. A peer on this machine, or a private one
+        when we are private too, is on our side of the address translation and gets ``local``.
+        """
+        ours, theirs = plain_address(local), plain_address(peer)
+        for network, address in self._public:
+            if network is not None and theirs in network:
+                return address
+        if theirs.is_loopback or theirs == ours or (theirs.is_private and ours.is_private):
+            return str(ours)
+        for network, address in self._public:
+            if network is None:
+                return address
+        return str(ours)
+
+    def release(self, port: int) -> None:
+        """``port`` is free again."""
+        self._used.discard(port)
+
+    def refused(self, peer: str, intruder: str) -> None:
+        """Report a connection that did not come from ``peer``."""
+        if self._events is not None:
+            self._events.emit("data.peer_refused", peer=peer, intruder=intruder)
+
+    def _candidates(self) -> Iterator[int]:
+        """Every port of the range once, from a random one on, in steps that depend on chance as well."""
+        span = self._high - self._low + 1
+        # The first few at random: nobody who saw one port may guess the next.
+        for _ in range(8):
+            yield self._low + self._random(span)
+        start = self._random(span)
+        for step in range(span):
+            yield self._low + (start + step) % span
+
+    @staticmethod
+    def _bind(local: str, port: int) -> socket.socket | None:
+        """A listening socket, or None when somebody else has the port."""
+        try:
+            family, address = socket_address(local, port)
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except (ValueError, OSError) as error:
+            raise DataConnectionFailed(local, str(error)) from error
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(address)
+            sock.listen(BACKLOG)
+        except OSError as error:
+            sock.close()
+            if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+                return None
+            raise DataConnectionFailed(local, str(error)) from error
+        return sock
