@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -25,7 +26,7 @@ class Event:
     username: str = ""
     peer: str = ""
     transfer: str = ""
-    fields: dict[str, Any] = attrs.field(factory=dict)
+    fields: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 class IEventListener(Interface):
@@ -40,6 +41,16 @@ class IVetoListener(IEventListener):
 
     def before(event: Event) -> Eventually[None]:
         """Raise Vetoed to refuse. Called for ``upload.publish``."""
+
+
+class IHoldsFile(Interface):
+    """A listener that writes to a file (or holds anything else that is let go at the end)."""
+
+    def reopen() -> None:
+        """The file may have been moved away (log rotation): write to its name again."""
+
+    def close() -> None:
+        """Let go. May be called twice."""
 
 
 class IEvents(Interface):

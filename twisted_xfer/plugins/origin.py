@@ -1,0 +1,44 @@
+"""Where a plugin comes from: the file of its drop-in and the distribution that installed it.
+
+Slow (reads the metadata of everything installed), so only asked for reports and for errors.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+
+from twisted_xfer.interfaces import IPluginRecord
+
+
+def drop_in_file(record: IPluginRecord) -> str:
+    """The file of the loaded module that holds ``record``; empty when it is in none."""
+    for name, module in list(sys.modules.items()):
+        if name == "__main__" or not isinstance(getattr(module, "__file__", None), str):
+            continue
+        if any(value is record for value in vars(module).values()):
+            return str(module.__file__)
+    return ""
+
+
+def distribution_of(target: str) -> str:
+    """``"name version"`` of the distribution that holds the plugin, or empty if it is not installed.
+
+    Asked by the top package of the target. An editable install lists no files, so its distribution
+    is looked for under the name of the package as well.
+    """
+    top = target.partition(":")[0].partition(".")[0]
+    names = metadata.packages_distributions().get(top, [])
+    for name in [*names, top]:
+        try:
+            found = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        return f"{found.metadata['Name']} {found.version}"
+    return ""
+
+
+def describe(record: IPluginRecord) -> str:
+    """One provider for an error message: distribution, file and target, as far as they are known."""
+    known = [part for part in (distribution_of(record.target), drop_in_file(record)) if part]
+    return f"{record.target} ({', '.join(known)})" if known else record.target
