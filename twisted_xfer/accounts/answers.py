@@ -39,3 +39,11 @@ def then_or(answer: Eventually[T], go_on: Callable[[T], Any], fail: Callable[[Fa
 def waiting(answer: object) -> bool:
     """Whether ``answer`` still has to be waited for, or taken out of a Deferred."""
     return isinstance(answer, (Deferred, Coroutine))
+
+
+async def resolve(answer: Eventually[T]) -> T:
+    """The value of ``answer``, for coroutines."""
+    if isinstance(answer, (Deferred, Coroutine)):
+        value: T = await answer
+        return value
+    return answer

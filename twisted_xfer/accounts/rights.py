@@ -105,8 +105,12 @@ class PathPattern:
             raise ConfigError("path_rights", value=text[:80], remedy=f"use a pattern under {MAX_PATH} bytes")
         parts = [part for part in raw.split(b"/") if part not in {b"", b"."}]
         # Stars beside each other say nothing more than one, and would cost more.
-        self._parts = tuple(part for i, part in enumerate(parts) if part != b"**" or parts[i - 1 : i] != [b"**"])
-        wild = next((i for i, part in enumerate(self._parts) if b"*" in part or b"?" in part), len(self._parts))
+        self._parts = tuple(
+            part for i, part in enumerate(parts) if part != b"**" or parts[i - 1 : i] != [b"**"]
+        )
+        wild = next(
+            (i for i, part in enumerate(self._parts) if b"*" in part or b"?" in part), len(self._parts)
+        )
         self._literal = self._parts[:wild]
 
     def matches(self, path: VirtualPath) -> bool:
@@ -152,7 +156,9 @@ class PathRights:
         self.base = base
         self._rules = tuple((PathPattern(pattern), rights) for pattern, rights in rules)
         if len(self._rules) > MAX_PATTERNS:
-            raise ConfigError("path_rights", value=len(self._rules), remedy=f"use at most {MAX_PATTERNS} patterns")
+            raise ConfigError(
+                "path_rights", value=len(self._rules), remedy=f"use at most {MAX_PATTERNS} patterns"
+            )
 
     def at(self, path: VirtualPath) -> frozenset[Right]:
         """The rights that hold at ``path``."""

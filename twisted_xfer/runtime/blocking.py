@@ -109,7 +109,9 @@ class BlockingPools:
         for name, (threads, queue) in {**DEFAULT_SIZES, **(sizes or {})}.items():
             if threads < 1 or queue < 0:
                 raise ConfigError(
-                    f"pools.{name}", value=(threads, queue), remedy="give at least 1 thread and a queue of 0 or more"
+                    f"pools.{name}",
+                    value=(threads, queue),
+                    remedy="give at least 1 thread and a queue of 0 or more",
                 )
             self._pools[name] = _Pool(reactor, name, threads, queue)
 

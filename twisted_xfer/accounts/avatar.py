@@ -1,0 +1,329 @@
+"""The avatar: the only place where rights, quota and events meet the storage.
+
+Every verb asks for its right, then the storage, then tells what happened. Answers that are there
+at once are passed on at once; nothing is wrapped when nobody listens and nothing is charged.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from twisted_xfer.accounts.answers import resolve, then
+from twisted_xfer.accounts.handles import Charge, Published, wrap_read, wrap_upload
+from twisted_xfer.accounts.reports import Reporter
+from twisted_xfer.accounts.rights import PathRights
+from twisted_xfer.errors import NotFound, RightMissing, Unsupported
+from twisted_xfer.interfaces import (
+    Account,
+    Eventually,
+    FileInfo,
+    IAvatar,
+    IHasParts,
+    ILease,
+    ILimiter,
+    IListing,
+    IQuotaLedger,
+    IReadFile,
+    IReservation,
+    IStorage,
+    IUpload,
+    Right,
+    WriteIntent,
+)
+from twisted_xfer.paths import VirtualPath
+
+_FULL_WRITE = frozenset({Right.WRITE, Right.OVERWRITE, Right.APPEND})
+
+
+@implementer(IAvatar)
+class Avatar:
+    """One logged-in session of one account, over the account's view of a storage.
+
+    Args:
+        account: its settings.
+        view: the storage rooted at its home; closed at logout.
+        rights: what the account may do, by path.
+        reporter: the event bus, the clock and the facts of the session.
+        lease: the session's place in the limits, released at logout.
+        ledger: quota, or None; used only when the account has a quota.
+        upload_limiter, download_limiter: bandwidth limits, or None.
+    """
+
+    __slots__ = (
+        "_asked",
+        "_began",
+        "_lease",
+        "_ledger",
+        "_reporter",
+        "_rights",
+        "_view",
+        "account",
+        "download_limiter",
+        "upload_limiter",
+        "username",
+    )
+
+    def __init__(
+        self,
+        account: Account,
+        view: IStorage,
+        rights: PathRights,
+        reporter: Reporter,
+        *,
+        lease: ILease | None = None,
+        ledger: IQuotaLedger | None = None,
+        upload_limiter: ILimiter | None = None,
+        download_limiter: ILimiter | None = None,
+    ) -> None:
+        self.account = account
+        self.username = account.username
+        self.upload_limiter = upload_limiter
+        self.download_limiter = download_limiter
+        self._view = view
+        # Most accounts have the same rights everywhere: None then spares a look at the patterns.
+        self._rights = rights
+        self._asked = rights.base if not rights.varied else None
+        self._reporter = reporter
+        self._lease = lease
+        limited = account.quota_bytes is not None or account.quota_files is not None
+        self._ledger = ledger if limited else None
+        self._began: float | None = reporter.clock.seconds()
+
+    def __repr__(self) -> str:
+        return f"<Avatar {self.username!r} {self.session_id}>"
+
+    @property
+    def session_id(self) -> str:
+        """The session it belongs to."""
+        return self._reporter.context.session_id
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What the storage can do."""
+        return self._view.capabilities
+
+    def may(self, right: Right, path: object = None) -> bool:
+        """Whether the account has ``right``, at ``path`` or in general."""
+        if isinstance(path, VirtualPath):
+            return right in self._at(path)
+        return right in self._rights.base
+
+    # --- reading -------------------------------------------------------------------------
+
+    def stat(self, path: VirtualPath) -> Eventually[FileInfo]:
+        """What ``path`` is. Right: list, or read."""
+        rights = self._at(path)
+        if Right.LIST not in rights and Right.READ not in rights:
+            self._refuse(Right.LIST, path)
+        return self._view.stat(path)
+
+    def list(self, path: VirtualPath) -> Eventually[IListing]:
+        """Open a directory. Right: list."""
+        self._need(Right.LIST, path)
+        return self._view.list(path)
+
+    def open_read(self, path: VirtualPath, offset: int = 0) -> Eventually[IReadFile]:
+        """Open for reading. Right: read."""
+        self._need(Right.READ, path)
+        answer = self._view.open_read(path, offset)
+        if not self._reporter.active:
+            return answer
+        return then(answer, partial(self._reading, path))  # type: ignore[no-any-return]
+
+    def _reading(self, path: VirtualPath, file: IReadFile) -> IReadFile:
+        return wrap_read(file, path, self._reporter)
+
+    # --- writing -------------------------------------------------------------------------
+
+    def open_write(self, path: VirtualPath, intent: WriteIntent) -> Eventually[IUpload]:
+        """Begin to write.
+
+        Rights: write for a new name; write and overwrite to replace what is published there;
+        append to continue it (APPE, REST at its end), and overwrite too if that cuts it. Going on
+        with one's own unpublished part is writing a new name.
+        """
+        rights = self._at(path)
+        if self._ledger is not None or (rights & _FULL_WRITE) != _FULL_WRITE:
+            return Deferred.fromCoroutine(self._open_write_checked(path, intent, rights))
+        answer = self._view.open_write(path, intent)
+        if not self._reporter.active and not self._reporter.asks:
+            return answer
+        return then(answer, self._writing)  # type: ignore[no-any-return]
+
+    def _writing(self, upload: IUpload) -> IUpload:
+        return wrap_upload(upload, self._reporter)
+
+    async def _open_write_checked(
+        self, path: VirtualPath, intent: WriteIntent, rights: frozenset[Right]
+    ) -> IUpload:
+        """As open_write, where the answer hangs on what is published, or is charged for."""
+        if not rights & _FULL_WRITE:
+            self._refuse(Right.WRITE, path)
+        published = None if intent.unique else await resolve(self._published(path))
+        for right in _rights_to_write(intent, published):
+            if right not in rights:
+                self._refuse(right, path)
+        ledger = self._ledger
+        if ledger is None:
+            upload = await resolve(self._view.open_write(path, intent))
+            if not self._reporter.active and not self._reporter.asks:
+                return upload
+            return wrap_upload(upload, self._reporter)
+        base = 0 if published is None or intent.if_exists == "rename" else published
+        announced = None if intent.size is None else max(0, intent.size - base)
+        account = self.account
+        reservation: IReservation = await resolve(
+            ledger.reserve(
+                self.username, announced, limit_bytes=account.quota_bytes, limit_files=account.quota_files
+            )
+        )
+        try:
+            upload = await resolve(self._view.open_write(path, intent))
+        except BaseException:
+            reservation.release()
+            raise
+        ask = Published(self._published, upload.path)
+        return wrap_upload(upload, self._reporter, Charge(reservation, base), ask)
+
+    def make_directory(self, path: VirtualPath) -> Eventually[None]:
+        """Right: mkdir."""
+        self._need(Right.MKDIR, path)
+        return self._told(self._view.make_directory(path), "directory.make", path)
+
+    def remove(self, path: VirtualPath) -> Eventually[None]:
+        """Right: delete."""
+        self._need(Right.DELETE, path)
+        if self._ledger is not None:
+            return Deferred.fromCoroutine(self._remove_charged(path, self._ledger))
+        return self._told(self._view.remove(path), "file.delete", path)
+
+    async def _remove_charged(self, path: VirtualPath, ledger: IQuotaLedger) -> None:
+        size = await resolve(self._published(path))
+        await resolve(self._told(self._view.remove(path), "file.delete", path))
+        if size is not None:
+            await resolve(ledger.adjust(self.username, -size, -1))
+
+    def remove_directory(self, path: VirtualPath) -> Eventually[None]:
+        """Right: rmdir."""
+        self._need(Right.RMDIR, path)
+        return self._told(self._view.remove_directory(path), "directory.remove", path)
+
+    def rename(self, source: VirtualPath, target: VirtualPath) -> Eventually[None]:
+        """Rights: rename at the source, write at the target, overwrite too if something is there.
+
+        Where rules name places below a directory that moves, rename must hold at each of them.
+        """
+        self._need(Right.RENAME, source)
+        self._need(Right.WRITE, target)
+        if self._rights.varied:
+            if Right.RENAME not in self._rights.throughout(source):
+                self._refuse(Right.RENAME, source)
+            if Right.WRITE not in self._rights.throughout(target):
+                self._refuse(Right.WRITE, target)
+        if self._ledger is not None or Right.OVERWRITE not in self._at(target):
+            return Deferred.fromCoroutine(self._rename_checked(source, target))
+        return self._told(self._view.rename(source, target), "file.rename", source, target=bytes(target))
+
+    async def _rename_checked(self, source: VirtualPath, target: VirtualPath) -> None:
+        replaced = None if source == target else await resolve(self._published(target))
+        if replaced is not None and Right.OVERWRITE not in self._at(target):
+            self._refuse(Right.OVERWRITE, target)
+        answer = self._view.rename(source, target)
+        await resolve(self._told(answer, "file.rename", source, target=bytes(target)))
+        if replaced is not None and self._ledger is not None:
+            await resolve(self._ledger.adjust(self.username, -replaced, -1))
+
+    def set_times(self, path: VirtualPath, mtime_ns: int) -> Eventually[None]:
+        """Right: utime."""
+        self._need(Right.UTIME, path)
+        return self._told(self._view.set_times(path, mtime_ns), "file.times", path)
+
+    def set_mode(self, path: VirtualPath, mode: int) -> Eventually[None]:
+        """Right: chmod."""
+        self._need(Right.CHMOD, path)
+        return self._told(self._view.set_mode(path, mode), "file.mode", path, mode=mode)
+
+    # --- the end -------------------------------------------------------------------------
+
+    def view(self, home: str, *, owner: str, create: bool = False) -> Eventually[IStorage]:
+        """Not for an avatar: its view is made.
+
+        Raises:
+            Unsupported: always.
+        """
+        raise Unsupported(home, "an avatar has its own root")
+
+    def close(self) -> None:
+        """The same as logout()."""
+        self.logout()
+
+    def logout(self) -> None:
+        """Release the session's place and the storage's descriptors, and say so. May be called twice."""
+        began = self._began
+        if began is None:
+            return
+        self._began = None
+        if self._lease is not None:
+            self._lease.release()
+        reporter = self._reporter
+        try:
+            self._view.close()
+        finally:
+            if reporter.active:
+                reporter.tell("logout", seconds=reporter.clock.seconds() - began)
+
+    # --- policy --------------------------------------------------------------------------
+
+    def _at(self, path: VirtualPath) -> frozenset[Right]:
+        return self._asked if self._asked is not None else self._rights.at(path)
+
+    def _need(self, right: Right, path: VirtualPath) -> None:
+        if right not in (self._asked if self._asked is not None else self._rights.at(path)):
+            self._refuse(right, path)
+
+    def _refuse(self, right: Right, path: VirtualPath) -> None:
+        if self._reporter.active:
+            self._reporter.tell("right.missing", path=bytes(path), right=right.value)
+        raise RightMissing(bytes(path), right=right.value)
+
+    def _told(
+        self, answer: Eventually[None], event_id: str, path: VirtualPath, **fields: Any
+    ) -> Eventually[None]:
+        if not self._reporter.active:
+            return answer
+
+        def tell(_none: None) -> None:
+            self._reporter.tell(event_id, path=bytes(path), **fields)
+
+        return then(answer, tell)  # type: ignore[no-any-return]
+
+    def _published(self, path: VirtualPath) -> Eventually[int | None]:
+        """The size of what everybody sees at ``path``, or None; directories count as 0 bytes."""
+        if IHasParts.providedBy(self._view):
+            return self._view.published(path)
+        return Deferred.fromCoroutine(self._published_by_stat(path))
+
+    async def _published_by_stat(self, path: VirtualPath) -> int | None:
+        try:
+            info = await resolve(self._view.stat(path))
+        except NotFound:
+            return None
+        return info.size if info.kind == "file" else 0
+
+
+def _rights_to_write(intent: WriteIntent, published: int | None) -> tuple[Right, ...]:
+    """Which rights ``intent`` takes where ``published`` bytes, or nothing, stand already."""
+    if published is None or intent.unique:
+        return (Right.WRITE,)
+    if intent.append:
+        return (Right.APPEND,)
+    if intent.offset:
+        return (Right.APPEND,) if intent.offset >= published else (Right.APPEND, Right.OVERWRITE)
+    if intent.if_exists != "overwrite":
+        # The storage itself refuses or takes another name.
+        return (Right.WRITE,)
+    return (Right.WRITE, Right.OVERWRITE)

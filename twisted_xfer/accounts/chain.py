@@ -1,0 +1,86 @@
+"""Checkers asked in turn: a Portal keeps only the last one of each kind of credentials."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.error import LoginDenied, UnauthorizedLogin, UnhandledCredentials
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import Interface, implementer
+
+from twisted_xfer.errors import XferError
+
+
+class CheckerFailed(UnauthorizedLogin):
+    """A checker broke: the login is refused, but nobody guessed wrong."""
+
+
+@implementer(ICredentialsChecker)
+class ChainChecker:
+    """Asks each checker that takes the credentials; the first that knows them decides.
+
+    UnauthorizedLogin means "not mine, or wrong": the next one is asked. A checker's considered
+    refusal (LoginDenied, or one of our own errors) ends the chain. Any other failure is logged
+    without its text, which may hold what was typed, and ends the chain too: a broken checker may
+    have been the one that bars this user.
+    """
+
+    def __init__(self, checkers: Iterable[ICredentialsChecker], log: Logger | None = None) -> None:
+        self.checkers: tuple[ICredentialsChecker, ...] = tuple(checkers)
+        self._log = log or Logger()
+        kinds: dict[type[Interface], list[ICredentialsChecker]] = {}
+        for checker in self.checkers:
+            for kind in checker.credentialInterfaces:
+                kinds.setdefault(kind, []).append(checker)
+        self._by_kind = kinds
+        self.credentialInterfaces: Sequence[type[Interface]] = tuple(kinds)
+
+    def requestAvatarId(self, credentials: Any) -> Any:
+        """The avatar id from the first checker that knows the credentials.
+
+        Fails with UnauthorizedLogin when none does.
+        """
+        return self._ask(self._takers(credentials), 0, credentials)
+
+    def _takers(self, credentials: Any) -> list[ICredentialsChecker]:
+        takers: list[ICredentialsChecker] = []
+        for kind, checkers in self._by_kind.items():
+            if kind.providedBy(credentials):
+                takers.extend(checker for checker in checkers if checker not in takers)
+        return takers
+
+    def _ask(self, takers: list[ICredentialsChecker], at: int, credentials: Any) -> Deferred[Any]:
+        if at >= len(takers):
+            raise UnauthorizedLogin
+        checker = takers[at]
+
+        def next_or_refuse(failure: Failure) -> Any:
+            reason = failure.value
+            if isinstance(reason, (UnauthorizedLogin, UnhandledCredentials)):
+                if at + 1 < len(takers):
+                    return self._ask(takers, at + 1, credentials)
+                # A fresh one: the checker's own may carry what it was asked.
+                raise UnauthorizedLogin from None
+            if isinstance(reason, (LoginDenied, XferError)):
+                return failure
+            self._log.error(
+                "checker {checker} failed with {error} at {where}: login refused",
+                checker=type(checker).__name__,
+                error=type(reason).__name__,
+                where=_where(failure.getTracebackObject()),
+            )
+            raise CheckerFailed from None
+
+        return maybeDeferred(checker.requestAvatarId, credentials).addErrback(next_or_refuse)
+
+
+def _where(trace: TracebackType | None) -> str:
+    """File and line where it happened, without the values that were there."""
+    frames = traceback.extract_tb(trace)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"

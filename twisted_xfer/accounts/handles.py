@@ -1,0 +1,351 @@
+"""Open files of an avatar: thin wrappers that report how a transfer ended and charge quota.
+
+They stand between every read and write and the storage, so each method is one call on. Whether
+the kernel may move the bytes itself is the inner object's fact: there is one class with and one
+without ``fileno`` for each direction.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_xfer.accounts.answers import resolve, then_or, waiting
+from twisted_xfer.accounts.reports import Reporter, code_of
+from twisted_xfer.errors import QuotaExceeded, Truncated
+from twisted_xfer.interfaces import (
+    Eventually,
+    Expected,
+    FileInfo,
+    IHasFileno,
+    IReadFile,
+    IReservation,
+    IUpload,
+)
+from twisted_xfer.paths import VirtualPath
+
+#: Bytes asked of a quota ledger at once, where they are there: a ledger on disk answers slowly.
+QUOTA_STEP: Final = 1 << 20
+
+
+@implementer(IReadFile)
+class ReadHandle:
+    """A file that is read, and reported when it is closed."""
+
+    __slots__ = ("_inner", "_path", "_reporter", "_start", "_started", "info", "mode", "transfer")
+
+    def __init__(self, inner: IReadFile, path: VirtualPath, reporter: Reporter) -> None:
+        self._inner = inner
+        self._path = path
+        self._reporter: Reporter | None = reporter
+        self._started = reporter.clock.seconds()
+        self._start = inner.offset
+        self.info = inner.info
+        self.mode = "image"
+        self.transfer = reporter.next_transfer()
+
+    @property
+    def offset(self) -> int:
+        """Where the next read() starts."""
+        return self._inner.offset
+
+    def read(self, size: int) -> Eventually[bytes]:
+        """At most ``size`` bytes; empty at the end."""
+        return self._inner.read(size)
+
+    def advance(self, size: int) -> None:
+        """The kernel moved ``size`` bytes itself."""
+        self._inner.advance(size)
+
+    def close(self, reason: Exception | None = None) -> None:
+        """Let go, and report: complete without a ``reason``, else aborted."""
+        reporter = self._reporter
+        inner = self._inner
+        moved = inner.offset - self._start if reporter is not None else 0
+        inner.close(reason)
+        if reporter is None:
+            return
+        self._reporter = None
+        fields = {
+            "path": bytes(self._path),
+            "size": self.info.size,
+            "bytes": moved,
+            "seconds": reporter.clock.seconds() - self._started,
+            "mode": self.mode,
+        }
+        if reason is None:
+            reporter.tell("download.complete", transfer=self.transfer, **fields)
+        else:
+            reporter.tell("download.aborted", transfer=self.transfer, code=code_of(reason), **fields)
+
+
+@implementer(IHasFileno)
+class PlainReadHandle(ReadHandle):
+    """A plain file that is read."""
+
+    __slots__ = ()
+
+    def fileno(self) -> int:
+        """The inner file's descriptor."""
+        return self._inner.fileno()  # type: ignore[attr-defined, no-any-return]
+
+
+class Charge:
+    """The quota of one upload: what is set aside, and where counting starts.
+
+    ``base`` bytes of the new file are paid already, because the published file that it replaces
+    or continues has that many.
+    """
+
+    __slots__ = ("_reservation", "base")
+
+    def __init__(self, reservation: IReservation, base: int) -> None:
+        self._reservation = reservation
+        self.base = base
+
+    def room(self, offset: int, wanted: int) -> int:
+        """How many of ``wanted`` bytes may be written at ``offset``.
+
+        Raises:
+            QuotaExceeded: none may.
+        """
+        reservation = self._reservation
+        left = self.base + reservation.granted - offset
+        if left < wanted:
+            try:
+                reservation.extend(max(wanted - left, QUOTA_STEP))
+            except QuotaExceeded:
+                if left <= 0:
+                    raise
+            left = self.base + reservation.granted - offset
+            if left <= 0:
+                raise QuotaExceeded(left=0, unit="bytes")
+        return min(wanted, left)
+
+    def cover(self, size: int, base: int) -> None:
+        """Before publishing ``size`` bytes over ``base``: make sure that all of it is set aside.
+
+        Raises:
+            QuotaExceeded: what was to be replaced went away meanwhile, and its room is taken.
+        """
+        self.base = base
+        # Each round gains at least a byte; a ledger grants what it has at once, so few are needed.
+        for _round in range(_COVER_ROUNDS):
+            missing = size - base - self._reservation.granted
+            if missing <= 0:
+                return
+            self._reservation.extend(missing)
+        if size - base > self._reservation.granted:
+            raise QuotaExceeded(left=0, unit="bytes")
+
+    def commit(self, size: int, replaced: int | None) -> None:
+        """It was published, ``size`` bytes long, over ``replaced`` bytes or nothing."""
+        self._reservation.commit(size - (replaced or 0), 0 if replaced is not None else 1)
+        self._reservation.release()
+
+    def release(self) -> None:
+        """Nothing was published."""
+        self._reservation.release()
+
+
+_COVER_ROUNDS: Final = 3
+
+
+class Published:
+    """Asks for the size of what is published at a path, for charging at the last moment."""
+
+    __slots__ = ("_ask", "_path")
+
+    def __init__(self, ask: object, path: VirtualPath) -> None:
+        self._ask = ask
+        self._path = path
+
+    def __call__(self) -> Eventually[int | None]:
+        """The size now, or None when nothing is published."""
+        return self._ask(self._path)  # type: ignore[operator, no-any-return]
+
+
+@implementer(IUpload)
+class UploadHandle:
+    """A file that is written: charged, asked about before it is published, and reported."""
+
+    __slots__ = (
+        "_charge",
+        "_inner",
+        "_published",
+        "_reporter",
+        "_start",
+        "_started",
+        "mode",
+        "path",
+        "transfer",
+    )
+
+    def __init__(
+        self,
+        inner: IUpload,
+        reporter: Reporter,
+        charge: Charge | None = None,
+        published: Published | None = None,
+    ) -> None:
+        self._inner = inner
+        self._reporter: Reporter | None = reporter
+        self._charge = charge
+        self._published = published
+        self._started = reporter.clock.seconds()
+        self._start = inner.offset
+        self.path = inner.path
+        self.mode = "image"
+        self.transfer = reporter.next_transfer()
+
+    @property
+    def offset(self) -> int:
+        """Where the next write() goes."""
+        return self._inner.offset
+
+    def reserve(self, size: int) -> int:
+        """How many bytes may be written now, by the storage's limits and the quota."""
+        allowed = self._inner.reserve(size)
+        if self._charge is None:
+            return allowed
+        try:
+            return self._charge.room(self._inner.offset, allowed)
+        except QuotaExceeded as error:
+            if self._reporter is not None and self._reporter.active:
+                left = error.fields.get("left", 0)
+                self._reporter.tell(
+                    "quota.exceeded", transfer=self.transfer, path=bytes(self.path), left=left
+                )
+            raise
+
+    def write(self, data: bytes | bytearray | memoryview) -> Eventually[None]:
+        """Append ``data``."""
+        return self._inner.write(data)
+
+    def advance(self, size: int) -> None:
+        """The kernel moved ``size`` bytes itself."""
+        self._inner.advance(size)
+
+    def commit(self, expected: Expected | None = None) -> Eventually[FileInfo]:
+        """Publish, unless a veto listener or the quota refuses."""
+        reporter = self._reporter
+        if self._charge is not None or (reporter is not None and reporter.asks):
+            return Deferred.fromCoroutine(self._commit_asking(expected))
+        try:
+            answer = self._inner.commit(expected)
+        except Exception as error:
+            self._ended(error)
+            raise
+        if waiting(answer):
+            return then_or(answer, self._complete, self._failed)  # type: ignore[no-any-return]
+        return self._complete(answer)  # type: ignore[arg-type]
+
+    def suspend(self, reason: Exception | None = None) -> Eventually[None]:
+        """Keep the part; its quota is given back until it is resumed."""
+        self._ended(reason)
+        return self._inner.suspend(reason)
+
+    def abort(self, reason: Exception | None = None) -> Eventually[None]:
+        """Drop it."""
+        self._ended(reason)
+        return self._inner.abort(reason)
+
+    async def _commit_asking(self, expected: Expected | None) -> FileInfo:
+        """Publish after the veto listeners, and with the ledger."""
+        inner, reporter, charge = self._inner, self._reporter, self._charge
+        size = inner.offset
+        replaced: int | None = None
+        try:
+            if reporter is not None and reporter.asks:
+                fields = reporter.context_fields()
+                path = bytes(self.path)
+                await resolve(reporter.events.ask("upload.publish", path=path, size=size, **fields))
+            if charge is not None:
+                if self._published is not None:
+                    replaced = await resolve(self._published())
+                charge.cover(size, replaced or 0)
+        except Exception as error:
+            # Refused by rule: nothing of it may stay, not even a part.
+            self._ended(error)
+            await resolve(inner.abort(error))
+            raise
+        try:
+            info = await resolve(inner.commit(expected))
+        except Exception as error:
+            self._ended(error)
+            raise
+        if charge is not None:
+            charge.commit(info.size, getattr(inner, "replaced", replaced))
+            self._charge = None
+        return self._complete(info)
+
+    def _complete(self, info: FileInfo) -> FileInfo:
+        reporter = self._reporter
+        if reporter is not None:
+            self._reporter = None
+            if reporter.active:
+                reporter.tell(
+                    "upload.complete",
+                    transfer=self.transfer,
+                    path=bytes(self.path),
+                    size=info.size,
+                    bytes=self._inner.offset - self._start,
+                    seconds=reporter.clock.seconds() - self._started,
+                    mode=self.mode,
+                )
+        return info
+
+    def _failed(self, failure: Failure) -> Failure:
+        self._ended(failure.value)
+        return failure
+
+    def _ended(self, reason: BaseException | None) -> None:
+        """Give the quota back and say once how it ended."""
+        charge = self._charge
+        if charge is not None:
+            self._charge = None
+            charge.release()
+        reporter = self._reporter
+        if reporter is None:
+            return
+        self._reporter = None
+        if not reporter.active:
+            return
+        fields = {
+            "path": bytes(self.path),
+            "bytes": self._inner.offset - self._start,
+            "seconds": reporter.clock.seconds() - self._started,
+            "mode": self.mode,
+        }
+        if isinstance(reason, Truncated):
+            reporter.tell("upload.truncated", transfer=self.transfer, **fields)
+        else:
+            reporter.tell("upload.aborted", transfer=self.transfer, code=code_of(reason), **fields)
+
+
+@implementer(IHasFileno)
+class PlainUploadHandle(UploadHandle):
+    """A plain file that is written."""
+
+    __slots__ = ()
+
+    def fileno(self) -> int:
+        """The inner file's descriptor."""
+        return self._inner.fileno()  # type: ignore[attr-defined, no-any-return]
+
+
+def wrap_read(inner: IReadFile, path: VirtualPath, reporter: Reporter) -> ReadHandle:
+    """The handle that offers what ``inner`` does."""
+    kind = PlainReadHandle if IHasFileno.providedBy(inner) else ReadHandle
+    return kind(inner, path, reporter)
+
+
+def wrap_upload(
+    inner: IUpload, reporter: Reporter, charge: Charge | None = None, published: Published | None = None
+) -> UploadHandle:
+    """The handle that offers what ``inner`` does."""
+    kind = PlainUploadHandle if IHasFileno.providedBy(inner) else UploadHandle
+    return kind(inner, reporter, charge, published)

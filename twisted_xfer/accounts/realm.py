@@ -1,0 +1,209 @@
+"""The realm: from the name that a checker vouched for to an avatar with its home."""
+
+from __future__ import annotations
+
+import posixpath
+from functools import partial
+from typing import Any, Protocol
+
+import attrs
+from twisted.cred.checkers import ANONYMOUS
+from twisted.cred.portal import IRealm
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_xfer.accounts.answers import then_or
+from twisted_xfer.accounts.avatar import Avatar
+from twisted_xfer.accounts.reports import Reporter
+from twisted_xfer.accounts.rights import PathRights
+from twisted_xfer.errors import LoginRefused, TLSRequired, XferError
+from twisted_xfer.interfaces import (
+    READ_ONLY,
+    Account,
+    IAvatar,
+    IEvents,
+    ILease,
+    ILimiter,
+    ILimits,
+    IQuotaLedger,
+    IStorage,
+    LoginContext,
+)
+from twisted_xfer.paths import MAX_NAME
+
+#: The account name of everybody who logs in as nobody.
+ANONYMOUS_NAME = "anonymous"
+
+
+class AccountLookup(Protocol):
+    """Where settings of accounts are found, whoever checked the password."""
+
+    def account(self, username: str) -> Account | None:
+        """The settings of ``username``, or None when there are none."""
+        ...
+
+
+class LimiterSource(Protocol):
+    """Makes the bandwidth limits of a new session."""
+
+    def __call__(self, account: Account, context: LoginContext, /) -> tuple[ILimiter | None, ILimiter | None]:
+        """Limits for upload and for download, or None each."""
+        ...
+
+
+def plain_username(raw: bytes | str) -> str:
+    """``raw`` as text, when it can be the name of a directory.
+
+    Bytes that are not UTF-8 survive as surrogates, as file names do.
+
+    Raises:
+        LoginRefused: empty, ``.``, ``..``, a slash or NUL in it, or over MAX_NAME bytes.
+    """
+    name = raw.decode("utf-8", "surrogateescape") if isinstance(raw, bytes) else raw
+    if name in {"", ".", ".."} or "/" in name or "\0" in name:
+        raise LoginRefused(name[:80], "not a name for an account")
+    if len(name.encode("utf-8", "surrogateescape")) > MAX_NAME:
+        raise LoginRefused(name[:80], "name of the account too long")
+    return name
+
+
+@implementer(IRealm)
+class Realm:
+    """Makes avatars over one storage.
+
+    Args:
+        storage: whose views are the accounts' homes.
+        root: where homes live, in the storage's spelling of a place.
+        home_template: with ``{root}`` and ``{username}``; such a home is made at first login.
+        defaults: settings of users whom a checker knows but ``accounts`` does not.
+        accounts: settings by user name, or None.
+        events, limits, clock: as everywhere.
+        anonymous: the directory shown to nobody in particular, relative to the root; None: refused.
+        ledger: quota, or None.
+        limiters: bandwidth limits, or None.
+    """
+
+    def __init__(
+        self,
+        storage: IStorage,
+        *,
+        root: str,
+        events: IEvents,
+        limits: ILimits,
+        clock: IReactorTime,
+        home_template: str = "{root}/{username}",
+        defaults: Account | None = None,
+        accounts: AccountLookup | None = None,
+        anonymous: str | None = None,
+        ledger: IQuotaLedger | None = None,
+        limiters: LimiterSource | None = None,
+        log: Logger | None = None,
+    ) -> None:
+        self._storage = storage
+        self._root = root
+        self._template = home_template
+        self._defaults = defaults or Account("")
+        self._default_rights = PathRights(self._defaults.rights, self._defaults.path_rights)
+        self._accounts = accounts
+        self._events = events
+        self._limits = limits
+        self._clock = clock
+        self._ledger = ledger
+        self._limiters = limiters
+        self._log = log or Logger()
+        self._anonymous: Account | None = None
+        if anonymous is not None:
+            home = posixpath.normpath(posixpath.join(root, anonymous))
+            self._anonymous = Account(ANONYMOUS_NAME, home=home, rights=READ_ONLY)
+
+    def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Any:
+        """The avatar for what a checker answered: a user name, ANONYMOUS, or an Account.
+
+        Fails with LoginRefused, LimitReached, TLSRequired, or a storage error.
+        """
+        if IAvatar not in interfaces:
+            raise NotImplementedError("only IAvatar")
+        context = mind if isinstance(mind, LoginContext) else LoginContext("", "", "")
+        account = self._account(avatarId)
+        if account.require_tls and not context.secure:
+            raise TLSRequired(account.username)
+        home, create = self._home(account)
+        lease = self._limits.session(account.username, context.peer, account.max_sessions)
+        try:
+            answer = self._storage.view(home, owner=account.username, create=create)
+        except Exception as error:  # noqa: BLE001 - whatever a storage raises, there is no home
+            lease.release()
+            raise self._refusal(account, error) from None
+        return then_or(
+            answer,
+            partial(self._made, account, context, lease),
+            partial(self._not_made, account, lease),
+        )
+
+    def _account(self, avatar_id: Any) -> Account:
+        if isinstance(avatar_id, Account):
+            plain_username(avatar_id.username)
+            return avatar_id
+        if avatar_id is ANONYMOUS or avatar_id == ANONYMOUS:
+            if self._anonymous is None:
+                raise LoginRefused(ANONYMOUS_NAME, "no anonymous access")
+            return self._anonymous
+        if not isinstance(avatar_id, (bytes, str)):
+            raise LoginRefused(detail=f"a checker answered with {type(avatar_id).__name__}")
+        username = plain_username(avatar_id)
+        found = self._accounts.account(username) if self._accounts is not None else None
+        return found if found is not None else attrs.evolve(self._defaults, username=username)
+
+    def _home(self, account: Account) -> tuple[str, bool]:
+        """Where the account lives, and whether that may be made now."""
+        place = account.home or self._template
+        # One pass over the parts of the template: a user called "{root}" is a name like any other.
+        filled = self._root.join(
+            piece.replace("{username}", account.username) for piece in place.split("{root}")
+        )
+        return posixpath.join(self._root, filled), not account.home
+
+    def _made(self, account: Account, context: LoginContext, lease: ILease, view: IStorage) -> Any:
+        up: ILimiter | None = None
+        down: ILimiter | None = None
+        try:
+            if self._limiters is not None:
+                up, down = self._limiters(account, context)
+            avatar = Avatar(
+                account,
+                view,
+                self._rights(account),
+                Reporter(self._events, self._clock, context, account.username),
+                lease=lease,
+                ledger=self._ledger,
+                upload_limiter=up,
+                download_limiter=down,
+            )
+        except BaseException:
+            lease.release()
+            view.close()
+            raise
+        return IAvatar, avatar, avatar.logout
+
+    def _rights(self, account: Account) -> PathRights:
+        defaults = self._defaults
+        if account.rights == defaults.rights and account.path_rights == defaults.path_rights:
+            return self._default_rights
+        return PathRights(account.rights, account.path_rights)
+
+    def _not_made(self, account: Account, lease: ILease, failure: Failure) -> Failure:
+        lease.release()
+        raise self._refusal(account, failure.value) from None
+
+    def _refusal(self, account: Account, error: BaseException | None) -> BaseException:
+        """What the client is told when there is no home: that, and nothing of where it should be."""
+        if error is None or not isinstance(error, Exception):
+            return error or LoginRefused(account.username)
+        self._log.error(
+            "no home for {username!r}: {error}",
+            username=account.username,
+            error=str(error) if isinstance(error, (XferError, OSError)) else type(error).__name__,
+        )
+        return LoginRefused(account.username, "no home")
