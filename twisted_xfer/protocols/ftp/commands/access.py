@@ -1,0 +1,100 @@
+"""Login and logout: USER, PASS, ACCT, REIN, QUIT (RFC 959 section 4.1.1), CLNT."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.cred.credentials import Anonymous, UsernamePassword
+from twisted.internet.defer import Deferred
+
+from twisted_xfer.interfaces import Eventually, IAvatar, LoginContext
+from twisted_xfer.protocols.ftp.charset import NameCodec
+from twisted_xfer.protocols.ftp.session import FTPSession, Handler
+from twisted_xfer.protocols.ftp.wire.replies import ACCT_SUPERFLUOUS, GOODBYE, LOGGED_IN, NEED_PASSWORD, reply
+from twisted_xfer.protocols.ftp.wire.states import SessionState
+
+#: The names by which RFC 1635 guests log in.
+ANONYMOUS_NAMES: Final = frozenset({"anonymous", "ftp"})
+
+
+def user(session: FTPSession, argument: bytes) -> bytes:
+    """USER: always 331, so that nobody learns which names exist."""
+    # Names are looked up as text; bytes that are no UTF-8 survive as surrogates.
+    session.username = session.codec.to_storage(argument).decode("utf-8", "surrogateescape")
+    session.sequence.state = SessionState.NEED_PASSWORD
+    if session.username.lower() in ANONYMOUS_NAMES and session.host.login.anonymous:
+        return reply(331, "Guest login: send your e-mail address as password.")
+    return NEED_PASSWORD
+
+
+def password(session: FTPSession, argument: bytes) -> Eventually[bytes]:
+    """PASS: through the one way in."""
+    # Until there is an answer no second PASS may be tried against the same USER.
+    session.sequence.state = SessionState.NEW
+    login = session.host.login
+    credentials: object
+    if session.username.lower() in ANONYMOUS_NAMES and login.anonymous:
+        credentials = Anonymous()
+    else:
+        credentials = UsernamePassword(session.username.encode("utf-8", "surrogateescape"), argument)
+    context = LoginContext("ftp", session.session_id, session.peer, session.local, session.secure)
+    answer = login.login(credentials, context)
+    if isinstance(answer, Deferred):
+        if answer.called and not answer.paused and IAvatar.providedBy(answer.result):
+            return _welcome(session, answer.result)
+        return answer.addCallback(lambda avatar: _welcome(session, avatar))
+    if IAvatar.providedBy(answer):
+        return _welcome(session, answer)
+    return Deferred.fromCoroutine(answer).addCallback(lambda avatar: _welcome(session, avatar))
+
+
+def _welcome(session: FTPSession, avatar: IAvatar) -> bytes:
+    if session.closed or session.quitting:
+        # The client left while its password was being checked.
+        avatar.logout()
+        return b""
+    session.avatar = avatar
+    session.username = avatar.username
+    session.sequence.state = SessionState.LOGGED_IN
+    session.idle = session.host.timeouts.idle
+    charset = avatar.account.charset
+    if charset and charset != session.codec.charset:
+        session.codec = NameCodec(charset)
+    session.touch()
+    return LOGGED_IN
+
+
+def account(session: FTPSession, argument: bytes) -> bytes:
+    """ACCT: nobody here needs one."""
+    return ACCT_SUPERFLUOUS
+
+
+def reinitialize(session: FTPSession, argument: bytes) -> bytes:
+    """REIN: as if just connected, on the same connection."""
+    session.reset()
+    session.data.close()
+    limit = session.host.timeouts.login
+    session.deadline = session.host.clock.seconds() + limit if limit else 0.0
+    return reply(220, session.options.banner)
+
+
+def leave(session: FTPSession, argument: bytes) -> bytes:
+    """QUIT."""
+    session.quitting = True
+    session.close(GOODBYE)
+    return b""
+
+
+def client_name(session: FTPSession, argument: bytes) -> bytes:
+    """CLNT: the client says what it is; nothing depends on it."""
+    return reply(200, "Noted.")
+
+
+HANDLERS: Final[dict[bytes, Handler]] = {
+    b"USER": user,
+    b"PASS": password,
+    b"ACCT": account,
+    b"REIN": reinitialize,
+    b"QUIT": leave,
+    b"CLNT": client_name,
+}

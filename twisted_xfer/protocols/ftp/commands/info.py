@@ -1,0 +1,105 @@
+"""Questions: FEAT (RFC 2389), HELP, SYST, STAT, NOOP (RFC 959 section 4.1.3)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.internet.defer import Deferred
+
+from twisted_xfer.errors import NotADirectory
+from twisted_xfer.interfaces import Eventually, FileInfo, TransferMode
+from twisted_xfer.protocols.ftp.answers import settled
+from twisted_xfer.protocols.ftp.session import FTPSession, Handler
+from twisted_xfer.protocols.ftp.wire.listing import DEFAULT_FACTS, list_lines, mlst_feature
+from twisted_xfer.protocols.ftp.wire.replies import NOOP_OK, SYSTEM, feat_reply, multiline, reply
+
+
+def features(session: FTPSession, argument: bytes) -> bytes:
+    """FEAT: from the verbs table, for the verbs that have a command behind them."""
+    offered = {name: verb for name, verb in session.verbs.items() if name in session.handlers}
+    facts = DEFAULT_FACTS if session.facts is None else session.facts
+    return feat_reply(offered, mlst_feature(facts), tls=session.host.tls is not None)
+
+
+def help_text(session: FTPSession, argument: bytes) -> bytes:
+    """HELP."""
+    if argument:
+        verb = session.verbs.get(argument.strip().upper())
+        if verb is None:
+            return reply(502, "No such command.")
+        return reply(214, b"%s: %s" % (verb.name, verb.help.encode("ascii")))
+    names = sorted(name for name in session.verbs if name in session.handlers)
+    rows = [b" ".join(name.ljust(5) for name in names[i : i + 8]) for i in range(0, len(names), 8)]
+    return multiline(214, "These commands are understood:", rows, "End.")
+
+
+def system(session: FTPSession, argument: bytes) -> bytes:
+    """SYST: what clients want to hear before they parse a listing."""
+    return SYSTEM
+
+
+def noop(session: FTPSession, argument: bytes) -> bytes:
+    """NOOP."""
+    return NOOP_OK
+
+
+def status(session: FTPSession, argument: bytes) -> Eventually[bytes]:
+    """STAT: of the session, or of a path as LIST over the control connection."""
+    if not argument:
+        return session_status(session)
+    return Deferred.fromCoroutine(_path_status(session, argument))
+
+
+def session_status(session: FTPSession) -> bytes:
+    """STAT without an argument; told also while a transfer runs."""
+    mode = "ASCII" if session.mode is TransferMode.ASCII else "BINARY"
+    lines = [
+        f"Connected from {session.peer}, session {session.session_id}.",
+        f"Logged in as {session.username}." if session.avatar is not None else "Not logged in.",
+        f"TYPE: {mode}, STRUcture: File, MODE: Stream.",
+        f"Control connection: {'TLS' if session.secure else 'plain text'}.",
+    ]
+    if session.transfer is not None:
+        lines.append(f"Transfer in progress: {session.transfer.transferred} bytes so far.")
+    return multiline(
+        211, "Status:", [line.encode("utf-8", "surrogateescape") for line in lines], "End of status."
+    )
+
+
+async def _path_status(session: FTPSession, argument: bytes) -> bytes:
+    avatar = session.user()
+    path = session.path(argument)
+    most = session.options.status_entries
+    now = int(session.host.wall_time())
+    rows: list[bytes] = []
+    more = False
+    try:
+        listing = await settled(avatar.list(path))
+    except NotADirectory:
+        info: FileInfo = await settled(avatar.stat(path))
+        rows = [list_lines([info._replace(name=session.codec.to_wire(path.name))], now)]
+    else:
+        count = 0
+        try:
+            while batch := await settled(listing.next_batch(100)):
+                more = count + len(batch) > most
+                batch = batch[: most - count]
+                count += len(batch)
+                rows.append(list_lines([i._replace(name=session.codec.to_wire(i.name)) for i in batch], now))
+                if more or count >= most:
+                    break
+        finally:
+            listing.close()
+    lines = b"".join(rows).split(b"\r\n")[:-1]
+    return multiline(
+        213, "Status follows:", lines, "More entries: use MLSD or LIST." if more else "End.", indent=b""
+    )
+
+
+HANDLERS: Final[dict[bytes, Handler]] = {
+    b"FEAT": features,
+    b"HELP": help_text,
+    b"SYST": system,
+    b"NOOP": noop,
+    b"STAT": status,
+}

@@ -1,0 +1,25 @@
+"""What a session needs of the transport below it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class ControlChannel(Protocol):
+    """What a session needs of its transport."""
+
+    def send(self, data: bytes) -> None:
+        """Send a reply."""
+
+    def close(self) -> None:
+        """Close after what was sent."""
+
+    def pause(self) -> None:
+        """Stop reading."""
+
+    def resume(self) -> None:
+        """Read again."""
+
+    def later(self, call: Callable[[], None]) -> None:
+        """Call in a later turn of the reactor."""

@@ -1,0 +1,109 @@
+"""The data connection of one session: how the next one is to be made, and making it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.internet.defer import Deferred
+
+from twisted_xfer.errors import DataConnectionFailed, TimedOut
+from twisted_xfer.interfaces import IChannel, IHost, IPassivePort
+
+#: A listening port unused for so long goes back to the range; a busy session keeps its own, because
+#: a bind per transfer costs more than the transfer of a small file.
+PORT_LINGER: Final = 10.0
+
+
+class DataLink:
+    """What PASV, EPSV, PORT and EPRT set up, used up by one transfer.
+
+    Where it is bounded: one passive port a session, out of the range of ``IDataPorts``; only the
+    control connection's peer may connect or be connected to; each wait has a deadline.
+    """
+
+    __slots__ = ("_active", "_host", "_local", "_passive", "_pending", "_port", "_used", "peer")
+
+    def __init__(self, host: IHost, local: str, peer: str) -> None:
+        self._host = host
+        self._local = local
+        self.peer = peer
+        self._port: IPassivePort | None = None
+        self._passive = False
+        self._active: int = 0
+        self._used = 0.0
+        self._pending: Deferred[IChannel] | None = None
+
+    def listen(self) -> int:
+        """Make ready for the client to connect; returns the port.
+
+        Raises:
+            Busy: the passive range is used up.
+        """
+        if self._port is None:
+            self._port = self._host.data_ports.listen(self._local, self.peer)
+        else:
+            self._port.clear()
+        self._passive, self._active = True, 0
+        self._used = self._host.clock.seconds()
+        return self._port.port
+
+    def dial(self, port: int) -> None:
+        """Make ready to connect to ``port`` of the control connection's peer."""
+        self._passive, self._active = False, port
+
+    @property
+    def ready(self) -> bool:
+        """Whether a transfer may start."""
+        return self._passive or self._active != 0
+
+    def open(self) -> Deferred[IChannel]:
+        """The data connection, once. Fails with DataConnectionFailed or Cancelled."""
+        passive, port = self._passive, self._active
+        self._passive, self._active = False, 0
+        timeout = self._host.timeouts.accept
+        self._used = self._host.clock.seconds()
+        if passive and self._port is not None:
+            pending = self._port.accept(timeout)
+        elif port:
+            pending = self._host.data_ports.connect(self.peer, port, self._local, timeout)
+        else:
+            raise DataConnectionFailed(None, "no PASV, EPSV, PORT or EPRT before")
+        if pending.called:
+            return pending
+        self._pending = pending
+        return pending.addBoth(self._opened)
+
+    def _opened(self, result: object) -> object:
+        self._pending = None
+        return result
+
+    def cancel(self) -> None:
+        """Stop waiting for a connection."""
+        if self._pending is not None:
+            self._pending.cancel()
+
+    def release_unused(self, now: float) -> None:
+        """Give the port back when it has not been used for a while."""
+        if self._port is None or self._pending is not None:
+            return
+        # A client that asked for a port and then asks for no transfer gets as long as it would
+        # have had to connect.
+        if now - self._used > (self._host.timeouts.accept if self._passive else PORT_LINGER):
+            self._passive = False
+            self._port.close()
+            self._port = None
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.cancel()
+        self._passive, self._active = False, 0
+        if self._port is not None:
+            self._port.close()
+            self._port = None
+
+
+def as_connection_failure(error: Exception) -> Exception:
+    """A deadline that passed before there was a data connection is a 425, not a 426."""
+    if isinstance(error, TimedOut):
+        return DataConnectionFailed(None, "nobody connected in time")
+    return error

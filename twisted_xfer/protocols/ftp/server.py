@@ -1,0 +1,175 @@
+"""The Twisted side of an FTP server: protocol and factory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, ISSLTransport, ITCPTransport
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from twisted_xfer.interfaces import IHost
+from twisted_xfer.protocols.ftp.charset import NameCodec
+from twisted_xfer.protocols.ftp.options import FTPOptions
+from twisted_xfer.protocols.ftp.session import FTPSession, Handler
+from twisted_xfer.protocols.ftp.wire.verbs import Verb
+
+#: How often deadlines of all sessions are looked at: one timer for all is far cheaper than one each.
+SWEEP_SECONDS: Final = 1.0
+
+
+def host_of(address: IAddress) -> str:
+    """The IP address of a transport's end, as text; empty for what has none (tests, UNIX sockets)."""
+    return str(getattr(address, "host", ""))
+
+
+class FTPServerProtocol(Protocol):
+    """Moves bytes between a transport and a session."""
+
+    factory: FTPFactory
+    session: FTPSession | None = None
+    _direct: Callable[[bytes], int] | None = None
+
+    def connectionMade(self) -> None:
+        """Begin the session."""
+        transport = self.transport
+        if ITCPTransport.providedBy(transport) and not ISSLTransport.providedBy(transport):
+            # Without it a small reply waits for the ACK of the one before: 44 ms a file.
+            transport.setTcpNoDelay(True)
+            transport.setTcpKeepAlive(True)
+            self._direct = transport.getHandle().send  # type: ignore[attr-defined]
+        factory = self.factory
+        self.session = FTPSession(
+            factory.host,
+            factory.options,
+            self,
+            peer=host_of(transport.getPeer()) if transport is not None else "",
+            local=host_of(transport.getHost()) if transport is not None else "",
+            verbs=factory.verbs,
+            handlers=factory.handlers,
+            codec=factory.codec,
+        )
+        factory.add(self.session)
+        self.session.start()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes from the client."""
+        if self.session is not None:
+            self.session.received(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone."""
+        session, self.session = self.session, None
+        self._direct = None
+        if session is not None:
+            self.factory.remove(session)
+            session.lost(type(reason.value).__name__)
+
+    # --- ControlChannel ------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        """Send a reply, past the transport's buffer as long as the socket takes it whole.
+
+        That saves two epoll calls and a turn of the reactor for each reply; the first short send
+        ends it for good, so that nothing can overtake what the transport still holds.
+        """
+        if self._direct is not None:
+            try:
+                sent = self._direct(data)
+            except OSError:
+                # Full, or broken: the transport finds out which.
+                sent = 0
+            if sent == len(data):
+                return
+            self._direct = None
+            data = data[sent:]
+        if self.transport is not None:
+            self.transport.write(data)
+
+    def close(self) -> None:
+        """Close after what was sent."""
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def pause(self) -> None:
+        """Stop reading."""
+        producer = IPushProducer(self.transport, None)
+        if producer is not None:
+            producer.pauseProducing()
+
+    def resume(self) -> None:
+        """Read again."""
+        producer = IPushProducer(self.transport, None)
+        if producer is not None:
+            producer.resumeProducing()
+
+    def later(self, call: Callable[[], None]) -> None:
+        """Call in a later turn of the reactor."""
+        self.factory.host.clock.callLater(0, call)
+
+
+class FTPFactory(Factory):
+    """Builds one session a connection, and watches the deadlines of all."""
+
+    noisy = False
+
+    def __init__(
+        self, host: IHost, options: FTPOptions, verbs: Mapping[bytes, Verb], handlers: Mapping[bytes, Handler]
+    ) -> None:
+        self.host = host
+        self.options = options
+        self.verbs = verbs
+        self.handlers = handlers
+        self.codec = NameCodec(options.charset)
+        self.sessions: set[FTPSession] = set()
+        self._sweep: IDelayedCall | None = None
+        self._drained: Deferred[None] | None = None
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        """A protocol for a new connection."""
+        protocol = FTPServerProtocol()
+        protocol.factory = self
+        return protocol
+
+    def add(self, session: FTPSession) -> None:
+        """A session began."""
+        self.sessions.add(session)
+        if self._sweep is None:
+            self._sweep = self.host.clock.callLater(SWEEP_SECONDS, self._check_deadlines)
+
+    def remove(self, session: FTPSession) -> None:
+        """A session ended."""
+        self.sessions.discard(session)
+        if not self.sessions:
+            self._stop_sweep()
+            if self._drained is not None:
+                drained, self._drained = self._drained, None
+                drained.callback(None)
+
+    def _check_deadlines(self) -> None:
+        self._sweep = self.host.clock.callLater(SWEEP_SECONDS, self._check_deadlines)
+        now = self.host.clock.seconds()
+        for session in list(self.sessions):
+            session.check_deadline(now)
+
+    def _stop_sweep(self) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+
+    def drain(self) -> Deferred[None]:
+        """Tell idle sessions to go, let transfers end; fires when nobody is left."""
+        if not self.sessions:
+            return succeed(None)
+        self._drained = Deferred()
+        drained = self._drained
+        for session in list(self.sessions):
+            session.drain()
+        return drained
+
+    def stopFactory(self) -> None:
+        """The port is closed."""
+        if not self.sessions:
+            self._stop_sweep()

@@ -1,0 +1,369 @@
+"""One FTP session: its state, and the queue that runs one command at a time.
+
+Commands are dispatched by table only. One command runs; lines that arrive meanwhile wait in
+order, except that ABOR, STAT, NOOP and QUIT are taken at once while a transfer is under way.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from twisted_xfer.errors import Cancelled, XferError
+from twisted_xfer.interfaces import Eventually, IAvatar, IHost, ILease, ITransfer, TransferMode
+from twisted_xfer.paths import ROOT, VirtualPath
+from twisted_xfer.protocols.ftp.charset import UTF8, NameCodec
+from twisted_xfer.protocols.ftp.control import ControlChannel
+from twisted_xfer.protocols.ftp.data import DataLink
+from twisted_xfer.protocols.ftp.errormap import closes_connection, reply_for
+from twisted_xfer.protocols.ftp.options import FTPOptions
+from twisted_xfer.protocols.ftp.wire import replies
+from twisted_xfer.protocols.ftp.wire.replies import reply
+from twisted_xfer.protocols.ftp.wire.server import Command, Rejected, ServerWire
+from twisted_xfer.protocols.ftp.wire.states import Sequence
+from twisted_xfer.protocols.ftp.wire.verbs import Verb
+
+#: Commands that may wait behind a running one; past it the transport is paused. Clients that
+#: pipeline send a handful.
+MAX_WAITING: Final = 64
+#: Commands taken in one go before other sessions get their turn.
+COMMANDS_PER_TURN: Final = 50
+
+#: First words of HTTP and SMTP.
+FOREIGN_VERBS: Final = frozenset({b"GET", b"POST", b"HEAD", b"PUT", b"CONNECT", b"EHLO", b"HELO", b"MAIL"})
+
+#: Answers the last reply of the command, or nothing when all was said already.
+Handler = Callable[["FTPSession", bytes], Eventually[bytes]]
+
+
+class FTPSession:
+    """The server's end of one control connection.
+
+    Where what the peer controls is bounded: lines and their number by ``ServerWire`` and
+    MAX_WAITING, the output by one running command, paths by ``VirtualPath.parse``, time by
+    ``deadline``, which the factory watches.
+    """
+
+    __slots__ = (
+        "abort_replies", "avatar", "bad_commands", "channel", "closed", "codec", "commands", "cwd",
+        "data", "deadline", "draining", "epsv_all", "facts", "handlers", "host", "idle", "lease",
+        "local", "mode", "opened", "options", "output", "paused", "peer", "quitting", "running", "secure", "sequence", "session_id", "size_hint", "transfer", "turning",
+        "username", "verbs", "waiting", "wire",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        host: IHost,
+        options: FTPOptions,
+        channel: ControlChannel,
+        *,
+        peer: str,
+        local: str,
+        verbs: Mapping[bytes, Verb],
+        handlers: Mapping[bytes, Handler],
+        codec: NameCodec = UTF8,
+    ) -> None:
+        self.host = host
+        self.options = options
+        self.channel = channel
+        self.peer = peer
+        self.local = local
+        self.verbs = verbs
+        self.handlers = handlers
+        self.session_id = host.new_session_id()
+        self.wire = ServerWire(verbs, options.max_line)
+        self.sequence = Sequence()
+        self.data = DataLink(host, local, peer)
+        self.secure = False
+        self.closed = False
+        self.quitting = False
+        self.draining = False
+        self.lease: ILease | None = None
+        self.opened = host.clock.seconds()
+        self.deadline = 0.0
+        self.idle = host.timeouts.idle
+        self.waiting: deque[Command] = deque()
+        self.running: Command | None = None
+        self.transfer: ITransfer | None = None
+        self.abort_replies = 0
+        self.bad_commands = 0
+        self.output: list[bytes] = []
+        self.turning = False
+        self.paused = False
+        self.avatar: IAvatar | None = None
+        self.commands = 0
+        self.codec = codec
+        self.reset()
+
+    def reset(self) -> None:
+        """The state of a session that nobody has logged into."""
+        avatar, self.avatar = self.avatar, None
+        if avatar is not None:
+            avatar.logout()
+        self.sequence.reset()
+        self.username = ""
+        self.cwd: VirtualPath = ROOT
+        self.mode = TransferMode.ASCII
+        self.size_hint: int | None = None
+        self.epsv_all = False
+        self.facts: tuple[str, ...] | None = None
+
+    # --- the life of the connection ----------------------------------------------------
+
+    def start(self) -> None:
+        """Admit the connection and greet it."""
+        limits = self.host.timeouts.login
+        self.deadline = self.opened + limits if limits else 0.0
+        try:
+            self.lease = self.host.limits.admit(self.peer)
+        except XferError as error:
+            self.emit("connection.refused", code=error.code)
+            self._refuse(reply_for(error))
+            return
+        self.emit("connection.open", local=self.local)
+        self.channel.send(reply(220, self.options.banner))
+
+    def received(self, data: bytes) -> None:
+        """Bytes from the client."""
+        self.wire.receive_data(data)
+        self.turn()
+
+    def lost(self, reason: str = "") -> None:
+        """The control connection is gone: everything of the session ends with it."""
+        if self.closed:
+            return
+        self.closed = True
+        self.waiting.clear()
+        transfer, self.transfer = self.transfer, None
+        if transfer is not None:
+            transfer.cancel(Cancelled(None, "control connection lost"))
+        self.data.close()
+        self.reset()
+        if self.lease is not None:
+            self.lease.release()
+            self.emit("connection.close", reason=reason, seconds=self.host.clock.seconds() - self.opened)
+
+    def close(self, last: bytes = b"") -> None:
+        """End the session from our side, with ``last`` as its last words."""
+        if self.closed:
+            return
+        self.output.append(last)
+        self.flush()
+        self.channel.close()
+
+    def _refuse(self, last: bytes) -> None:
+        self.quitting = True
+        self.close(last)
+
+    def check_deadline(self, now: float) -> None:
+        """Called now and then by the factory: ends a session that has been silent for too long."""
+        self.data.release_unused(now)
+        if self.deadline and now >= self.deadline and self.running is None and not self.quitting:
+            what = "Idle for too long" if self.avatar is not None else "Login took too long"
+            self._refuse(reply(421, f"{what}; closing."))
+
+    def drain(self) -> None:
+        """The daemon stops: finish what runs, take nothing new."""
+        self.draining = True
+        if self.running is None:
+            self._refuse(reply(421, "Service closing control connection."))
+
+    # --- the queue ---------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """Run what may run now, then send all replies in one write."""
+        if self.turning:
+            return
+        self.turning = True
+        try:
+            self._run_commands()
+        finally:
+            self.turning = False
+            self.flush()
+
+    def _run_commands(self) -> None:
+        budget = COMMANDS_PER_TURN
+        while not self.quitting and not self.closed:
+            if self.running is None and self.waiting:
+                self._run(self.waiting.popleft())
+                continue
+            if self.running is not None and len(self.waiting) >= MAX_WAITING:
+                self._pause(paused=True)
+                return
+            if budget == 0:
+                # A flood of pipelined commands must not keep the reactor from other sessions.
+                self.channel.later(self.turn)
+                self._pause(paused=True)
+                return
+            event = self.wire.next_command()
+            if event is None:
+                break
+            budget -= 1
+            if isinstance(event, Rejected):
+                self._reject(event)
+            elif self.running is None:
+                self._run(event)
+            elif event.verb.priority and not (event.verb.name == b"STAT" and event.argument):
+                self._run_at_once(event)
+            else:
+                self.waiting.append(event)
+        self._pause(paused=False)
+
+    def _pause(self, *, paused: bool) -> None:
+        if paused != self.paused and not self.closed:
+            self.paused = paused
+            if paused:
+                self.channel.pause()
+            else:
+                self.channel.resume()
+
+    def _reject(self, event: Rejected) -> None:
+        self.bad_commands += 1
+        if self.avatar is None and event.verb in FOREIGN_VERBS:
+            # Somebody's browser or mailer was made to talk to us (CVE-2021-3618): answer nothing that
+            # could be taken for its own protocol.
+            self._refuse(b"")
+        elif self.bad_commands >= self.options.bad_commands:
+            self._refuse(reply(421, "Too many bad commands; closing."))
+        else:
+            self.output.append(event.reply)
+
+    def _run(self, command: Command) -> None:
+        """Start a command; it is over when its reply is in the output."""
+        verb = command.verb
+        refusal = self.sequence.check(verb)
+        if refusal is not None:
+            self.output.append(refusal)
+            return
+        self.sequence.begin(verb)
+        handler = self.handlers.get(verb.alias or verb.name)
+        if handler is None:
+            self.output.append(replies.NOT_IMPLEMENTED)
+            return
+        self.bad_commands = 0
+        self.commands += 1
+        self.running = command
+        try:
+            answer = handler(self, command.argument)
+        except XferError as error:
+            self._failed(error)
+        except Exception:  # noqa: BLE001 - our own bug must not cost the peer its session
+            self._broken(Failure())  # type: ignore[no-untyped-call]
+        else:
+            if isinstance(answer, bytes):
+                self._finished(answer)
+                return
+            deferred = answer if isinstance(answer, Deferred) else Deferred.fromCoroutine(answer)
+            deferred.addCallbacks(self._finished, self._errback)
+
+    def _run_at_once(self, command: Command) -> None:
+        """A command that may pass the running one."""
+        name = command.verb.name
+        if name == b"ABOR":
+            self.abort_replies += 1
+            self.abort()
+        elif name == b"QUIT":
+            # RFC 959 section 4.1.1: the transfer's reply comes first, then the end.
+            self.waiting.clear()
+            self.waiting.append(command)
+        elif name == b"NOOP":
+            self.output.append(reply(200, "Transfer in progress."))
+        elif name == b"STAT":
+            self.output.append(self.status())
+
+    def abort(self) -> None:
+        """End the transfer under way, or the wait for its data connection."""
+        if self.transfer is not None:
+            self.transfer.cancel(Cancelled())
+        else:
+            self.data.cancel()
+
+    def _finished(self, answer: bytes) -> None:
+        self.running = None
+        self.transfer = None
+        self.output.append(answer)
+        if self.abort_replies:
+            self.output.extend([replies.ABORT_OK] * self.abort_replies)
+            self.abort_replies = 0
+        self.touch()
+        if self.draining and not self.quitting and not self.closed:
+            self._refuse(reply(421, "Service closing control connection."))
+        if not self.turning and not self.closed:
+            self.turn()
+
+    def _failed(self, error: XferError) -> None:
+        if closes_connection(error):
+            self.running = None
+            self._refuse(reply_for(error))
+            return
+        self._finished(reply_for(error))
+
+    def _errback(self, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, XferError):
+            self._failed(error)
+        else:
+            self._broken(failure)
+
+    def _broken(self, failure: Failure) -> None:
+        """An error that nobody planned for: the operator gets it whole, the client gets 451."""
+        verb = self.running.verb.name.decode("ascii") if self.running is not None else "?"
+        self.host.log.failure(
+            "{verb} failed in session {session}", failure, verb=verb, session=self.session_id
+        )
+        self._finished(reply_for(failure.value or XferError()))
+
+    # --- for the commands --------------------------------------------------------------
+
+    def touch(self) -> None:
+        """The client did something: its idle time starts anew."""
+        if self.avatar is not None:
+            self.deadline = self.host.clock.seconds() + self.idle if self.idle else 0.0
+
+    def flush(self) -> None:
+        """Send what is in the output, in one write."""
+        if self.output and not self.closed:
+            data = b"".join(self.output)
+            self.output.clear()
+            if data:
+                self.channel.send(data)
+
+    def say(self, data: bytes) -> None:
+        """Put a preliminary reply (1yz) into the output."""
+        self.output.append(data)
+
+    def path(self, argument: bytes) -> VirtualPath:
+        """The path that a client named. May raise NameInvalid."""
+        return VirtualPath.parse(self.codec.to_storage(argument), self.cwd)
+
+    def shown(self, path: VirtualPath) -> bytes:
+        """A path as the client's charset has it."""
+        return self.codec.to_wire(bytes(path))
+
+    def user(self) -> IAvatar:
+        """The avatar; the sequence table has seen to it that there is one."""
+        if self.avatar is None:
+            raise XferError(None, "nobody is logged in")
+        return self.avatar
+
+    def emit(self, event_id: str, **fields: Any) -> None:
+        """An event of this session."""
+        if self.host.events.active:
+            self.host.events.emit(
+                event_id,
+                session=self.session_id,
+                protocol="ftp",
+                username=self.username,
+                peer=self.peer,
+                **fields,
+            )
+
+    def status(self) -> bytes:
+        """STAT without an argument (RFC 959 section 4.1.3)."""
+        from twisted_xfer.protocols.ftp.commands.info import session_status
+
+        return session_status(self)
