@@ -9,8 +9,8 @@ from typing import Final
 
 from twisted_xfer.errors import NotAFile, NotFound
 from twisted_xfer.interfaces import Eventually, FileInfo, TransferMode
+from twisted_xfer.interfaces.answers import resolve, then
 from twisted_xfer.paths import VirtualPath
-from twisted_xfer.protocols.ftp.answers import settled, when
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.wire import grammar
 from twisted_xfer.protocols.ftp.wire.replies import (
@@ -35,7 +35,7 @@ def size(session: FTPSession, argument: bytes) -> Eventually[bytes]:
         return reply(213, str(info.size))
 
     path = session.path(argument)
-    return when(session.user().stat(path), known)
+    return then(session.user().stat(path), known)
 
 
 def modification_time(session: FTPSession, argument: bytes) -> Eventually[bytes]:
@@ -43,7 +43,7 @@ def modification_time(session: FTPSession, argument: bytes) -> Eventually[bytes]
     stamp, name = grammar.parse_mdtm(argument)
     if stamp is not None:
         return _set_time_unless_name(session, argument, stamp, name)
-    return when(session.user().stat(session.path(argument)), _time_reply)
+    return then(session.user().stat(session.path(argument)), _time_reply)
 
 
 def _time_reply(info: FileInfo) -> bytes:
@@ -53,9 +53,9 @@ def _time_reply(info: FileInfo) -> bytes:
 async def _set_time_unless_name(session: FTPSession, argument: bytes, stamp: int, name: bytes) -> bytes:
     """A file may have a name that looks like a time and a name; then that file is meant."""
     try:
-        info = await settled(session.user().stat(session.path(argument)))
+        info = await resolve(session.user().stat(session.path(argument)))
     except NotFound:
-        return await settled(_set_time(session, stamp, name, b""))
+        return await resolve(_set_time(session, stamp, name, b""))
     return _time_reply(info)
 
 
@@ -69,12 +69,12 @@ def _set_time(session: FTPSession, mtime_ns: int, name: bytes, prefix: bytes) ->
     def done(_: object) -> bytes:
         return reply(213, b"%b%b; %b" % (prefix, grammar.format_time(mtime_ns), name))
 
-    return when(session.user().set_times(session.path(name), mtime_ns), done)
+    return then(session.user().set_times(session.path(name), mtime_ns), done)
 
 
 def delete(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     """DELE."""
-    return when(session.user().remove(session.path(argument)), lambda _: DELETED)
+    return then(session.user().remove(session.path(argument)), lambda _: DELETED)
 
 
 def rename_from(session: FTPSession, argument: bytes) -> Eventually[bytes]:
@@ -85,7 +85,7 @@ def rename_from(session: FTPSession, argument: bytes) -> Eventually[bytes]:
         session.sequence.rename_from = path
         return RENAME_READY
 
-    return when(session.user().stat(path), found)
+    return then(session.user().stat(path), found)
 
 
 def rename_to(session: FTPSession, argument: bytes) -> Eventually[bytes]:
@@ -93,7 +93,7 @@ def rename_to(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     source = session.sequence.take_rename()
     if not isinstance(source, VirtualPath):
         return NEED_RENAME_FROM
-    return when(session.user().rename(source, session.path(argument)), lambda _: RENAMED)
+    return then(session.user().rename(source, session.path(argument)), lambda _: RENAMED)
 
 
 def make_directory(session: FTPSession, argument: bytes) -> Eventually[bytes]:
@@ -103,13 +103,13 @@ def make_directory(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     def made(_: object) -> bytes:
         return path_reply(session.shown(path), b"created.")
 
-    return when(session.user().make_directory(path), made)
+    return then(session.user().make_directory(path), made)
 
 
 def remove_directory(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     """RMD."""
     path: VirtualPath = session.path(argument)
-    return when(session.user().remove_directory(path), lambda _: DIRECTORY_REMOVED)
+    return then(session.user().remove_directory(path), lambda _: DIRECTORY_REMOVED)
 
 
 HANDLERS: Final[dict[bytes, Handler]] = {

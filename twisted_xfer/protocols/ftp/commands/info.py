@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from twisted_xfer.errors import NotADirectory
 from twisted_xfer.interfaces import Eventually, FileInfo, TransferMode
-from twisted_xfer.protocols.ftp.answers import settled
+from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.wire.listing import DEFAULT_FACTS, list_lines, mlst_feature
 from twisted_xfer.protocols.ftp.wire.replies import NOOP_OK, SYSTEM, feat_reply, multiline, reply
@@ -74,14 +74,14 @@ async def _path_status(session: FTPSession, argument: bytes) -> bytes:
     rows: list[bytes] = []
     more = False
     try:
-        listing = await settled(avatar.list(path))
+        listing = await resolve(avatar.list(path))
     except NotADirectory:
-        info: FileInfo = await settled(avatar.stat(path))
+        info: FileInfo = await resolve(avatar.stat(path))
         rows = [list_lines([info._replace(name=session.codec.to_wire(path.name))], now)]
     else:
         count = 0
         try:
-            while batch := await settled(listing.next_batch(100)):
+            while batch := await resolve(listing.next_batch(100)):
                 more = count + len(batch) > most
                 batch = batch[: most - count]
                 count += len(batch)

@@ -14,8 +14,8 @@ from zope.interface import implementer
 
 from twisted_xfer.errors import NotADirectory, NotFound
 from twisted_xfer.interfaces import Eventually, FileInfo, IListing, IReadFile, Right, TransferMode
+from twisted_xfer.interfaces.answers import resolve, then
 from twisted_xfer.paths import VirtualPath
-from twisted_xfer.protocols.ftp.answers import settled, when
 from twisted_xfer.protocols.ftp.commands.transfer import send
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.wire import grammar
@@ -55,7 +55,7 @@ class ListingSource:
         if self._first:
             first, self._first = self._first, b""
             return first
-        return when(self._listing.next_batch(ENTRIES_PER_TURN), self._lines)
+        return then(self._listing.next_batch(ENTRIES_PER_TURN), self._lines)
 
     def _lines(self, batch: list[FileInfo]) -> Eventually[bytes]:
         if not batch:
@@ -100,9 +100,9 @@ async def _open(session: FTPSession, raw: bytes) -> tuple[IListing, grammar.Glob
     avatar = session.user()
     path = session.path(raw)
     try:
-        return await settled(avatar.list(path)), None, b""
+        return await resolve(avatar.list(path)), None, b""
     except NotADirectory:
-        info = await settled(avatar.stat(path))
+        info = await resolve(avatar.stat(path))
         return SingleEntry(info._replace(name=session.codec.to_storage(raw))), None, b""
     except NotFound:
         split = grammar.split_glob(raw)
@@ -110,7 +110,7 @@ async def _open(session: FTPSession, raw: bytes) -> tuple[IListing, grammar.Glob
             raise
         # No such name: it was meant as a pattern.
         directory, _ = split
-        return await settled(avatar.list(path.parent)), grammar.Glob(path.name), directory
+        return await resolve(avatar.list(path.parent)), grammar.Glob(path.name), directory
 
 
 def _listing(
@@ -162,11 +162,11 @@ def machine_list(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     async def run() -> bytes:
         path = session.path(argument)
         avatar = session.user()
-        info = await settled(avatar.stat(path))
+        info = await resolve(avatar.stat(path))
         if info.kind != "dir":
             # RFC 3659 section 7.2.1: 501 when the argument is no directory.
             return reply(501, "MLSD is for directories; use MLST.")
-        listing = await settled(avatar.list(path))
+        listing = await resolve(avatar.list(path))
         facts, perm = _facts_of(session), _perm(session, path)
 
         def format_batch(batch: list[FileInfo]) -> bytes:
@@ -185,7 +185,7 @@ def machine_list_one(session: FTPSession, argument: bytes) -> Eventually[bytes]:
         line = mlst_text(info, session.shown(path), _facts_of(session), _perm(session, path.parent))
         return multiline(250, "Listing follows.", [line], "End.")
 
-    return when(session.user().stat(path), shown)
+    return then(session.user().stat(path), shown)
 
 
 HANDLERS: Final[dict[bytes, Handler]] = {

@@ -6,8 +6,8 @@ from typing import Final
 
 from twisted_xfer.errors import NotADirectory
 from twisted_xfer.interfaces import Eventually, FileInfo
+from twisted_xfer.interfaces.answers import then
 from twisted_xfer.paths import VirtualPath
-from twisted_xfer.protocols.ftp.answers import when
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.wire.replies import path_reply, quote_path, reply
 
@@ -34,7 +34,7 @@ def _change(session: FTPSession, path: VirtualPath) -> Eventually[bytes]:
         session.cwd = path
         return reply(250, quote_path(session.shown(path)) + b" is the current directory.")
 
-    return when(session.user().stat(path), entered)
+    return then(session.user().stat(path), entered)
 
 
 HANDLERS: Final[dict[bytes, Handler]] = {

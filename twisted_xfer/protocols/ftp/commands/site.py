@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from twisted_xfer.interfaces import Eventually
-from twisted_xfer.protocols.ftp.answers import when
+from twisted_xfer.interfaces.answers import then
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.wire import grammar
 from twisted_xfer.protocols.ftp.wire.replies import multiline, reply
@@ -18,13 +18,13 @@ MIN_IDLE: Final = 10
 def change_mode(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     """SITE CHMOD octal path."""
     mode, name = grammar.parse_chmod(argument)
-    return when(session.user().set_mode(session.path(name), mode), lambda _: reply(200, "Mode changed."))
+    return then(session.user().set_mode(session.path(name), mode), lambda _: reply(200, "Mode changed."))
 
 
 def set_times(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     """SITE UTIME, in both of its forms; only the modification time is kept."""
     mtime_ns, name = grammar.parse_utime(argument)
-    return when(session.user().set_times(session.path(name), mtime_ns), lambda _: reply(200, "Time changed."))
+    return then(session.user().set_times(session.path(name), mtime_ns), lambda _: reply(200, "Time changed."))
 
 
 def idle(session: FTPSession, argument: bytes) -> bytes:

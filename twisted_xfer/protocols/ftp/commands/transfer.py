@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from twisted_xfer.errors import Cancelled, RemoteProtocolError, XferError
 from twisted_xfer.interfaces import Eventually, IChannel, IReadFile, IUpload, TransferMode, WriteIntent
-from twisted_xfer.protocols.ftp.answers import settled
+from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.protocols.ftp.data import as_connection_failure
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.wire.replies import NOTHING_TO_ABORT, TRANSFER_COMPLETE, reply
@@ -71,7 +71,7 @@ def retrieve(session: FTPSession, argument: bytes) -> Eventually[bytes]:
 
 async def _retrieve(session: FTPSession, argument: bytes) -> bytes:
     offset = _take_restart(session)
-    file = await settled(session.user().open_read(session.path(argument), offset))
+    file = await resolve(session.user().open_read(session.path(argument), offset))
     return await send(session, file, _OPENING[session.mode], session.mode)
 
 
@@ -110,7 +110,7 @@ def _take_size(session: FTPSession) -> int | None:
 async def _receive(session: FTPSession, argument: bytes, intent: WriteIntent) -> bytes:
     avatar = session.user()
     mode = session.mode
-    upload: IUpload = await settled(avatar.open_write(session.path(argument), intent))
+    upload: IUpload = await resolve(avatar.open_write(session.path(argument), intent))
     opening = _OPENING[mode]
     if intent.unique:
         opening = reply(150, b"FILE: " + session.codec.to_wire(upload.path.name))
@@ -120,7 +120,7 @@ async def _receive(session: FTPSession, argument: bytes, intent: WriteIntent) ->
             channel.abort()
             raise Cancelled(None, "control connection lost")
     except BaseException as error:
-        await settled(upload.suspend(error if isinstance(error, Exception) else None))
+        await resolve(upload.suspend(error if isinstance(error, Exception) else None))
         raise
     transfer = session.host.transfers.upload(
         upload, channel, mode, avatar.upload_limiter, session.host.timeouts.stall

@@ -1,0 +1,52 @@
+"""Going on with an ``Eventually``: an answer that may be a value, a coroutine or a Deferred.
+
+Most storages answer at once, and a Deferred for each of a session's commands would cost more
+than the commands themselves: so a plain value goes on in the same turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, cast
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from twisted_xfer.interfaces._storage import Eventually
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+def then(answer: Eventually[T], go_on: Callable[[T], U | Deferred[U]]) -> U | Deferred[U]:
+    """``go_on(value)``: now for a plain value, else when it has come."""
+    if isinstance(answer, Coroutine):
+        answer = Deferred.fromCoroutine(answer)
+    if isinstance(answer, Deferred):
+        return cast("Deferred[U]", answer.addCallback(cast("Any", go_on)))
+    return go_on(answer)
+
+
+def then_or(
+    answer: Eventually[T],
+    go_on: Callable[[T], U | Deferred[U]],
+    fail: Callable[[Failure], U | Deferred[U] | Failure],
+) -> U | Deferred[U]:
+    """As ``then``, with ``fail(failure)`` for an answer that turns out to be an error."""
+    if isinstance(answer, Coroutine):
+        answer = Deferred.fromCoroutine(answer)
+    if isinstance(answer, Deferred):
+        return cast("Deferred[U]", answer.addCallbacks(cast("Any", go_on), cast("Any", fail)))
+    return go_on(answer)
+
+
+def waiting(answer: object) -> bool:
+    """Whether ``answer`` still has to be waited for, or taken out of a Deferred."""
+    return isinstance(answer, Deferred | Coroutine)
+
+
+async def resolve(answer: Eventually[T]) -> T:
+    """The value of ``answer``, for coroutines."""
+    if isinstance(answer, Deferred | Coroutine):
+        return await answer
+    return answer
