@@ -1,0 +1,165 @@
+"""How a local storage finds its way: the jail applied to paths, links and parts."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import Final, Literal
+from weakref import WeakValueDictionary
+
+import attrs
+
+from twisted_xfer.errors import ForbiddenPath, NameInvalid, NotAFile, NotFound, StorageFailure
+from twisted_xfer.interfaces import IBlocking, RandomBytes
+from twisted_xfer.paths import VirtualPath
+from twisted_xfer.storage.jail import Anchor, SymlinkPolicy, release, walk
+from twisted_xfer.storage.parts import SUFFIX, is_part_name
+
+UploadPolicy = Literal["staged", "in-place"]
+
+_HANDLE: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@attrs.frozen
+class Settings:
+    """What all views of one local storage have in common.
+
+    ``file_mode`` and ``directory_mode`` are what open(2) and mkdir(2) are asked for;
+    ``exact_mode`` sets them against the process's umask. ``homes`` are the open roots by device
+    and inode, so that the sessions of one account share a descriptor.
+    """
+
+    policy: SymlinkPolicy
+    staged: bool
+    file_mode: int
+    directory_mode: int
+    home_mode: int
+    exact_mode: bool
+    fsync: bool
+    random: RandomBytes
+    blocking: IBlocking | None
+    homes: WeakValueDictionary[tuple[int, int], Anchor]
+
+
+class LocalTree:
+    """A root, its settings, and an owner."""
+
+    __slots__ = ("_owner", "_policy", "_root", "_root_path", "_settings", "_staged")
+
+    def __init__(self, anchor: Anchor, root_path: bytes, owner: str, settings: Settings) -> None:
+        self._root: Anchor | None = anchor
+        self._root_path = root_path
+        self._owner = owner.encode("utf-8", "surrogateescape")
+        self._settings = settings
+        self._policy: SymlinkPolicy = settings.policy
+        self._staged = settings.staged
+
+    def close(self) -> None:
+        """Let go of the root; what is open or under way goes on."""
+        self._root = None
+
+    def _anchor(self) -> Anchor:
+        root = self._root
+        if root is None:
+            raise StorageFailure(None, "the storage is closed")
+        return root
+
+    def _locate(self, root: int, path: VirtualPath, follow: bool = False) -> tuple[int, bytes]:
+        """``walk``, and parts do not exist."""
+        directory, name = walk(root, path.parts, self._policy, follow)
+        if name[-6:] == SUFFIX and is_part_name(name):
+            release(root, directory)
+            raise NotFound(bytes(path))
+        return directory, name
+
+    def _locate_file(self, root: int, path: VirtualPath) -> tuple[int, bytes, os.stat_result | None]:
+        """Where ``path`` leads, links resolved, and what is there now, which is never a link."""
+        directory, name = self._locate(root, path)
+        try:
+            status = lstat(directory, name)
+            if status is not None and stat.S_ISLNK(status.st_mode):
+                there, name = self._locate(root, path, follow=True)
+                release(root, directory)
+                directory = there
+                status = lstat(directory, name)
+                if status is not None and stat.S_ISLNK(status.st_mode):
+                    raise ForbiddenPath(bytes(path), "the link changed meanwhile")
+        except BaseException:
+            release(root, directory)
+            raise
+        return directory, name, status
+
+    def resolve_entry(self, path: VirtualPath) -> os.stat_result:
+        """What the link ``path`` leads to. Raises OSError, XferError."""
+        anchor = self._anchor()
+        directory, _, status = self._locate_file(anchor.fd, path)
+        release(anchor.fd, directory)
+        if status is None:
+            raise NotFound(bytes(path))
+        return status
+
+    def _open(self, root: int, path: VirtualPath, flags: int) -> int:
+        """Open the last component; only if it turns out to be a link is it resolved."""
+        directory, name = self._locate(root, path)
+        try:
+            try:
+                return os.open(name, flags, dir_fd=directory)
+            except OSError as error:
+                # O_DIRECTORY on a link says ENOTDIR.
+                if error.errno not in {errno.ELOOP, errno.ENOTDIR}:
+                    raise
+                there, name = self._locate(root, path, follow=True)
+                release(root, directory)
+                directory = there
+                return os.open(name, flags, dir_fd=directory)
+        finally:
+            release(root, directory)
+
+
+class LinkResolver:
+    """Resolves the links of one listing, with its own hold on the storage's root."""
+
+    __slots__ = ("_path", "_storage")
+
+    def __init__(self, storage: LocalTree, path: VirtualPath) -> None:
+        self._storage = storage
+        self._path = path
+
+    def __call__(self, name: bytes, /) -> os.stat_result:
+        """The status of what the link ``name`` leads to. Raises OSError, XferError."""
+        return self._storage.resolve_entry(VirtualPath((*self._path.parts, name)))
+
+
+def refuse_part_name(path: VirtualPath) -> None:
+    """Raises NameInvalid for names that only parts may have."""
+    name = path.name
+    if name[-6:] == SUFFIX and is_part_name(name):
+        raise NameInvalid(bytes(path), "reserved for parts")
+
+
+def lstat(directory: int, name: bytes) -> os.stat_result | None:
+    """The entry itself; None when it is missing."""
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def change_mode(directory: int, name: bytes, mode: int, path: VirtualPath) -> None:
+    """A chmod of exactly the entry that was checked; it works without read permission as well.
+
+    Raises:
+        ForbiddenPath: it is a link. NotAFile: neither file nor directory. OSError.
+    """
+    fd = os.open(name, _HANDLE, dir_fd=directory)
+    try:
+        kind = stat.S_IFMT(os.fstat(fd).st_mode)
+        if kind == stat.S_IFLNK:
+            raise ForbiddenPath(bytes(path), "the link changed meanwhile")
+        if kind not in {stat.S_IFREG, stat.S_IFDIR}:
+            raise NotAFile(bytes(path))
+        # fchmod() refuses O_PATH; its entry in /proc leads to this very inode.
+        os.chmod(f"/proc/self/fd/{fd}", mode)
+    finally:
+        os.close(fd)
