@@ -50,14 +50,14 @@ class ListingSource:
         self._format = format_batch
         self._first = first
 
-    def read(self, size: int) -> Eventually[bytes]:
+    def read(self, size: int) -> bytes | Deferred[bytes]:
         """The lines of the next batch; ``size`` does not matter, a batch is small."""
         if self._first:
             first, self._first = self._first, b""
             return first
         return then(self._listing.next_batch(ENTRIES_PER_TURN), self._lines)
 
-    def _lines(self, batch: list[FileInfo]) -> Eventually[bytes]:
+    def _lines(self, batch: list[FileInfo]) -> bytes | Deferred[bytes]:
         if not batch:
             return b""
         # A batch of which a pattern lets nothing pass is not the end.
