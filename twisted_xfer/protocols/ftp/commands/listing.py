@@ -42,26 +42,30 @@ Formatter = Callable[[list[FileInfo]], bytes]
 class ListingSource:
     """A listing as the bytes of a file that is made while it is read."""
 
-    def __init__(self, listing: IListing, format_batch: Formatter, first: bytes = b"") -> None:
+    def __init__(
+        self, listing: IListing, format_batch: Formatter, later: Callable[[Callable[[], None]], None]
+    ) -> None:
         self.info = FileInfo(b"", "other")
         self.offset = 0
         self.mode = "image"
         self._listing = listing
         self._format = format_batch
-        self._first = first
+        self._later = later
 
     def read(self, size: int) -> bytes | Deferred[bytes]:
         """The lines of the next batch; ``size`` does not matter, a batch is small."""
-        if self._first:
-            first, self._first = self._first, b""
-            return first
         return then(self._listing.next_batch(ENTRIES_PER_TURN), self._lines)
 
     def _lines(self, batch: list[FileInfo]) -> bytes | Deferred[bytes]:
         if not batch:
             return b""
-        # A batch of which a pattern lets nothing pass is not the end.
-        return self._format(batch) or self.read(0)
+        lines = self._format(batch)
+        if lines:
+            return lines
+        # A pattern let nothing of this batch pass, which is not the end: others first, then go on.
+        turn: Deferred[None] = Deferred()
+        self._later(lambda: turn.callback(None))
+        return turn.addCallback(lambda _: self.read(0))
 
     def advance(self, size: int) -> None:
         """Never called: there is no descriptor."""
@@ -124,7 +128,9 @@ def _listing(
                 batch = [info for info in batch if pattern.match(info.name)]
             return make(_renamed(session, batch, prefix if prefixed else b"")) if batch else b""
 
-        return await send(session, ListingSource(listing, format_batch), _OPENING, TransferMode.IMAGE)
+        return await send(
+            session, ListingSource(listing, format_batch, session.channel.later), _OPENING, TransferMode.IMAGE
+        )
 
     return Deferred.fromCoroutine(run())
 
@@ -172,7 +178,9 @@ def machine_list(session: FTPSession, argument: bytes) -> Eventually[bytes]:
         def format_batch(batch: list[FileInfo]) -> bytes:
             return mlsd_lines(_renamed(session, batch), facts, perm)
 
-        return await send(session, ListingSource(listing, format_batch), _OPENING, TransferMode.IMAGE)
+        return await send(
+            session, ListingSource(listing, format_batch, session.channel.later), _OPENING, TransferMode.IMAGE
+        )
 
     return Deferred.fromCoroutine(run())
 
