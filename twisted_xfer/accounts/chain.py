@@ -73,7 +73,7 @@ class ChainChecker:
                 "checker {checker} failed with {error} at {where}: login refused",
                 checker=type(checker).__name__,
                 error=type(reason).__name__,
-                where=_where(failure.getTracebackObject()),
+                where=_where(reason.__traceback__ if reason is not None else None),
             )
             raise CheckerFailed from None
 

@@ -1,0 +1,192 @@
+"""The users file: a checker of passwords, and the settings of accounts."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from twisted_xfer.accounts.passwords import VerifiedLogins, dummy_hash, verify_password
+from twisted_xfer.accounts.users_text import Entry, parse_users
+from twisted_xfer.errors import ConfigError
+from twisted_xfer.interfaces import Account, IBlocking, RandomBytes
+
+#: Largest users file that is read, in bytes: MAX_USERS long lines.
+MAX_FILE: Final = 64 << 20
+
+
+class Stamp(NamedTuple):
+    """By what a changed file is known. ``changed`` is the inode's own time, which no tool sets back."""
+
+    modified: int
+    changed: int
+    size: int
+    inode: int
+
+
+@implementer(ICredentialsChecker)
+class UsersFile:
+    """Accounts from one file, read again when it changes.
+
+    A file that becomes wrong while the daemon runs is logged, once, and the accounts read before
+    stay; one that is wrong at the start stops it.
+
+    Args:
+        path: TOML or one line per user (``users_text``).
+        seconds: the clock of the memory of verified logins.
+        random: for its key.
+        blocking: where hashes are checked (pool ``hash``); may be attached later.
+
+    Raises:
+        ConfigError: it cannot be read, others may write to it, or its contents are wrong.
+    """
+
+    credentialInterfaces = (IUsernamePassword,)
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        seconds: Callable[[], float],
+        random: RandomBytes = os.urandom,
+        blocking: IBlocking | None = None,
+        log: Logger | None = None,
+    ) -> None:
+        self.path = path
+        self._random = random
+        self._blocking = blocking
+        self._log = log or Logger()
+        self._verified = VerifiedLogins(seconds, random)
+        self._stamp: Stamp | None = None
+        self._users: dict[str, Entry] = {}
+        self._dummy = ""
+        self._take(*_read(path))
+
+    def __repr__(self) -> str:
+        return f"<UsersFile {self.path!r} with {len(self._users)} users>"
+
+    def attach(self, blocking: IBlocking) -> None:
+        """Check hashes there from now on. Without it they are checked in the caller's thread."""
+        self._blocking = blocking
+
+    def account(self, username: str) -> Account | None:
+        """The settings of ``username``, whoever checked its password."""
+        entry = self._users.get(username)
+        return None if entry is None else entry.account
+
+    def usernames(self) -> list[str]:
+        """All users, in the file's order."""
+        return list(self._users)
+
+    def requestAvatarId(self, credentials: Any) -> Any:
+        """The Account of IUsernamePassword ``credentials``.
+
+        Fails with UnauthorizedLogin, after the same work whether or not there is such a user, and
+        with Busy when too many hashes wait.
+        """
+        self.refresh()
+        username = credentials.username.decode("utf-8", "surrogateescape")
+        password: bytes = credentials.password
+        entry = self._users.get(username)
+        stored = entry.stored if entry is not None and entry.stored else self._dummy
+        if entry is not None and self._verified.knows(username, stored, password):
+            return entry.account
+
+        def decide(good: bool) -> Account:
+            # The file may have changed while the hash was checked: only what stands now counts.
+            now = self._users.get(username)
+            if not good or now is None or now.stored != stored:
+                raise UnauthorizedLogin
+            self._verified.remember(username, stored, password)
+            return now.account
+
+        if self._blocking is None:
+            return decide(verify_password(stored, password))
+        return self._blocking.run(verify_password, stored, password, pool="hash").addCallback(decide)
+
+    def refresh(self) -> bool:
+        """Read the file again if it has changed; whether new accounts are in force.
+
+        One stat when nothing has changed. Reading is a matter of milliseconds and only follows an
+        administrator's edit, so it is done at once: the next answer already obeys it.
+        """
+        try:
+            if _stamp(os.stat(self.path)) == self._stamp:
+                return False
+            stamp, text = _read(self.path)
+        except (OSError, ConfigError) as error:
+            self._keep(error)
+            return False
+        try:
+            self._take(stamp, text)
+        except ConfigError as error:
+            self._stamp = stamp
+            self._keep(error)
+            return False
+        self._complaint = ""
+        self._log.info("{path}: {count} users in force", path=self.path, count=len(self._users))
+        return True
+
+    _complaint = ""
+
+    def _keep(self, error: OSError | ConfigError) -> None:
+        """Say why the old accounts stay, once for each reason."""
+        if isinstance(error, ConfigError):
+            reason = f"{error.key}: {error.remedy} (now {error.value!r})"
+        else:
+            reason = error.strerror or type(error).__name__
+        if reason != self._complaint:
+            self._complaint = reason
+            self._log.error(
+                "{path} not taken, the accounts before stay: {reason}", path=self.path, reason=reason
+            )
+
+    def _take(self, stamp: Stamp, text: str) -> None:
+        users = parse_users(text, self.path)
+        self._users = users
+        self._stamp = stamp
+        like = next((entry.stored for entry in users.values() if entry.stored), "")
+        self._dummy = dummy_hash(self._random, like)
+        self._verified.clear()
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return Stamp(status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+
+
+def _read(path: str) -> tuple[Stamp, str]:
+    """Stamp and text of the same open file.
+
+    Raises:
+        ConfigError: as the class says.
+    """
+    try:
+        # Not blocked by a FIFO in its place.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise ConfigError(
+            "users", value=path, file=path, remedy=f"name a readable file ({error.strerror})"
+        ) from None
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigError("users", value=path, file=path, remedy="name a regular file")
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            mode = f"{stat.S_IMODE(status.st_mode):04o}"
+            raise ConfigError("mode", value=mode, file=path, remedy="chmod go-w: whoever writes it logs in")
+        raw = file.read(MAX_FILE + 1)
+    if len(raw) > MAX_FILE:
+        raise ConfigError("size", value=status.st_size, file=path, remedy=f"keep it under {MAX_FILE} bytes")
+    try:
+        return _stamp(status), raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            "encoding", value=f"byte {error.start}", file=path, remedy="write it in UTF-8"
+        ) from None

@@ -1,0 +1,240 @@
+"""The text of a users file: TOML tables, or one line per user, into accounts."""
+
+from __future__ import annotations
+
+import codecs
+import tomllib
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from twisted_xfer.accounts.passwords import is_hash
+from twisted_xfer.accounts.realm import plain_username
+from twisted_xfer.accounts.rights import PathRights, parse_rights
+from twisted_xfer.errors import ConfigError, LoginRefused
+from twisted_xfer.interfaces import Account
+
+#: Users in one file: beyond it a database is the right place.
+MAX_USERS: Final = 100_000
+#: Groups of one user.
+MAX_GROUPS: Final = 100
+_SIZES: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+class Entry(NamedTuple):
+    """One user: the settings, and the stored hash (empty: no login by password)."""
+
+    account: Account
+    stored: str
+
+    def __repr__(self) -> str:
+        return f"<Entry {self.account.username!r}>"
+
+
+def parse_users(text: str, file: str = "") -> dict[str, Entry]:
+    """The users in ``text`` by name. TOML when its first significant line opens a table, else lines.
+
+    Raises:
+        ConfigError: with file, key, value (never a password) and remedy.
+    """
+    if file.endswith(".toml") or _first_line(text).startswith("["):
+        return _parse_toml(text, file)
+    return _parse_lines(text, file)
+
+
+def _first_line(text: str) -> str:
+    for line in text.splitlines():
+        plain = line.strip()
+        if plain and not plain.startswith("#"):
+            return plain
+    return ""
+
+
+# --- one line per user -------------------------------------------------------------------
+
+
+def _parse_lines(text: str, file: str) -> dict[str, Entry]:
+    """``name:argon2hash[:home[:rights]]``; empty lines and ``#`` comments are skipped."""
+    users: dict[str, Entry] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        plain = line.strip()
+        if not plain or plain.startswith("#"):
+            continue
+        key = f"line {number}"
+        name, *rest = plain.split(":", 3)
+        if not rest:
+            raise ConfigError(key, file=file, remedy="write NAME:HASH[:HOME[:RIGHTS]]")
+        settings: dict[str, Any] = {}
+        if len(rest) > 1 and rest[1]:
+            settings["home"] = rest[1]
+        if len(rest) > 2 and rest[2]:
+            settings["rights"] = parse_rights(rest[2], key=f"{key}: rights", file=file)
+        _add(users, name, _stored(rest[0], key, file), settings, key, file)
+    return users
+
+
+# --- TOML --------------------------------------------------------------------------------
+
+
+def _parse_toml(text: str, file: str) -> dict[str, Entry]:
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        # Its text tells the place and no value of a string.
+        raise ConfigError("syntax", value=str(error), file=file, remedy="correct the TOML") from None
+    for key in document:
+        if key not in {"users", "groups"}:
+            raise ConfigError(key, file=file, remedy="use [users.NAME] and [groups.NAME] tables only")
+    groups = {
+        name: _settings(table, f"groups.{name}", file, _GROUP_FIELDS)
+        for name, table in _tables(document, "groups", file).items()
+    }
+    users: dict[str, Entry] = {}
+    for name, table in _tables(document, "users", file).items():
+        key = f"users.{name}"
+        own = _settings(table, key, file, _USER_FIELDS)
+        settings: dict[str, Any] = {}
+        for group in own.get("groups", ()):
+            if group not in groups:
+                known = ", ".join(groups) or "none is defined"
+                raise ConfigError(f"{key}.groups", value=group, file=file, remedy=f"name a group: {known}")
+            settings.update(groups[group])
+        stored = own.pop("password", "")
+        settings.update(own)
+        _add(users, name, stored, settings, key, file)
+    return users
+
+
+def _tables(document: Mapping[str, Any], name: str, file: str) -> Mapping[str, Any]:
+    tables = document.get(name, {})
+    if not isinstance(tables, dict):
+        raise ConfigError(name, value=tables, file=file, remedy=f"make it tables: [{name}.NAME]")
+    return tables
+
+
+def _settings(
+    table: Any, key: str, file: str, fields: Mapping[str, Callable[[Any, str, str], Any]]
+) -> dict[str, Any]:
+    if not isinstance(table, dict):
+        raise ConfigError(key, file=file, remedy=f"make it a table: [{key}]")
+    settings: dict[str, Any] = {}
+    for name, value in table.items():
+        read = fields.get(name)
+        if read is None:
+            raise ConfigError(f"{key}.{name}", file=file, remedy=f"use one of: {', '.join(fields)}")
+        settings[name] = read(value, f"{key}.{name}", file)
+    return settings
+
+
+def _add(
+    users: dict[str, Entry], name: str, stored: str, settings: Mapping[str, Any], key: str, file: str
+) -> None:
+    try:
+        plain_username(name)
+    except LoginRefused as error:
+        raise ConfigError(
+            key, value=name[:80], file=file, remedy=f"choose another name: {error.detail}"
+        ) from None
+    if name in users:
+        raise ConfigError(key, value=name, file=file, remedy="name each user once")
+    if len(users) >= MAX_USERS:
+        raise ConfigError(key, file=file, remedy=f"keep at most {MAX_USERS} users in a file")
+    users[name] = Entry(Account(name, **settings), stored)
+
+
+# --- values ------------------------------------------------------------------------------
+
+
+def _stored(value: Any, key: str, file: str) -> str:
+    if value == "":
+        return ""
+    if not isinstance(value, str) or not is_hash(value):
+        # It may be a password in the clear: it is not repeated here.
+        remedy = "give an argon2 hash, as `xfer user passwd` writes it"
+        raise ConfigError(key, value="(not shown)", file=file, remedy=remedy)
+    return value
+
+
+def _text(value: Any, key: str, file: str) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise ConfigError(key, value=value, file=file, remedy="give a string")
+    return value
+
+
+def _flag(value: Any, key: str, file: str) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(key, value=value, file=file, remedy="give true or false")
+    return value
+
+
+def _count(value: Any, key: str, file: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ConfigError(key, value=value, file=file, remedy="give a whole number, 0 or more")
+    return value
+
+
+def _size(value: Any, key: str, file: str) -> int:
+    """Bytes: a number, or text such as ``"500M"`` or ``"2 GiB"`` in powers of 1024."""
+    if not isinstance(value, str):
+        return _count(value, key, file)
+    plain = value.strip().upper().removesuffix("B").removesuffix("I")
+    unit = plain[-1:] if plain[-1:] in _SIZES else ""
+    digits = plain.removesuffix(unit).strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
+        raise ConfigError(key, value=value, file=file, remedy='give bytes, or a size such as "500M" or "2G"')
+    return int(digits) * _SIZES[unit]
+
+
+def _charset(value: Any, key: str, file: str) -> str:
+    name = _text(value, key, file)
+    if not name:
+        return ""
+    try:
+        b"".decode(name)
+        return codecs.lookup(name).name
+    except (LookupError, ValueError):
+        raise ConfigError(key, value=value, file=file, remedy="name a charset such as utf-8 or gbk") from None
+
+
+def _groups(value: Any, key: str, file: str) -> tuple[str, ...]:
+    good = (
+        isinstance(value, list) and len(value) <= MAX_GROUPS and all(isinstance(name, str) for name in value)
+    )
+    if not good:
+        raise ConfigError(key, value=value, file=file, remedy="give a list of group names")
+    return tuple(value)
+
+
+def _rights(value: Any, key: str, file: str) -> Any:
+    return parse_rights(value, key=key, file=file)
+
+
+def _path_rights(value: Any, key: str, file: str) -> Any:
+    """A table of pattern and rights; the last pattern that matches decides, in the file's order."""
+    if not isinstance(value, dict):
+        raise ConfigError(key, value=value, file=file, remedy='give a table: {"/pub/**" = "read"}')
+    rules = tuple((pattern, _rights(rights, f"{key}.{pattern}", file)) for pattern, rights in value.items())
+    try:
+        PathRights(frozenset(), rules)
+    except ConfigError as error:
+        raise ConfigError(key, value=error.value, file=file, remedy=error.remedy) from None
+    return rules
+
+
+_GROUP_FIELDS: Final[Mapping[str, Callable[[Any, str, str], Any]]] = {
+    "home": _text,
+    "rights": _rights,
+    "path_rights": _path_rights,
+    "charset": _charset,
+    "max_sessions": _count,
+    "require_tls": _flag,
+    "quota_bytes": _size,
+    "quota_files": _count,
+    "rate_up": _size,
+    "rate_down": _size,
+    "comment": _text,
+}
+_USER_FIELDS: Final[Mapping[str, Callable[[Any, str, str], Any]]] = {
+    "password": _stored,
+    "groups": _groups,
+    **_GROUP_FIELDS,
+}
