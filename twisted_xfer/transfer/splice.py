@@ -1,0 +1,111 @@
+"""Receiving a plain socket into a plain file by splice(2), through a pipe and past our memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+from twisted_xfer.interfaces import Expected, IChannel, IHasFileno, ILimiter, IUpload, TransferMode
+from twisted_xfer.transfer.choose import BULK, UNSUPPORTED
+from twisted_xfer.transfer.pump import Bench
+from twisted_xfer.transfer.receive import ReceivePump
+
+_FLAGS: Final = getattr(os, "SPLICE_F_MOVE", 0) | getattr(os, "SPLICE_F_NONBLOCK", 0)
+
+
+class SplicePump(ReceivePump):
+    """Socket to file in the kernel once there is enough of it; else, and before, a ReceivePump."""
+
+    __slots__ = ("_by_kernel", "_descriptor", "_splice")
+
+    def __init__(
+        self,
+        bench: Bench,
+        upload: IUpload,
+        channel: IChannel,
+        limiter: ILimiter | None,
+        stall: float,
+        expected: Expected | None,
+        splice: Callable[..., int],
+    ) -> None:
+        super().__init__(bench, upload, channel, TransferMode.IMAGE, limiter, stall, expected)
+        self._descriptor = -1
+        self._splice = splice
+        self._by_kernel = True
+
+    def _step(self) -> None:
+        # A small file is there in one recv(), for less than two splices cost.
+        if not self._by_kernel or self.transferred < BULK:
+            super()._step()
+            return
+        if self._descriptor < 0:
+            # Asked for again after our own writes: it comes positioned behind them.
+            self._descriptor = IHasFileno(self._upload).fileno()
+        room = self._room(self._bench.unit())
+        if not room:
+            if self._next_byte():
+                self._watch(reading=True, writing=False)
+            return
+        granted = self._allow(room)
+        if granted <= 0:
+            return
+        count = 0
+        try:
+            # The pipe is empty again before this step ends, so all transfers share it.
+            pipe = self._bench.take_pipe()
+            try:
+                count = self._splice(self._fd, pipe[1], granted, flags=_FLAGS)
+            finally:
+                if not count:
+                    self._bench.put_pipe(pipe, empty=True)
+        except BlockingIOError:
+            self._watch(reading=True, writing=False)
+            return
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:
+                raise
+            self._by_kernel = False
+            self._watch(reading=True, writing=False)
+            return
+        finally:
+            if count < granted:
+                self._return(granted - count)
+        if not count:
+            self._received_all()
+        elif self._empty(pipe, count):
+            self._watch(reading=True, writing=False)
+
+    def _empty(self, pipe: tuple[int, int], left: int) -> bool:
+        """Move what is in the pipe to the file; False when the storage has still to answer.
+
+        What a failing write leaves in the pipe is lost with it, and counted nowhere.
+        """
+        try:
+            while left:
+                try:
+                    count = self._splice(pipe[0], self._descriptor, left, flags=_FLAGS)
+                except OSError as error:
+                    if error.errno not in UNSUPPORTED:
+                        raise
+                    # This file system does not take it: by hand, from here on and to the last byte.
+                    self._by_kernel = False
+                    data = _read_all(pipe[0], left)
+                    left = 0
+                    self._moved(len(data))
+                    return self._store(memoryview(data))
+                left -= count
+                self._stored += count
+                self._upload.advance(count)
+                self._moved(count)
+        finally:
+            self._bench.put_pipe(pipe, empty=not left)
+        return True
+
+
+def _read_all(descriptor: int, size: int) -> bytes:
+    """The ``size`` bytes that are known to be in the pipe."""
+    data = os.read(descriptor, size)
+    while len(data) < size:
+        data += os.read(descriptor, size - len(data))
+    return data
