@@ -1,0 +1,134 @@
+"""Who may log in: the checkers of the configuration, and settings of accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import attrs
+from twisted.cred import strcred
+from twisted.cred.checkers import ANONYMOUS, AllowAnonymousAccess, ICredentialsChecker
+from twisted.cred.credentials import IUsernamePassword
+from zope.interface import implementer
+
+from twisted_xfer.accounts.rights import parse_rights
+from twisted_xfer.app.config import Auth, Config
+from twisted_xfer.app.explain import explain
+from twisted_xfer.errors import ConfigError, XferError
+from twisted_xfer.interfaces import Account
+from twisted_xfer.plugins.options import options_from_table
+
+__all__ = ["ANONYMOUS", "Accounts", "inline_accounts", "make_checkers"]
+
+
+class AccountLookup(Protocol):
+    """A checker that knows settings too."""
+
+    def account(self, username: str) -> Account | None:
+        """The settings of ``username``, or None."""
+        ...
+
+
+@implementer(ICredentialsChecker)
+class _Nobody:
+    """The checker of a daemon without any: knows nobody, so a login is refused and not an error."""
+
+    credentialInterfaces: Sequence[type[Any]] = (IUsernamePassword,)
+
+    def requestAvatarId(self, credentials: object) -> Any:
+        """Refuse."""
+        from twisted.cred.error import UnauthorizedLogin
+
+        raise UnauthorizedLogin
+
+
+class Accounts:
+    """Settings by user name: the configuration's own first, then those of the checkers in turn."""
+
+    def __init__(self, inline: Mapping[str, Account], lookups: Iterable[AccountLookup]) -> None:
+        self._inline = dict(inline)
+        self._lookups = tuple(lookups)
+
+    def account(self, username: str) -> Account | None:
+        """The settings of ``username``, or None when nobody has any."""
+        found = self._inline.get(username)
+        if found is not None:
+            return found
+        return next(
+            (found for lookup in self._lookups if (found := lookup.account(username)) is not None), None
+        )
+
+
+def make_checkers(config: Config, file: str = "") -> list[ICredentialsChecker]:
+    """The checkers that ``config`` names, in order, and anonymous access if it is on.
+
+    Raises:
+        ConfigError: an unknown type or a bad argument; its text never holds the argument.
+    """
+    checkers = [_make_checker(auth, file) for auth in config.auth]
+    if config.anonymous:
+        checkers.append(AllowAnonymousAccess())
+    return checkers or [_Nobody()]
+
+
+def _make_checker(auth: Auth, file: str) -> ICredentialsChecker:
+    try:
+        factory = strcred.findCheckerFactory(auth.type)  # type: ignore[no-untyped-call]
+    except strcred.InvalidAuthType as error:
+        known = sorted(found.authType for found in strcred.findCheckerFactories())  # type: ignore[no-untyped-call]
+        remedy = f"no such type; there are {', '.join(known)} (see --help-auth)"
+        raise ConfigError("auth", value=auth.type, file=file, remedy=remedy) from error
+    try:
+        checker: ICredentialsChecker = factory.generateChecker(auth.argument)
+    except strcred.InvalidAuthArgumentString as error:
+        # Ours names what is wrong in the file; a stranger's text may repeat a password.
+        remedy = str(error) if auth.type == "users" else _usage(factory)
+        raise ConfigError("auth", value=f"{auth.type}:...", file=file, remedy=remedy) from error
+    except (XferError, OSError) as error:
+        raise ConfigError("auth", value=f"{auth.type}:...", file=file, remedy=explain(error)) from error
+    except Exception as error:  # a stranger's factory raises what it likes, with the argument in it
+        raise ConfigError("auth", value=f"{auth.type}:...", file=file, remedy=_usage(factory)) from error
+    return checker
+
+
+def _usage(factory: Any) -> str:
+    return f"cannot be used: write {factory.authType}:ARGUMENT with {factory.argStringFormat}"
+
+
+@attrs.frozen
+class _AccountTable:
+    """``[accounts.NAME]`` as written; see interfaces.Account."""
+
+    home: str = ""
+    rights: str | list[str] = "all"
+    paths: dict[str, str | list[str]] = attrs.field(factory=dict)
+    charset: str = ""
+    max_sessions: int = 0
+    require_tls: bool = False
+    quota_bytes: int | None = None
+    quota_files: int | None = None
+    rate_up: int = 0
+    rate_down: int = 0
+    comment: str = ""
+    groups: tuple[str, ...] = ()
+
+
+def inline_accounts(config: Config, file: str = "") -> dict[str, Account]:
+    """The accounts that the configuration sets by itself.
+
+    Raises:
+        ConfigError: a wrong key or value.
+    """
+    return {name: _account(name, table, file) for name, table in config.accounts.items()}
+
+
+def _account(name: str, table: Mapping[str, Any], file: str) -> Account:
+    where = f"accounts.{name}"
+    plain = options_from_table(_AccountTable, table, where=where, file=file)
+    fields = {field.name: getattr(plain, field.name) for field in attrs.fields(_AccountTable)}
+    fields["rights"] = parse_rights(plain.rights, key=f"{where}.rights", file=file)
+    fields["path_rights"] = tuple(
+        (pattern, parse_rights(rights, key=f"{where}.paths.{pattern}", file=file))
+        for pattern, rights in fields.pop("paths").items()
+    )
+    return Account(name, **fields)

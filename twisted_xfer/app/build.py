@@ -1,0 +1,273 @@
+"""The composition root: from a Config to the one service of the daemon.
+
+The only place where kernel packages, protocols, storages and listeners meet.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+from twisted.cred.portal import Portal
+from twisted.logger import Logger
+
+from twisted_xfer.accounts.chain import ChainChecker
+from twisted_xfer.accounts.login import Login
+from twisted_xfer.accounts.realm import Realm
+from twisted_xfer.app.accounts import Accounts, inline_accounts, make_checkers
+from twisted_xfer.app.config import Config, Listen
+from twisted_xfer.app.drain import DaemonService
+from twisted_xfer.app.explain import explain, warnings
+from twisted_xfer.app.host import Host
+from twisted_xfer.app.listen import DatagramPlace, Place, StreamPlace, stream_endpoint
+from twisted_xfer.app.reload import Reloads
+from twisted_xfer.app.rules import thaw
+from twisted_xfer.errors import ConfigError, PluginError, XferError
+from twisted_xfer.events.bus import EventBus
+from twisted_xfer.interfaces import IStorage
+from twisted_xfer.plugins.options import options_from_table
+from twisted_xfer.plugins.registry import Registry
+from twisted_xfer.runtime.blocking import BlockingPools
+from twisted_xfer.runtime.data_ports import DataPorts
+from twisted_xfer.runtime.limits import Limits
+from twisted_xfer.transfer import Transfers
+
+#: Where a daemon listens that was not told: each that is installed.
+DEFAULT_LISTEN = (Listen("ftp", "tcp:2121"), Listen("xfer", "tcp:5001"))
+
+#: Seconds that event listeners have to hear what happened before the stop.
+LAST_WORDS = 5.0
+
+
+def build(config: Config, reactor: Any, registry: Registry | None = None) -> Daemon:
+    """The daemon that ``config`` asks for: everything opened, nothing bound, no thread started.
+
+    Raises:
+        ConfigError: a plugin's section, a checker, an endpoint or a directory is wrong.
+        PluginError: a plugin is missing or broken.
+    """
+    return _Builder(config, reactor, registry or Registry.discover()).daemon()
+
+
+class Daemon(DaemonService):
+    """The service, with what it was built from.
+
+    Attributes:
+        config: resolved, defaults included.
+        host: what its protocols use.
+        reloads: what SIGHUP rereads.
+    """
+
+    config: Config
+    host: Host
+    reloads: Reloads
+
+
+class _Builder:
+    """Builds once."""
+
+    def __init__(self, config: Config, reactor: Any, registry: Registry) -> None:
+        self.config = config if config.listen else attrs.evolve(config, listen=default_listen(registry))
+        self.reactor = reactor
+        self.registry = registry
+        self._log = Logger(namespace="xfer")
+        self.reloads = Reloads(reactor.callFromThread, self._log)
+        self.checkers = make_checkers(self.config)
+
+    def daemon(self) -> Daemon:
+        config = self.config
+        if config.tls.certificate:
+            remedy = "this version has no TLS of its own: leave it out, or use an ssl: endpoint"
+            raise ConfigError("tls.certificate", value=config.tls.certificate, remedy=remedy)
+        host = self._host()
+        storage = self._storage(host)
+        try:
+            host.login = self._login(host, storage)
+            self._listeners(host)
+            places = [self._place(listen, host) for listen in config.listen]
+        except BaseException:
+            storage.close()
+            raise
+        events: Any = host.events
+        blocking: Any = host.blocking
+        transfers: Any = host.transfers
+
+        def heard() -> Any:
+            """Let slow listeners hear the end, within bounds."""
+            return events.idle().addTimeout(LAST_WORDS, self.reactor)
+
+        daemon = Daemon(
+            self.reactor,
+            places,
+            events,
+            grace=config.grace,
+            on_start=(blocking.start, self.reloads.install, self._warn),
+            on_stop=(
+                blocking.stop,
+                transfers.close,
+                storage.close,
+                events.close,
+                heard,
+                self.reloads.uninstall,
+            ),
+            give_up=self.reactor.stop,
+            log=self._log,
+        )
+        daemon.config, daemon.host, daemon.reloads = config, host, self.reloads
+        self.reloads.add("event logs", events.reopen)
+        return daemon
+
+    def _warn(self) -> None:
+        for warning in warnings(self.config):
+            self._log.warn("xfer: {warning}", warning=warning)
+
+    def _host(self) -> Host:
+        import time
+
+        config = self.config
+        events = EventBus(time.time)
+        blocking = BlockingPools(self.reactor)
+        limits = Limits(
+            self.reactor,
+            max_clients=config.limits.clients,
+            max_per_address=config.limits.per_address,
+            max_per_user=config.limits.per_user,
+        )
+        public = [(ipaddress.IPv4Network(network), address) for network, address in config.public_address]
+        # The narrowest network decides, in whatever order they stand in the file.
+        public.sort(key=lambda pair: -pair[0].prefixlen)
+        data_ports = DataPorts(
+            self.reactor, ports=config.passive_ports, public_addresses=public, events=events
+        )
+        return Host(
+            clock=self.reactor,
+            events=events,
+            blocking=blocking,
+            limits=limits,
+            data_ports=data_ports,
+            transfers=Transfers(self.reactor, blocking),
+            timeouts=config.timeouts.timeouts(),
+            server_name=config.server_name,
+            log=self._log,
+        )
+
+    def _storage(self, host: Host) -> IStorage:
+        config = self.config
+        table = thaw(config.storage)
+        name = table.pop("plugin", "local")
+        if not isinstance(name, str):
+            raise ConfigError("storage.plugin", value=name, remedy="must be the name of a storage plugin")
+        plugin = self.registry.get("storage", name)
+        shared = {
+            "root": config.root,
+            "uploads": config.uploads,
+            "symlinks": config.symlinks,
+            "fsync": config.fsync,
+        }
+        options = options_from_table(
+            plugin.options, with_shared(plugin.options, shared, table), where="storage"
+        )
+        try:
+            return plugin.open(options, host)
+        except XferError:
+            raise
+        except OSError as error:
+            remedy = f"{explain(error)}: make it, or give --root"
+            raise ConfigError("root", value=config.root, remedy=remedy) from error
+        except Exception as error:
+            raise PluginError(name, f"the storage does not open: {type(error).__name__}: {error}") from error
+
+    def _login(self, host: Host, storage: IStorage) -> Login:
+        config = self.config
+        lookups: list[Any] = [checker for checker in self.checkers if hasattr(checker, "account")]
+        realm = Realm(
+            storage,
+            root=config.root,
+            events=host.events,
+            limits=host.limits,
+            clock=self.reactor,
+            home_template=config.home,
+            accounts=Accounts(inline_accounts(config), lookups),
+            anonymous=config.anonymous or None,
+        )
+        for checker in self.checkers:
+            # Checkers of our own may use the pools and be reread; strangers' need know nothing of it.
+            attach, refresh = getattr(checker, "attach", None), getattr(checker, "refresh", None)
+            if callable(attach):
+                attach(host.blocking)
+            if callable(refresh):
+                self.reloads.add(type(checker).__name__, refresh)
+        portal = Portal(realm, [ChainChecker(self.checkers, self._log)])
+        return Login(
+            portal,
+            host.limits,
+            host.events,
+            self.reactor,
+            require_tls=config.require_tls,
+            anonymous=bool(config.anonymous),
+            log=self._log,
+        )
+
+    def _listeners(self, host: Host) -> None:
+        """Open the event listeners; one that fails is logged and counted, and the others go on."""
+        bus: Any = host.events
+        tables = [thaw(table) for table in self.config.listeners]
+        if self.config.xferlog:
+            tables.append({"plugin": "xferlog", "path": self.config.xferlog})
+        for index, table in enumerate(tables):
+            name = table.pop("plugin")
+            plugin = self.registry.get("listener", name)
+            options = options_from_table(plugin.options, table, where=f"listeners[{index}]")
+            try:
+                bus.add(plugin.open(options, host), name)
+            except Exception as error:  # noqa: BLE001 - a listener is a stranger, and only listens
+                self._log.error(
+                    "xfer: listener {name} does not open: {reason}", name=name, reason=explain(error)
+                )
+                bus.emit("listener.failed", listener=name, error=type(error).__name__, failures=1)
+
+    def _place(self, listen: Listen, host: Host) -> Place:
+        plugin = self.registry.get("protocol", listen.protocol)
+        if plugin.needs_account and not listen.account:
+            remedy = (
+                f"has no login of its own: name who it acts as, {listen.protocol}@ACCOUNT={listen.endpoint}"
+            )
+            raise ConfigError("listen", value=str(listen), remedy=remedy)
+        if listen.account and not plugin.needs_account:
+            remedy = f"has a login of its own: write {listen.protocol}={listen.endpoint}"
+            raise ConfigError("listen", value=str(listen), remedy=remedy)
+        shared = {
+            "charset": self.config.charset,
+            "max_line": self.config.limits.line_length,
+            "require_tls": self.config.require_tls,
+            "account": listen.account,
+        }
+        table = {**self.config.protocol_options(listen.protocol), **thaw(listen.options)}
+        where = f"protocols.{listen.protocol}"
+        options = options_from_table(plugin.options, with_shared(plugin.options, shared, table), where=where)
+        if listen.is_datagram:
+            protocol = plugin.datagram(options, host)
+            if protocol is None:
+                raise ConfigError(
+                    "listen", value=str(listen), remedy="does not speak UDP: use a tcp: endpoint"
+                )
+            return DatagramPlace(listen, self.reactor, protocol)
+        endpoint = stream_endpoint(self.reactor, listen)
+        factory = plugin.stream_factory(options, host)
+        if factory is None:
+            raise ConfigError("listen", value=str(listen), remedy="speaks UDP only: use a udp: endpoint")
+        return StreamPlace(listen, endpoint, factory)
+
+
+def default_listen(registry: Registry) -> tuple[Listen, ...]:
+    """Where to listen without being told."""
+    names = registry.names("protocol")
+    return tuple(listen for listen in DEFAULT_LISTEN if listen.protocol in names)
+
+
+def with_shared(options: type[Any], shared: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """``table`` over those of the daemon's ``shared`` settings that the plugin's options have too."""
+    known = {field.alias for field in attrs.fields(options)}
+    return {**{name: value for name, value in shared.items() if name in known}, **table}

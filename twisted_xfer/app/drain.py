@@ -1,0 +1,145 @@
+"""The daemon as one service: bound before privileges are dropped, stopped in order.
+
+Stopping: listen no more, ask the sessions to end, wait for the grace period at most, reset what
+is left, close what was opened in reverse order, join the threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, maybeDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_xfer.app.explain import explain_failure
+from twisted_xfer.app.listen import Place, where
+from twisted_xfer.interfaces import IEvents
+
+
+class DaemonService(Service):
+    """Listens at ``places`` while it runs.
+
+    Args:
+        clock: for the grace period.
+        places: where to listen; bound in privilegedStartService, so low ports work with --uid.
+        events: told of start and stop.
+        grace: seconds that sessions have to end by themselves.
+        on_start: called in order once everything is bound.
+        on_stop: called in reverse order when all sessions are down; each may answer later.
+        give_up: called when a place that binds slowly fails after the start.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        places: Sequence[Place],
+        events: IEvents,
+        *,
+        grace: float,
+        on_start: Sequence[Callable[[], object]] = (),
+        on_stop: Sequence[Callable[[], object]] = (),
+        give_up: Callable[[], object] = lambda: None,
+        log: Logger | None = None,
+    ) -> None:
+        self.name = "xfer"
+        self.places = list(places)
+        self.events = events
+        self._clock = clock
+        self._grace = grace
+        self._on_start = list(on_start)
+        self._on_stop = list(on_stop)
+        self._give_up = give_up
+        self._bound = False
+        self._failed: Exception | None = None
+        self._log = log or Logger(namespace="xfer")
+
+    def privilegedStartService(self) -> None:
+        """Bind everything.
+
+        Raises:
+            ConfigError: a place that is taken; what was bound before is let go.
+        """
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        for place in self.places:
+            place.bind().addErrback(self._not_bound)
+            if self._failed is not None:
+                self._unbind()
+                self._close()
+                raise self._failed
+        self._bound = True
+
+    def _not_bound(self, failure: Failure) -> None:
+        if not self._bound:
+            self._failed = (
+                failure.value if isinstance(failure.value, Exception) else RuntimeError(str(failure))
+            )
+            return
+        self._log.critical("xfer: {reason}", reason=explain_failure(failure))
+        self._give_up()
+
+    def _unbind(self) -> list[Deferred[Any]]:
+        ports = [place.port for place in self.places if place.port is not None]
+        for place in self.places:
+            place.port = None
+        return [maybeDeferred(port.stopListening) for port in ports]
+
+    def startService(self) -> None:
+        """Serve. Binds first when nobody called privilegedStartService."""
+        if not self._bound:
+            self.privilegedStartService()
+        super().startService()  # type: ignore[no-untyped-call]
+        for start in self._on_start:
+            start()
+        listeners = []
+        for place in self.places:
+            if place.port is not None:
+                self._log.info(
+                    "xfer: {protocol} listening on {address}",
+                    protocol=place.listen.label,
+                    address=where(place.port),
+                )
+                listeners.append(f"{place.listen.label}={where(place.port)}")
+        self._log.info("xfer: serving")
+        self.events.emit("daemon.start", listeners=" ".join(listeners))
+
+    def stopService(self) -> Deferred[None]:
+        """Stop in order; fires when nothing of it is left. May be called twice."""
+        if not self.running:
+            return DeferredList([]).addCallback(lambda _: None)
+        super().stopService()  # type: ignore[no-untyped-call]
+        return self._stop()
+
+    @inlineCallbacks
+    def _stop(self) -> Any:
+        self.events.emit("daemon.stop", reason="stopped")
+        yield DeferredList(self._unbind(), consumeErrors=True)
+        drained = DeferredList([place.drain() for place in self.places], consumeErrors=True)
+        late = self._clock.callLater(self._grace, drained.cancel)
+        yield drained.addErrback(lambda _: None)
+        if late.active():
+            late.cancel()
+        dropped = sum(place.abort() for place in self.places)
+        if dropped:
+            self._log.warn("xfer: {count} connections dropped at the stop", count=dropped)
+            # connectionLost of what was reset comes in the next turn; what they hold is closed below.
+            yield deferLater(self._clock, 0)
+        yield self._close()
+        self._bound = False
+        self._log.info("xfer: stopped")
+
+    def close(self) -> Deferred[Any]:
+        """Let go of what was opened for a service that is not started (``--check``)."""
+        return self._close()
+
+    @inlineCallbacks
+    def _close(self) -> Any:
+        for stop in reversed(self._on_stop):
+            try:
+                yield maybeDeferred(stop)
+            except Exception:  # noqa: BLE001 - the others are to be closed whatever one of them does
+                self._log.failure("xfer: closing failed")

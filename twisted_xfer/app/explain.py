@@ -1,0 +1,115 @@
+"""Sentences for operators: errors in one line, and warnings about dangerous settings."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from types import TracebackType
+
+from twisted.python.failure import Failure
+
+from twisted_xfer.app.config import Config, Listen
+from twisted_xfer.app.rules import split_endpoint
+from twisted_xfer.errors import ConfigError, XferError
+
+#: The longest value that is repeated in a message.
+MAX_SHOWN = 80
+
+
+def explain(error: BaseException) -> str:
+    """``error`` in one line: file, key, value and remedy where it has them."""
+    if isinstance(error, ConfigError):
+        where = f"{error.file}: " if error.file else ""
+        value = "" if error.value is None else f" = {_shown(error.value)}"
+        return f"{where}{error.key}{value}: {error.remedy}"
+    if isinstance(error, XferError):
+        subject = (
+            error.subject.decode("utf-8", "backslashreplace")
+            if isinstance(error.subject, bytes)
+            else error.subject
+        )
+        return ": ".join(part for part in (subject, error.detail or error.code) if part)
+    if isinstance(error, OSError) and error.strerror:
+        name = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{name}"
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def explain_failure(failure: Failure) -> str:
+    """The error in ``failure`` in one line."""
+    return explain(failure.value) if failure.value is not None else str(failure.type)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
+
+
+def install_excepthook() -> None:
+    """Make an error of ours that ends the process one line on standard error, not a traceback.
+
+    twistd lets what makeService and privilegedStartService raise end the process; raising
+    SystemExit there instead would leave its pid file behind.
+    """
+    before = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, XferError) and sys.__stderr__ is not None:
+            sys.__stderr__.write(f"xfer: {explain(error)}\n")
+            sys.__stderr__.flush()
+        else:
+            before(kind, error, trace)
+
+    sys.excepthook = hook
+
+
+def is_loopback(listen: Listen) -> bool:
+    """Whether only this machine can reach it, as far as the endpoint string tells."""
+    kind, *parts = split_endpoint(listen.endpoint)
+    if kind == "unix":
+        return True
+    named = dict(part.split("=", 1) for part in parts if "=" in part)
+    interface = named.get("interface", "")
+    try:
+        return ipaddress.ip_address(interface).is_loopback
+    except ValueError:
+        return False
+
+
+def warnings(config: Config) -> list[str]:
+    """What in ``config`` works but is dangerous, each with the way out."""
+    found: list[str] = []
+    open_places = [str(listen) for listen in config.listen if not is_loopback(listen)]
+    if open_places and not config.tls.certificate:
+        found.append(
+            f"passwords and files cross the network in clear at {', '.join(open_places)}: "
+            "give --tls-certificate and --tls-key"
+        )
+    elif open_places and not config.require_tls:
+        found.append("clients may log in without TLS: give --require-tls")
+    if not config.auth and not config.anonymous and any(listen.protocol == "ftp" for listen in config.listen):
+        found.append("nobody can log in: give --auth users:FILE or --anonymous DIR")
+    if any(auth.type == "anonymous" for auth in config.auth):
+        found.append(
+            "--auth anonymous lets anybody in with the rights of an account: use --anonymous DIR instead"
+        )
+    if any(auth.type == "memory" for auth in config.auth):
+        found.append("--auth memory shows passwords in the process list: use --auth users:FILE")
+    if config.accounts.get("anonymous", {}).get("rights") is not None:
+        found.append(
+            "[accounts.anonymous] sets rights: writing by anybody fills disks, check that you mean it"
+        )
+    if "username" not in config.home and not config.anonymous:
+        found.append(f"every account shares the home {config.home}: put {{username}} into home to part them")
+    if config.protocols.get("ftp", {}).get("fxp"):
+        found.append(
+            "protocols.ftp.fxp lets clients make this server dial other hosts: leave it out unless needed"
+        )
+    if config.symlinks == "follow":
+        found.append(
+            'symlinks = "follow" lets links lead out of the homes: only for trees that nobody untrusted writes'
+        )
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        found.append("running as root: give twistd --uid and --gid")
+    return found

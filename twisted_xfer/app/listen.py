@@ -1,0 +1,211 @@
+"""Where connections come in: endpoints by string, UDP ports, and the factories behind them."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, execute, maybeDeferred, succeed
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocol,
+    IProtocolFactory,
+    IReactorUDP,
+    IStreamServerEndpoint,
+)
+from twisted.internet.protocol import DatagramProtocol
+from zope.interface import implementer
+
+from twisted_xfer.app.config import Listen
+from twisted_xfer.app.rules import split_endpoint
+from twisted_xfer.errors import ConfigError
+
+#: What a busy server wants; the kernel cuts it to its own limit (net.core.somaxconn).
+BACKLOG = 1024
+#: Twisted's own default for a datagram.
+MAX_DATAGRAM = 8192
+
+
+@implementer(IProtocolFactory)
+class TrackedFactory:
+    """A protocol's factory, which remembers whom it serves so that a stop can end them.
+
+    The protocols see their own transports: nothing is wrapped around the bytes.
+    """
+
+    def __init__(self, inner: IProtocolFactory) -> None:
+        self.inner = inner
+        self._served: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.numPorts = 0
+
+    def doStart(self) -> None:
+        """Called by each port."""
+        self.inner.doStart()
+
+    def doStop(self) -> None:
+        """Called by each port."""
+        self.inner.doStop()
+
+    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
+        """The inner factory's protocol, or None when it refuses ``addr``."""
+        protocol = self.inner.buildProtocol(addr)
+        if protocol is not None:
+            self._served.add(protocol)
+        return protocol
+
+    def connected(self) -> list[Any]:
+        """Transports of the connections that are still up."""
+        transports = (getattr(protocol, "transport", None) for protocol in list(self._served))
+        return [transport for transport in transports if getattr(transport, "connected", False)]
+
+    def drain(self) -> Deferred[Any]:
+        """Ask the protocol to end its sessions; one that cannot is told by closing its connections."""
+        drain = getattr(self.inner, "drain", None)
+        if drain is not None:
+            return maybeDeferred(drain)
+        for transport in self.connected():
+            transport.loseConnection()
+        return succeed(None)
+
+    def abort(self) -> int:
+        """Reset what is still connected; how many that were."""
+        transports = self.connected()
+        for transport in transports:
+            transport.abortConnection()
+        return len(transports)
+
+
+class Place(Protocol):
+    """One bound or not yet bound place to listen at."""
+
+    listen: Listen
+    port: IListeningPort | None
+
+    def bind(self) -> Deferred[Any]:
+        """Listen. Fails with ConfigError."""
+        ...
+
+    def drain(self) -> Deferred[Any]:
+        """Ask the sessions to end."""
+        ...
+
+    def abort(self) -> int:
+        """End the sessions; how many there were."""
+        ...
+
+
+class StreamPlace:
+    """A stream endpoint and the factory that serves it."""
+
+    def __init__(self, listen: Listen, endpoint: IStreamServerEndpoint, factory: IProtocolFactory) -> None:
+        self.listen = listen
+        self.endpoint = endpoint
+        self.factory = TrackedFactory(factory)
+        self.port: IListeningPort | None = None
+
+    def bind(self) -> Deferred[Any]:
+        """Listen. Fails with ConfigError when the place is taken or not ours."""
+        return maybeDeferred(self.endpoint.listen, self.factory).addCallbacks(self._bound, self._refused)
+
+    def _bound(self, port: IListeningPort) -> None:
+        self.port = port
+
+    def _refused(self, failure: Any) -> None:
+        raise cannot_listen(self.listen, failure.value) from failure.value
+
+    def drain(self) -> Deferred[Any]:
+        """Ask the sessions to end."""
+        return self.factory.drain()
+
+    def abort(self) -> int:
+        """Reset what is still connected."""
+        return self.factory.abort()
+
+
+class DatagramPlace:
+    """A UDP port and the protocol that answers there."""
+
+    def __init__(self, listen: Listen, reactor: IReactorUDP, protocol: DatagramProtocol) -> None:
+        self.listen = listen
+        self.number, self.interface = parse_udp(listen)
+        self.protocol = protocol
+        self.port: IListeningPort | None = None
+        self._reactor = reactor
+
+    def bind(self) -> Deferred[Any]:
+        """Listen. Fails with ConfigError when the place is taken or not ours."""
+        return execute(self._bind)
+
+    def _bind(self) -> None:
+        try:
+            self.port = self._reactor.listenUDP(self.number, self.protocol, self.interface, MAX_DATAGRAM)
+        except (CannotListenError, OSError) as error:
+            raise cannot_listen(self.listen, error) from error
+
+    def drain(self) -> Deferred[Any]:
+        """There are no sessions."""
+        return succeed(None)
+
+    def abort(self) -> int:
+        """There are no sessions."""
+        return 0
+
+
+def parse_udp(listen: Listen) -> tuple[int, str]:
+    """Port and interface of ``udp:PORT[:interface=ADDR]``; Twisted has no such endpoint string.
+
+    Raises:
+        ConfigError: when it is not of that form.
+    """
+    _, *parts = split_endpoint(listen.endpoint)
+    named = dict(part.split("=", 1) for part in parts[1:] if "=" in part)
+    number = parts[0].removeprefix("port=") if parts else ""
+    right = number.isascii() and number.isdigit() and int(number) <= 65535
+    if not right or len(named) != len(parts) - 1 or set(named) - {"interface"}:
+        raise ConfigError("listen", value=str(listen), remedy="must be PROTOCOL=udp:PORT[:interface=ADDRESS]")
+    return int(number), named.get("interface", "")
+
+
+def stream_endpoint(reactor: object, listen: Listen) -> IStreamServerEndpoint:
+    """The endpoint that ``listen`` names.
+
+    Raises:
+        ConfigError: when Twisted does not understand the string.
+    """
+    text = listen.endpoint
+    if text.startswith(("tcp:", "tcp6:")) and "backlog=" not in text:
+        text += f":backlog={BACKLOG}"
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, text)  # type: ignore[no-untyped-call]
+        return endpoint
+    except Exception as error:  # endpoint parsers are plugins and raise what they like
+        raise ConfigError(
+            "listen",
+            value=str(listen),
+            remedy=f"not a Twisted endpoint ({error}): write PROTOCOL=tcp:PORT[:interface=ADDRESS]",
+        ) from error
+
+
+def cannot_listen(listen: Listen, error: BaseException) -> ConfigError:
+    """What to tell an operator about a place that could not be bound."""
+    reason = error.socketError if isinstance(error, CannotListenError) else error
+    text = getattr(reason, "strerror", None) or str(reason)
+    return ConfigError(
+        "listen",
+        value=str(listen),
+        remedy=f"{text}: stop what listens there, or choose another port or interface",
+    )
+
+
+def where(port: IListeningPort) -> str:
+    """The bound address of ``port``: ``ADDR:PORT``, ``[ADDR]:PORT`` or a socket's path."""
+    host: Any = port.getHost()
+    if not hasattr(host, "port"):
+        name = getattr(host, "name", None) or b""
+        return name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else str(name)
+    address = f"[{host.host}]" if ":" in host.host else host.host
+    kind = " (udp)" if host.type == "UDP" else ""
+    return f"{address}:{host.port}{kind}"
