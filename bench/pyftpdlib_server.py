@@ -1,0 +1,25 @@
+"""Run pyftpdlib as shipped, quiet, for one account: PORT HOME USER PASSWORD.  A process of its own, not a module."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.servers import FTPServer
+
+
+def main(port: str, home: str, user: str, password: str) -> None:
+    """Serve until killed."""
+    logging.basicConfig(level=logging.ERROR)
+    authorizer = DummyAuthorizer()
+    authorizer.add_user(user, password, home, perm="elradfmwMT")
+    FTPHandler.authorizer = authorizer
+    server = FTPServer(("127.0.0.1", int(port)), FTPHandler, backlog=512)
+    server.max_cons = 4096
+    server.serve_forever(handle_exit=False)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:5])
