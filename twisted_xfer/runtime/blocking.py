@@ -64,7 +64,8 @@ class _Pool:
 
     def stop(self) -> None:
         self.stopping = True
-        self._threads.stop()
+        if not self._threads.joined:
+            self._threads.stop()
 
 
 class _Job:

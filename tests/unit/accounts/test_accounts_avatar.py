@@ -1,0 +1,488 @@
+"""The avatar: each verb's rights, events and quota, however the storage answers."""
+
+import pytest
+from accounts_kit import CONTEXT, Bus, Tree, result
+from twisted.internet.task import Clock
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from twisted_xfer.accounts.avatar import Avatar
+from twisted_xfer.accounts.reports import Reporter
+from twisted_xfer.accounts.rights import PathRights
+from twisted_xfer.errors import (
+    Cancelled,
+    DigestMismatch,
+    QuotaExceeded,
+    RightMissing,
+    StorageFailure,
+    Truncated,
+    Unsupported,
+    Vetoed,
+)
+from twisted_xfer.interfaces import (
+    ALL_RIGHTS,
+    Account,
+    IAvatar,
+    IHasFileno,
+    IHasParts,
+    IReadFile,
+    IReservation,
+    IUpload,
+    Right,
+    WriteIntent,
+)
+from twisted_xfer.paths import VirtualPath
+
+A = VirtualPath((b"a",))
+B = VirtualPath((b"b",))
+STYLES = ["value", "deferred", "coroutine"]
+
+
+class Lease:
+    released = 0
+
+    def release(self):
+        self.released += 1
+
+
+def make(rights=ALL_RIGHTS, tree=None, bus=None, rules=(), **more):
+    tree = tree if tree is not None else Tree({A: b"0123456789"})
+    bus = bus or Bus()
+    clock = Clock()
+    account = Account("alice", rights=frozenset(rights), **more.pop("account", {}))
+    reporter = Reporter(bus, clock, CONTEXT, "alice")
+    avatar = Avatar(account, tree, PathRights(account.rights, rules), reporter, **more)
+    return avatar, tree, bus, clock
+
+
+VERBS = {
+    "stat": ({Right.LIST}, lambda avatar: avatar.stat(A), None),
+    "list": ({Right.LIST}, lambda avatar: avatar.list(A), None),
+    "open_read": ({Right.READ}, lambda avatar: avatar.open_read(A), None),
+    "make_directory": ({Right.MKDIR}, lambda avatar: avatar.make_directory(B), "directory.make"),
+    "remove": ({Right.DELETE}, lambda avatar: avatar.remove(A), "file.delete"),
+    "remove_directory": ({Right.RMDIR}, lambda avatar: avatar.remove_directory(A), "directory.remove"),
+    "rename to new": ({Right.RENAME, Right.WRITE}, lambda avatar: avatar.rename(A, B), "file.rename"),
+    "rename over": (
+        {Right.RENAME, Right.WRITE, Right.OVERWRITE},
+        lambda avatar: avatar.rename(B, A),
+        "file.rename",
+    ),
+    "set_times": ({Right.UTIME}, lambda avatar: avatar.set_times(A, 1), "file.times"),
+    "set_mode": ({Right.CHMOD}, lambda avatar: avatar.set_mode(A, 0o644), "file.mode"),
+    "write new": ({Right.WRITE}, lambda avatar: avatar.open_write(B, WriteIntent()), None),
+    "replace": ({Right.WRITE, Right.OVERWRITE}, lambda avatar: avatar.open_write(A, WriteIntent()), None),
+    "append": ({Right.APPEND}, lambda avatar: avatar.open_write(A, WriteIntent(append=True)), None),
+    "append new": ({Right.WRITE}, lambda avatar: avatar.open_write(B, WriteIntent(append=True)), None),
+    "resume at end": ({Right.APPEND}, lambda avatar: avatar.open_write(A, WriteIntent(offset=10)), None),
+    "resume within": (
+        {Right.APPEND, Right.OVERWRITE},
+        lambda avatar: avatar.open_write(A, WriteIntent(offset=9)),
+        None,
+    ),
+    "unique": ({Right.WRITE}, lambda avatar: avatar.open_write(A, WriteIntent(unique=True)), None),
+    "refuse": ({Right.WRITE}, lambda avatar: avatar.open_write(A, WriteIntent(if_exists="refuse")), None),
+}
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("verb", VERBS)
+def test_verb_works_with_exactly_its_rights_and_fails_without_each(verb, style):
+    """Needed rights are enough, all rights but one of them are not, and the refusal is told."""
+    needed, call, event = VERBS[verb]
+    avatar, _, bus, _ = make(needed, Tree({A: b"0123456789"}, style))
+    result(call, avatar)
+    assert bus.ids() == ([event] if event else [])
+    for right in needed:
+        if verb == "stat":
+            lacking = ALL_RIGHTS - {Right.LIST, Right.READ}
+        else:
+            lacking = ALL_RIGHTS - {right}
+        avatar, tree, bus, _ = make(lacking, Tree({A: b"0123456789"}, style))
+        with pytest.raises(RightMissing) as caught:
+            result(call, avatar)
+        assert caught.value.fields["right"] == right.value
+        assert bus.ids() == ["right.missing"]
+        assert tree.calls == []
+        assert tree.opened is None
+
+
+def test_stat_is_also_for_readers():
+    """Who may read knows a file's size."""
+    avatar, *_ = make({Right.READ})
+    assert avatar.stat(A).size == 10
+
+
+def test_interfaces():
+    """The avatar and its four handles offer what their interfaces say."""
+    for plain in (False, True):
+        avatar, tree, _, _ = make()
+        tree.plain = plain
+        verifyObject(IAvatar, avatar)
+        reading, writing = avatar.open_read(A), avatar.open_write(B, WriteIntent())
+        verifyObject(IReadFile, reading)
+        verifyObject(IUpload, writing)
+        for handle, number in ((reading, 99), (writing, 98)):
+            assert IHasFileno.providedBy(handle) is plain
+            assert hasattr(handle, "fileno") is plain
+            if plain:
+                assert handle.fileno() == number
+
+
+def test_silence_wraps_nothing():
+    """When nobody listens the storage's own objects are handed out and no event is made."""
+    avatar, tree, bus, _ = make(bus=Bus(active=False))
+    assert avatar.open_read(A) is tree.opened
+    assert avatar.open_write(B, WriteIntent()) is tree.opened
+    avatar.remove(A)
+    avatar.logout()
+    assert bus.events == []
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_download_complete(style):
+    """Bytes from the offset on, by read and by the kernel, in the mode that was set."""
+    avatar, tree, bus, clock = make(tree=Tree({A: b"0123456789"}, style))
+    file = result(avatar.open_read, A, 2)
+    assert (file.read(3), file.offset) == (b"234", 5)
+    file.advance(5)
+    file.mode = "ascii"
+    clock.advance(3)
+    file.close()
+    file.close()
+    (told,) = bus.events
+    assert told[0] == "download.complete"
+    assert told[1] == {
+        "session": "s1",
+        "protocol": "ftp",
+        "username": "alice",
+        "peer": "192.0.2.7",
+        "transfer": "s1-1",
+        "path": b"/a",
+        "size": 10,
+        "bytes": 8,
+        "seconds": 3,
+        "mode": "ascii",
+    }
+    assert tree.opened.closed == [None, None]
+
+
+@pytest.mark.parametrize(("reason", "code"), [(Cancelled(), "aborted"), (OSError("secret"), "io")])
+def test_download_aborted(reason, code):
+    """The reason's code, never its text."""
+    avatar, _, bus, _ = make()
+    file = avatar.open_read(A)
+    file.read(1)
+    file.close(reason)
+    assert bus.events[0][0] == "download.aborted"
+    assert bus.events[0][1]["code"] == code
+    assert "secret" not in repr(bus.events)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_upload_complete(style):
+    """Published, told once, and a close path that aborts afterwards says nothing more."""
+    avatar, tree, bus, _ = make(tree=Tree({}, style))
+    upload = result(avatar.open_write, A, WriteIntent())
+    assert upload.reserve(100) == 100
+    result(upload.write, b"abc")
+    upload.advance(2)
+    assert upload.offset == 5
+    assert result(upload.commit).size == 5
+    result(upload.abort)
+    assert bus.ids() == ["upload.complete"]
+    assert bus.events[0][1]["bytes"] == bus.events[0][1]["size"] == 5
+    assert tree.files[A] == b"abc\0\0"
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize(
+    ("error", "event", "code"),
+    [
+        (Truncated(), "upload.truncated", None),
+        (DigestMismatch(), "upload.aborted", "digest_mismatch"),
+        (StorageFailure(), "upload.aborted", "io"),
+    ],
+)
+def test_upload_that_cannot_be_published(style, error, event, code):
+    """The storage's refusal goes on to the caller and is told once."""
+    avatar, tree, bus, _ = make(tree=Tree({}, style))
+    upload = result(avatar.open_write, A, WriteIntent())
+    tree.opened.fails = error
+    with pytest.raises(type(error)):
+        result(upload.commit)
+    result(upload.suspend, error)
+    assert bus.ids() == [event]
+    assert bus.events[0][1].get("code") == code
+
+
+@pytest.mark.parametrize(("end", "reason"), [("suspend", Truncated()), ("abort", Truncated())])
+def test_truncated_is_told_as_such(end, reason):
+    """However the close path ends it."""
+    avatar, _, bus, _ = make()
+    result(getattr(avatar.open_write(B, WriteIntent()), end), reason)
+    assert bus.ids() == ["upload.truncated"]
+
+
+def test_abort_without_a_reason():
+    """No data connection came: aborted."""
+    avatar, tree, bus, _ = make()
+    result(avatar.open_write(B, WriteIntent()).abort)
+    assert bus.events[0][1]["code"] == "aborted"
+    assert tree.opened.calls == ["abort"]
+
+
+def test_veto_is_asked_before_publishing():
+    """Asked with path and size; a refusal drops the upload and is the caller's error."""
+    for veto in (None, Vetoed(listener="scanner")):
+        bus = Bus()
+        bus.asks = True
+        bus.vetoes = veto
+        avatar, tree, _, _ = make(tree=Tree({}), bus=bus)
+        upload = avatar.open_write(A, WriteIntent())
+        result(upload.write, b"abc")
+        if veto is None:
+            assert result(upload.commit).size == 3
+            assert bus.ids() == ["upload.complete"]
+        else:
+            with pytest.raises(Vetoed):
+                result(upload.commit)
+            assert tree.opened.calls == ["abort"]
+            assert bus.events[0][1]["code"] == "vetoed"
+        assert bus.asked[0][0] == "upload.publish"
+        assert bus.asked[0][1]["path"] == b"/a"
+        assert bus.asked[0][1]["size"] == 3
+        assert bus.asked[0][1]["session"] == "s1"
+
+
+def test_veto_is_asked_even_when_nobody_listens():
+    """A scanner alone is reason enough to wrap."""
+    bus = Bus(active=False)
+    bus.asks = True
+    bus.vetoes = Vetoed()
+    avatar, *_ = make(tree=Tree({}), bus=bus)
+    with pytest.raises(Vetoed):
+        result(avatar.open_write(A, WriteIntent()).commit)
+    assert bus.events == []
+
+
+def test_rights_by_path():
+    """The rule at the path decides, and may() says the same."""
+    avatar, *_ = make({Right.LIST}, rules=[("/a", frozenset({Right.READ}))])
+    assert avatar.may(Right.READ, A)
+    assert not avatar.may(Right.READ, B)
+    assert not avatar.may(Right.READ)
+    avatar.open_read(A).close()
+    with pytest.raises(RightMissing):
+        avatar.open_read(B)
+
+
+def test_moving_a_directory_does_not_move_it_out_of_its_rules():
+    """What lies below in a guarded place guards what is above it against a rename."""
+    secret = [("/a/secret/**", frozenset({Right.LIST}))]
+    avatar, tree, _, _ = make(rules=secret)
+    with pytest.raises(RightMissing):
+        result(avatar.rename, A, B)
+    with pytest.raises(RightMissing):
+        result(avatar.rename, B, A)
+    assert tree.calls == []
+
+
+def test_logout_once():
+    """The lease, the view and the event, each once."""
+    lease = Lease()
+    avatar, tree, bus, clock = make(lease=lease)
+    clock.advance(9)
+    avatar.logout()
+    avatar.close()
+    assert (lease.released, tree.closed) == (1, 1)
+    assert bus.ids() == ["logout"]
+    assert bus.events[0][1]["seconds"] == 9
+
+
+def test_an_avatar_is_not_viewed_again():
+    """Its root is its own."""
+    avatar, *_ = make()
+    with pytest.raises(Unsupported):
+        avatar.view("/", owner="bob")
+
+
+# --- quota -------------------------------------------------------------------------------
+
+
+@implementer(IReservation)
+class Reservation:
+    def __init__(self, ledger):
+        self.ledger = ledger
+        self.granted = 0
+
+    def extend(self, size):
+        got = min(size, self.ledger.free)
+        if got <= 0:
+            raise QuotaExceeded(left=0, unit="bytes")
+        self.ledger.free -= got
+        self.granted += got
+        return got
+
+    def commit(self, actual, files=1):
+        self.ledger.used += actual
+        self.ledger.files += files
+        self.ledger.free += self.granted - actual
+        self.granted = 0
+
+    def release(self):
+        self.ledger.free += self.granted
+        self.granted = 0
+
+
+class Ledger:
+    """One account; ``free`` is what nobody has set aside."""
+
+    def __init__(self, free, used=0, files=0):
+        self.free, self.used, self.files = free, used, files
+
+    def reserve(self, username, size, *, limit_bytes, limit_files):
+        reservation = Reservation(self)
+        if size:
+            if size > self.free:
+                raise QuotaExceeded(left=self.free, unit="bytes")
+            reservation.extend(size)
+        return reservation
+
+    def adjust(self, username, size, files):
+        self.used += size
+        self.files += files
+        self.free -= size
+
+
+def charged(free, files=None, **more):
+    ledger = Ledger(free, sum(map(len, (files or {}).values())), len(files or {}))
+    made = make(tree=Tree(files or {}), ledger=ledger, account={"quota_bytes": 1000}, **more)
+    return (*made, ledger)
+
+
+def fill(upload, wanted):
+    """Write as a pump does, until ``wanted`` bytes or the quota's end."""
+    done = 0
+    while done < wanted:
+        step = upload.reserve(wanted - done)
+        result(upload.write, b"x" * step)
+        done += step
+
+
+def test_quota_to_the_last_byte_and_not_one_more():
+    """Exactly what is left may be written; the next byte is refused, told, and all is given back."""
+    avatar, tree, bus, _, ledger = charged(100)
+    upload = result(avatar.open_write, A, WriteIntent())
+    with pytest.raises(QuotaExceeded):
+        fill(upload, 101)
+    assert len(tree.opened.data) == 100
+    assert bus.ids() == ["quota.exceeded"]
+    result(upload.abort, QuotaExceeded())
+    result(upload.abort)
+    assert (ledger.free, ledger.used, ledger.files) == (100, 0, 0)
+    upload = result(avatar.open_write, A, WriteIntent())
+    fill(upload, 100)
+    result(upload.commit)
+    assert (ledger.free, ledger.used, ledger.files) == (0, 100, 1)
+
+
+@pytest.mark.parametrize("end", ["suspend", "abort"])
+def test_quota_is_given_back(end):
+    """Nothing published, nothing charged."""
+    avatar, _, _, _, ledger = charged(100)
+    upload = result(avatar.open_write, A, WriteIntent(size=60))
+    assert ledger.free == 40
+    fill(upload, 60)
+    result(getattr(upload, end))
+    assert (ledger.free, ledger.used) == (100, 0)
+
+
+def test_quota_of_replacing_and_appending():
+    """Only growth is charged, and shrinking gives back."""
+    avatar, _, _, _, ledger = charged(10, {A: b"x" * 90})
+    upload = result(avatar.open_write, A, WriteIntent())
+    fill(upload, 100)
+    result(upload.commit)
+    assert (ledger.free, ledger.used, ledger.files) == (0, 100, 1)
+    upload = result(avatar.open_write, A, WriteIntent())
+    fill(upload, 30)
+    result(upload.commit)
+    assert (ledger.free, ledger.used, ledger.files) == (70, 30, 1)
+    upload = result(avatar.open_write, A, WriteIntent(append=True))
+    with pytest.raises(QuotaExceeded):
+        fill(upload, 71)
+    result(upload.commit)
+    assert (ledger.free, ledger.used, ledger.files) == (0, 100, 1)
+
+
+def test_quota_when_what_is_replaced_goes_away_meanwhile():
+    """Its room was given to others: the upload is refused rather than overshooting."""
+    avatar, tree, _, _, ledger = charged(0, {A: b"x" * 90})
+    upload = result(avatar.open_write, A, WriteIntent())
+    fill(upload, 90)
+    result(avatar.remove, A)
+    assert ledger.free == 90
+    ledger.free = 0
+    with pytest.raises(QuotaExceeded):
+        result(upload.commit)
+    assert tree.opened.calls == ["abort"]
+    assert A not in tree.files
+
+
+def test_two_uploads_never_overshoot():
+    """Side by side they share what is left."""
+    avatar, _, _, _, ledger = charged(100)
+    one, two = (result(avatar.open_write, path, WriteIntent()) for path in (A, B))
+    fill(one, 60)
+    with pytest.raises(QuotaExceeded):
+        fill(two, 60)
+    result(one.commit)
+    result(two.abort)
+    assert (ledger.free, ledger.used, ledger.files) == (40, 60, 1)
+
+
+def test_a_failed_open_gives_back_what_was_reserved():
+    """The storage refused: nothing stays set aside."""
+    avatar, tree, _, _, ledger = charged(100)
+    tree.open_write = lambda path, intent: tree.answer_error(StorageFailure())
+    with pytest.raises(StorageFailure):
+        result(avatar.open_write, A, WriteIntent(size=50))
+    assert ledger.free == 100
+
+
+def test_announced_size_over_quota_is_refused_at_once():
+    """Before anything is written."""
+    avatar, tree, _, _, ledger = charged(100)
+    result(result(avatar.open_write, A, WriteIntent(size=100)).abort)
+    with pytest.raises(QuotaExceeded):
+        result(avatar.open_write, A, WriteIntent(size=101))
+    assert ledger.free == 100
+    assert A not in tree.files
+
+
+def test_delete_and_rename_over_give_back():
+    """What is gone is not charged."""
+    avatar, _, _, _, ledger = charged(0, {A: b"x" * 10, B: b"y" * 20})
+    result(avatar.rename, A, B)
+    assert (ledger.used, ledger.files) == (10, 1)
+    result(avatar.remove, A)
+    assert (ledger.used, ledger.files) == (0, 0)
+
+
+def test_own_part_is_not_something_published():
+    """Going on with an unpublished part needs no right to append, and the whole of it is charged."""
+
+    @implementer(IHasParts)
+    class Parts(Tree):
+        def published(self, path):
+            return None
+
+    tree = Parts({A: b"x" * 40})
+    ledger = Ledger(100)
+    avatar, *_ = make({Right.WRITE}, tree, ledger=ledger, account={"quota_bytes": 100})
+    upload = result(avatar.open_write, A, WriteIntent(offset=40))
+    with pytest.raises(QuotaExceeded):
+        fill(upload, 61)
+    result(upload.commit)
+    assert (ledger.free, ledger.used, ledger.files) == (0, 100, 1)
