@@ -15,7 +15,10 @@ ftp = PluginRecord(
     "protocol", "ftp", "twisted_xfer.protocols.ftp.plugin:plugin", "FTP (RFC 959 and its extensions)"
 )
 timeecho = PluginRecord(
-    "protocol", "timeecho", "twisted_xfer.protocols.timeecho.plugin:plugin", "Time and echo, over TCP and UDP"
+    "protocol",
+    "timeecho",
+    "twisted_xfer.protocols.timeecho.plugin:timeecho",
+    "Time and echo, over TCP and UDP",
 )
 
 local = PluginRecord(

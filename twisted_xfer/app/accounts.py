@@ -7,7 +7,12 @@ from typing import Any, Protocol
 
 import attrs
 from twisted.cred import strcred
-from twisted.cred.checkers import ANONYMOUS, AllowAnonymousAccess, ICredentialsChecker
+from twisted.cred.checkers import (
+    ANONYMOUS,
+    AllowAnonymousAccess,
+    ICredentialsChecker,
+    InMemoryUsernamePasswordDatabaseDontUse,
+)
 from twisted.cred.credentials import IUsernamePassword
 from zope.interface import implementer
 
@@ -88,7 +93,19 @@ def _make_checker(auth: Auth, file: str) -> ICredentialsChecker:
         raise ConfigError("auth", value=f"{auth.type}:...", file=file, remedy=explain(error)) from error
     except Exception as error:  # a stranger's factory raises what it likes, with the argument in it
         raise ConfigError("auth", value=f"{auth.type}:...", file=file, remedy=_usage(factory)) from error
+    if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
+        _as_bytes(checker)
     return checker
+
+
+def _as_bytes(checker: Any) -> None:
+    """Names and passwords as bytes: strcred's memory factory keeps str, which no credentials equal."""
+    for name, password in list(checker.users.items()):
+        if isinstance(name, str):
+            del checker.users[name]
+            checker.addUser(
+                name.encode("utf-8", "surrogateescape"), password.encode("utf-8", "surrogateescape")
+            )
 
 
 def _usage(factory: Any) -> str:

@@ -22,9 +22,9 @@ from twisted_xfer.app.drain import DaemonService
 from twisted_xfer.app.explain import explain, warnings
 from twisted_xfer.app.host import Host
 from twisted_xfer.app.listen import DatagramPlace, Place, StreamPlace, stream_endpoint
-from twisted_xfer.app.reload import Reloads
 from twisted_xfer.app.rules import thaw
-from twisted_xfer.errors import ConfigError, PluginError, XferError
+from twisted_xfer.app.signals import Reloads, Signals
+from twisted_xfer.errors import ConfigError, NotADirectory, NotFound, PermissionDenied, PluginError, XferError
 from twisted_xfer.events.bus import EventBus
 from twisted_xfer.interfaces import IStorage
 from twisted_xfer.plugins.options import options_from_table
@@ -73,7 +73,9 @@ class _Builder:
         self.reactor = reactor
         self.registry = registry
         self._log = Logger(namespace="xfer")
-        self.reloads = Reloads(reactor.callFromThread, self._log)
+        self.reloads = Reloads(self._log)
+        self.root = self.config.root
+        self.stopping = False
         self.checkers = make_checkers(self.config)
 
     def daemon(self) -> Daemon:
@@ -98,19 +100,33 @@ class _Builder:
             """Let slow listeners hear the end, within bounds."""
             return events.idle().addTimeout(LAST_WORDS, self.reactor)
 
+        def end() -> None:
+            """By our own hand, so that the process ends with 0 and not by the signal."""
+            if self.stopping:
+                daemon.hurry()
+            else:
+                self.stopping = True
+                self.reactor.stop()
+
+        signals = Signals(self.reactor.callFromThread, {"SIGHUP": self.reloads.reload, "SIGTERM": end})
+
+        def take_signals() -> None:
+            """After the reactor took them for itself, which is when it runs."""
+            self.reactor.callWhenRunning(signals.install)
+
         daemon = Daemon(
             self.reactor,
             places,
             events,
             grace=config.grace,
-            on_start=(blocking.start, self.reloads.install, self._warn),
+            on_start=(blocking.start, take_signals, self._warn),
             on_stop=(
                 blocking.stop,
                 transfers.close,
                 storage.close,
                 events.close,
                 heard,
-                self.reloads.uninstall,
+                signals.uninstall,
             ),
             give_up=self.reactor.stop,
             log=self._log,
@@ -169,13 +185,17 @@ class _Builder:
         options = options_from_table(
             plugin.options, with_shared(plugin.options, shared, table), where="storage"
         )
+        # A storage without a root of its own is one tree, whose root is "/".
+        self.root = str(getattr(options, "root", "/"))
         try:
             return plugin.open(options, host)
-        except XferError:
+        except ConfigError:
             raise
-        except OSError as error:
+        except (NotFound, NotADirectory, PermissionDenied, OSError) as error:
             remedy = f"{explain(error)}: make it, or give --root"
             raise ConfigError("root", value=config.root, remedy=remedy) from error
+        except XferError:
+            raise
         except Exception as error:
             raise PluginError(name, f"the storage does not open: {type(error).__name__}: {error}") from error
 
@@ -184,7 +204,7 @@ class _Builder:
         lookups: list[Any] = [checker for checker in self.checkers if hasattr(checker, "account")]
         realm = Realm(
             storage,
-            root=config.root,
+            root=self.root,
             events=host.events,
             limits=host.limits,
             clock=self.reactor,

@@ -56,6 +56,7 @@ class DaemonService(Service):
         self._give_up = give_up
         self._bound = False
         self._failed: Exception | None = None
+        self._draining: Deferred[Any] | None = None
         self._log = log or Logger(namespace="xfer")
 
     def privilegedStartService(self) -> None:
@@ -118,11 +119,13 @@ class DaemonService(Service):
     def _stop(self) -> Any:
         self.events.emit("daemon.stop", reason="stopped")
         yield DeferredList(self._unbind(), consumeErrors=True)
-        drained = DeferredList([place.drain() for place in self.places], consumeErrors=True)
+        drained = self._draining = DeferredList([place.drain() for place in self.places], consumeErrors=True)
+        # What does not end in time, or before hurry(), is cancelled here and reset below.
         late = self._clock.callLater(self._grace, drained.cancel)
         yield drained.addErrback(lambda _: None)
         if late.active():
             late.cancel()
+        self._draining = None
         dropped = sum(place.abort() for place in self.places)
         if dropped:
             self._log.warn("xfer: {count} connections dropped at the stop", count=dropped)
@@ -131,6 +134,11 @@ class DaemonService(Service):
         yield self._close()
         self._bound = False
         self._log.info("xfer: stopped")
+
+    def hurry(self) -> None:
+        """End the grace period now; nothing unless it stops."""
+        if self._draining is not None:
+            self._draining.cancel()
 
     def close(self) -> Deferred[Any]:
         """Let go of what was opened for a service that is not started (``--check``)."""

@@ -11,6 +11,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
+    ILoggingContext,
     IProtocol,
     IProtocolFactory,
     IReactorUDP,
@@ -29,7 +30,7 @@ BACKLOG = 1024
 MAX_DATAGRAM = 8192
 
 
-@implementer(IProtocolFactory)
+@implementer(IProtocolFactory, ILoggingContext)
 class TrackedFactory:
     """A protocol's factory, which remembers whom it serves so that a stop can end them.
 
@@ -40,6 +41,10 @@ class TrackedFactory:
         self.inner = inner
         self._served: weakref.WeakSet[Any] = weakref.WeakSet()
         self.numPorts = 0
+
+    def logPrefix(self) -> str:
+        """For Twisted's own lines about its ports."""
+        return _log_prefix(self.inner)
 
     def doStart(self) -> None:
         """Called by each port."""
@@ -76,6 +81,10 @@ class TrackedFactory:
         for transport in transports:
             transport.abortConnection()
         return len(transports)
+
+
+def _log_prefix(inner: object) -> str:
+    return str(inner.logPrefix()) if ILoggingContext.providedBy(inner) else type(inner).__name__
 
 
 class Place(Protocol):

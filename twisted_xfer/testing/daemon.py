@@ -70,7 +70,11 @@ class Daemon:
 
     def __enter__(self) -> Self:
         """Start."""
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -191,6 +195,6 @@ class Daemon:
         """Kill it if it runs, and remove the temporary directory."""
         if self.running:
             self.kill()
-        _ = self.output
+        _ = self.output  # kept for whoever asks later
         if self._temporary is not None:
             self._temporary.cleanup()
