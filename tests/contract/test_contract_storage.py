@@ -15,7 +15,8 @@ from twisted_xfer.interfaces import IBlocking, IStorage
 from twisted_xfer.storage.local import LocalStorage
 from twisted_xfer.storage.memory import MemoryStorage
 from twisted_xfer.storage.threaded import ThreadedStorage
-from twisted_xfer.testing.contracts_storage import StagedContract, StorageContract
+from twisted_xfer.testing.contracts_staging import StagedContract
+from twisted_xfer.testing.contracts_storage import StorageContract
 
 
 @implementer(IBlocking)

@@ -64,7 +64,20 @@ def numbered(name: bytes, number: int) -> bytes:
 class LocalUpload:
     """What staged and in-place uploads have in common: one locked descriptor and its position."""
 
-    __slots__ = ("_blocking", "_fd", "_finishing", "_fsync", "_intent", "_target", "mode", "offset", "path")
+    __slots__ = (
+        "_anchor",
+        "_blocking",
+        "_directory",
+        "_fd",
+        "_finishing",
+        "_fsync",
+        "_intent",
+        "_name",
+        "_replaced",
+        "mode",
+        "offset",
+        "path",
+    )
 
     path: VirtualPath
     offset: int
@@ -80,7 +93,11 @@ class LocalUpload:
         blocking: IBlocking | None,
     ) -> None:
         self._fd = fd
-        self._target = target
+        # Held until the end, so that a logout does not take the directory away.
+        self._anchor: Anchor | None = target.anchor
+        self._directory = target.anchor.fd
+        self._name = target.name
+        self._replaced = target.replaced
         self._intent = intent
         self._fsync = fsync
         self._blocking = blocking
@@ -148,7 +165,7 @@ class LocalUpload:
                 os.fsync(fd)
             name = self._publish()
             if self._fsync:
-                _sync_directory(self._target.anchor.fd)
+                _sync_directory(self._directory)
             if changed:
                 status = os.fstat(fd)
             return make_info(name, status)
@@ -168,8 +185,8 @@ class LocalUpload:
     def _apply_metadata(self, status: os.stat_result, expected: Expected | None) -> bool:
         """Times and mode as the peer asked; else the mode of the file that is replaced."""
         mode = expected.mode if expected is not None else None
-        if mode is None and self._target.replaced is not None:
-            mode = self._target.replaced.st_mode
+        if mode is None and self._replaced is not None:
+            mode = self._replaced.st_mode
         changed = False
         if mode is not None and mode & 0o777 != status.st_mode & 0o7777:
             os.fchmod(self._fd, mode & 0o777)
@@ -181,10 +198,11 @@ class LocalUpload:
 
     def _publish(self) -> bytes:
         """Make the final name right and answer it."""
-        return self._target.name
+        return self._name
 
     def _let_go(self) -> None:
         fd, self._fd = self._fd, -1
+        self._anchor = None
         if fd >= 0:
             os.close(fd)
 
@@ -231,15 +249,14 @@ class StagedUpload(LocalUpload):
     def _drop(self) -> None:
         """Unlink while the lock is held, so that the name is certainly ours."""
         try:
-            os.unlink(self._part, dir_fd=self._target.anchor.fd)
+            os.unlink(self._part, dir_fd=self._directory)
         except FileNotFoundError:
             return
         except OSError as error:
             raise translate(error, self.path) from error
 
     def _publish(self) -> bytes:
-        target, intent = self._target, self._intent
-        directory, name = target.anchor.fd, target.name
+        intent, directory, name = self._intent, self._directory, self._name
         if intent.key:
             write_key(self._fd, "")
         if intent.if_exists == "overwrite" and not intent.unique:
@@ -315,7 +332,7 @@ class InPlaceUpload(LocalUpload):
         try:
             if self._created:
                 ours = os.fstat(self._fd)
-                directory, name = self._target.anchor.fd, self._target.name
+                directory, name = self._directory, self._name
                 linked = os.stat(name, dir_fd=directory, follow_symlinks=False)
                 if os.path.samestat(ours, linked):
                     os.unlink(name, dir_fd=directory)

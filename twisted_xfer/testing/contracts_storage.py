@@ -6,17 +6,14 @@
 
 The methods are plain; with unittest inherit from ``unittest.TestCase`` as well. Answers may be
 values, coroutines or Deferreds that have fired: give a storage that waits for threads or a
-network a runner that works at once.
+network a runner that works at once. ``contracts_staging`` goes on where uploads are staged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
 
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from twisted_xfer.errors import (
@@ -32,12 +29,9 @@ from twisted_xfer.errors import (
     OffsetInvalid,
     PermissionDenied,
     Truncated,
-    XferError,
 )
 from twisted_xfer.interfaces import (
-    Eventually,
     Expected,
-    FileInfo,
     IHasFileno,
     IListing,
     IReadFile,
@@ -45,91 +39,16 @@ from twisted_xfer.interfaces import (
     IUpload,
     WriteIntent,
 )
-from twisted_xfer.paths import MAX_NAME, ROOT, VirtualPath
-
-T = TypeVar("T")
-E = TypeVar("E", bound=XferError)
-
-#: No listing of the suite needs more batches; an endless one must not hang the tests.
-_MAX_BATCHES = 1000
-
-
-def value_of(answer: Eventually[T]) -> T:
-    """The value of an answer that is there already; its error is raised."""
-    if isinstance(answer, Coroutine):
-        answer = Deferred.fromCoroutine(answer)
-    if not isinstance(answer, Deferred):
-        return answer
-    results: list[T | Failure] = []
-    answer.addBoth(results.append)
-    if not results:
-        raise AssertionError("the answer has not come; give the storage a runner that works at once")
-    result = results[0]
-    if isinstance(result, Failure):
-        result.raiseException()
-    return result
-
-
-def equal(found: object, wanted: object, about: str = "") -> None:
-    """Fail unless both are equal."""
-    if found != wanted:
-        raise AssertionError(f"{about or 'value'}: found {found!r}, wanted {wanted!r}")
-
-
-def fails_with(kind: type[E], call: Callable[[], object]) -> E:
-    """The error of type ``kind`` that ``call``, or its answer, fails with."""
-    try:
-        answer = value_of(cast("Any", call()))
-    except kind as error:
-        return error
-    raise AssertionError(f"no {kind.__name__}; it answered {answer!r}")
-
-
-def path_of(raw: bytes) -> VirtualPath:
-    """Short for VirtualPath.parse."""
-    return VirtualPath.parse(raw)
-
-
-def put(storage: IStorage, path: bytes, data: bytes, intent: WriteIntent | None = None) -> FileInfo:
-    """Upload ``data`` whole."""
-    upload = value_of(storage.open_write(path_of(path), intent or WriteIntent()))
-    value_of(upload.write(data))
-    return value_of(upload.commit())
-
-
-def put_part(storage: IStorage, path: bytes, data: bytes, intent: WriteIntent | None = None) -> None:
-    """Upload ``data`` and break off, keeping the part."""
-    upload = value_of(storage.open_write(path_of(path), intent or WriteIntent()))
-    value_of(upload.write(data))
-    value_of(upload.suspend())
-
-
-def get(storage: IStorage, path: bytes, offset: int = 0) -> bytes:
-    """The bytes of a file from ``offset``, read in small pieces."""
-    file = value_of(storage.open_read(path_of(path), offset))
-    data = b""
-    while piece := value_of(file.read(7)):
-        data += piece
-    file.close()
-    return data
-
-
-def entries(storage: IStorage, path: bytes = b"/", limit: int = 100) -> dict[bytes, FileInfo]:
-    """A directory's entries by name."""
-    listing = value_of(storage.list(path_of(path)))
-    found: dict[bytes, FileInfo] = {}
-    for _ in range(_MAX_BATCHES):
-        batch = value_of(listing.next_batch(limit))
-        if not batch:
-            listing.close()
-            return found
-        if len(batch) > limit:
-            raise AssertionError("a batch over its limit")
-        for info in batch:
-            if info.name in found:
-                raise AssertionError(f"{info.name!r} listed twice")
-            found[info.name] = info
-    raise AssertionError("the listing does not end")
+from twisted_xfer.paths import MAX_NAME, ROOT
+from twisted_xfer.testing.storage_checks import (
+    entries,
+    equal,
+    fails_with,
+    get,
+    path_of,
+    put,
+    value_of,
+)
 
 
 class StorageContract:
@@ -402,170 +321,3 @@ class StorageContract:
             value_of(upload.commit())
             put(storage, b"/a", b"second")
             equal(get(storage, b"/a"), b"second")
-
-
-class StagedContract(StorageContract):
-    """What a storage with capability ``resume`` and staged uploads does besides."""
-
-    def test_nothing_shows_before_commit(self) -> None:
-        """Until commit the old file is whole, and others see no trace of the upload."""
-        with self.opened() as (storage, view):
-            bob = view("bob")
-            put(storage, b"/a", b"old")
-            for path in (b"/a", b"/b"):
-                upload = value_of(storage.open_write(path_of(path), WriteIntent()))
-                value_of(upload.write(b"new and longer"))
-                equal(sorted(entries(bob)), [b"a"])
-                equal(get(bob, b"/a"), b"old")
-                fails_with(NotFound, lambda: bob.stat(path_of(b"/b")))
-                value_of(upload.abort())
-                value_of(upload.abort())
-            equal(get(storage, b"/a"), b"old")
-            equal(sorted(entries(storage)), [b"a"])
-
-    def test_owner_sees_and_resumes_the_part(self) -> None:
-        """SIZE, REST+STOR and APPE take the kept part for the file."""
-        with self.opened() as (storage, view):
-            put_part(storage, b"/a", b"01234")
-            again = view("alice")
-            equal(value_of(again.stat(path_of(b"/a"))).size, 5)
-            equal(entries(again)[b"a"].size, 5)
-            equal(get(again, b"/a"), b"01234")
-            error = fails_with(OffsetInvalid, lambda: again.open_write(path_of(b"/a"), WriteIntent(offset=6)))
-            equal(error.fields.get("size"), 5, "field size")
-            upload = value_of(again.open_write(path_of(b"/a"), WriteIntent(offset=5)))
-            equal(upload.offset, 5)
-            value_of(upload.write(b"56"))
-            value_of(upload.suspend())
-            value_of(upload.suspend())
-            put_part(again, b"/a", b"7", WriteIntent(append=True))
-            equal(value_of(again.stat(path_of(b"/a"))).size, 8)
-            put(again, b"/a", b"xyz", WriteIntent(offset=2))
-            equal(get(view("bob"), b"/a"), b"01xyz", "cut to the offset, then published")
-
-    def test_others_do_not_see_the_part(self) -> None:
-        """To another owner the name is free: missing, writable, and separate."""
-        with self.opened() as (storage, view):
-            put_part(storage, b"/a", b"secret")
-            bob = view("bob")
-            fails_with(NotFound, lambda: bob.stat(path_of(b"/a")))
-            fails_with(NotFound, lambda: bob.open_read(path_of(b"/a")))
-            fails_with(NotFound, lambda: bob.remove(path_of(b"/a")))
-            fails_with(NotFound, lambda: bob.rename(path_of(b"/a"), path_of(b"/b")))
-            fails_with(OffsetInvalid, lambda: bob.open_write(path_of(b"/a"), WriteIntent(offset=6)))
-            equal(entries(bob), {})
-            put(bob, b"/a", b"bob")
-            equal(get(storage, b"/a"), b"bob")
-            equal(value_of(storage.stat(path_of(b"/a"))).size, 6, "SIZE is still the part's")
-
-    def test_an_old_file_beside_a_part(self) -> None:
-        """The owner's SIZE is the part's; listing and reading keep to the whole file."""
-        with self.opened() as (storage, _):
-            put(storage, b"/a", b"whole old file")
-            put_part(storage, b"/a", b"new")
-            equal(value_of(storage.stat(path_of(b"/a"))).size, 3)
-            equal(entries(storage)[b"a"].size, 14)
-            equal(get(storage, b"/a"), b"whole old file")
-
-    def test_a_fresh_upload_forgets_the_part(self) -> None:
-        """STOR from the start begins anew."""
-        with self.opened() as (storage, _):
-            put_part(storage, b"/a", b"0123456789")
-            put(storage, b"/a", b"new")
-            equal(get(storage, b"/a"), b"new")
-            equal(value_of(storage.stat(path_of(b"/a"))).size, 3)
-
-    def test_parts_are_dropped(self) -> None:
-        """By remove, by abort, and by suspend when there is nothing in them."""
-        with self.opened() as (storage, _):
-            put_part(storage, b"/a", b"part")
-            value_of(storage.remove(path_of(b"/a")))
-            fails_with(NotFound, lambda: storage.stat(path_of(b"/a")))
-            put(storage, b"/a", b"file")
-            put_part(storage, b"/a", b"part")
-            value_of(storage.remove(path_of(b"/a")))
-            fails_with(NotFound, lambda: storage.stat(path_of(b"/a")))
-            put_part(storage, b"/a", b"")
-            fails_with(NotFound, lambda: storage.stat(path_of(b"/a")))
-            equal(entries(storage), {})
-
-    def test_a_part_cannot_be_renamed_or_removed_under_an_upload(self) -> None:
-        """A part is no file yet, and whoever writes it keeps it."""
-        with self.opened() as (storage, _):
-            upload = value_of(storage.open_write(path_of(b"/a"), WriteIntent()))
-            value_of(upload.write(b"x"))
-            fails_with(NotFound, lambda: storage.rename(path_of(b"/a"), path_of(b"/b")))
-            fails_with(Busy, lambda: storage.remove(path_of(b"/a")))
-            value_of(upload.commit())
-            equal(get(storage, b"/a"), b"x")
-
-    def test_a_failed_check_keeps_the_part(self) -> None:
-        """Truncated leaves the part to resume, and the final name as it was."""
-        with self.opened() as (storage, view):
-            upload = value_of(storage.open_write(path_of(b"/a"), WriteIntent()))
-            value_of(upload.write(b"abc"))
-            fails_with(Truncated, lambda: upload.commit(Expected(size=6)))
-            fails_with(NotFound, lambda: view("bob").stat(path_of(b"/a")))
-            put(storage, b"/a", b"def", WriteIntent(offset=3))
-            equal(get(storage, b"/a"), b"abcdef")
-
-    def test_keys(self) -> None:
-        """A part goes on only for the same source; the old file is never taken for the source."""
-        with self.opened() as (storage, _):
-            one, other = WriteIntent(append=True, key="one"), WriteIntent(append=True, key="other")
-            put(storage, b"/a", b"old file")
-            put_part(storage, b"/a", b"0123", WriteIntent(key="one"))
-            upload = value_of(storage.open_write(path_of(b"/a"), one))
-            equal(upload.offset, 4, "same key")
-            value_of(upload.suspend())
-            upload = value_of(storage.open_write(path_of(b"/a"), other))
-            equal(upload.offset, 0, "another key")
-            value_of(upload.write(b"ab"))
-            value_of(upload.suspend())
-            fails_with(
-                OffsetInvalid, lambda: storage.open_write(path_of(b"/a"), WriteIntent(offset=2, key="one"))
-            )
-            put_part(storage, b"/a", b"0123", WriteIntent(key="one"))
-            put_part(storage, b"/a", b"45", WriteIntent(offset=4))
-            upload = value_of(storage.open_write(path_of(b"/a"), one))
-            equal(upload.offset, 0, "an upload without a key unties the part from its source")
-            value_of(upload.abort())
-
-    def test_a_name_taken_meanwhile(self) -> None:
-        """The policy is kept at commit too: refuse fails, rename moves on, nobody is overwritten."""
-        with self.opened() as (storage, view):
-            bob = view("bob")
-            refused = value_of(storage.open_write(path_of(b"/a"), WriteIntent(if_exists="refuse")))
-            value_of(refused.write(b"alice"))
-            put(bob, b"/a", b"bob")
-            fails_with(AlreadyExists, refused.commit)
-            fails_with(
-                AlreadyExists, lambda: storage.open_write(path_of(b"/a"), WriteIntent(if_exists="refuse"))
-            )
-            renamed = value_of(storage.open_write(path_of(b"/b"), WriteIntent(if_exists="rename")))
-            value_of(renamed.write(b"alice"))
-            put(bob, b"/b", b"bob")
-            equal(value_of(renamed.commit()).name, b"b (1)")
-            equal(renamed.path, path_of(b"/b (1)"))
-            equal((get(bob, b"/a"), get(bob, b"/b"), get(bob, b"/b (1)")), (b"bob", b"bob", b"alice"))
-
-    def test_long_names_have_parts(self) -> None:
-        """The longest name leaves room for its part, and two that differ at the end do not meet."""
-        first, second = b"/" + b"n" * (MAX_NAME - 1) + b"1", b"/" + b"n" * (MAX_NAME - 1) + b"2"
-        with self.opened() as (storage, _):
-            put_part(storage, first, b"first")
-            put_part(storage, second, b"2nd")
-            equal(value_of(storage.stat(path_of(first))).size, 5)
-            put(storage, second, b"!", WriteIntent(append=True))
-            put(storage, first, b"!", WriteIntent(append=True))
-            equal((get(storage, first), get(storage, second)), (b"first!", b"2nd!"))
-
-    def test_an_upload_outlives_the_view(self) -> None:
-        """Logging out while an upload is being finished does not lose it."""
-        with self.opened() as (_, view):
-            carol = view("carol")
-            upload = value_of(carol.open_write(path_of(b"/a"), WriteIntent()))
-            value_of(upload.write(b"late"))
-            carol.close()
-            value_of(upload.commit())
-            equal(get(view("bob"), b"/a"), b"late")

@@ -1,0 +1,185 @@
+"""The contract of a storage whose uploads are staged and can be resumed."""
+
+from __future__ import annotations
+
+from twisted_xfer.errors import AlreadyExists, Busy, NotFound, OffsetInvalid, Truncated
+from twisted_xfer.interfaces import Expected, WriteIntent
+from twisted_xfer.paths import MAX_NAME
+from twisted_xfer.testing.contracts_storage import StorageContract
+from twisted_xfer.testing.storage_checks import (
+    entries,
+    equal,
+    fails_with,
+    get,
+    path_of,
+    put,
+    put_part,
+    value_of,
+)
+
+
+class StagedContract(StorageContract):
+    """What a storage with capability ``resume`` and staged uploads does besides."""
+
+    def test_nothing_shows_before_commit(self) -> None:
+        """Until commit the old file is whole, and others see no trace of the upload."""
+        with self.opened() as (storage, view):
+            bob = view("bob")
+            put(storage, b"/a", b"old")
+            for path in (b"/a", b"/b"):
+                upload = value_of(storage.open_write(path_of(path), WriteIntent()))
+                value_of(upload.write(b"new and longer"))
+                equal(sorted(entries(bob)), [b"a"])
+                equal(get(bob, b"/a"), b"old")
+                fails_with(NotFound, lambda: bob.stat(path_of(b"/b")))
+                value_of(upload.abort())
+                value_of(upload.abort())
+            equal(get(storage, b"/a"), b"old")
+            equal(sorted(entries(storage)), [b"a"])
+
+    def test_owner_sees_and_resumes_the_part(self) -> None:
+        """SIZE, REST+STOR and APPE take the kept part for the file."""
+        with self.opened() as (storage, view):
+            put_part(storage, b"/a", b"01234")
+            again = view("alice")
+            equal(value_of(again.stat(path_of(b"/a"))).size, 5)
+            equal(entries(again)[b"a"].size, 5)
+            equal(get(again, b"/a"), b"01234")
+            error = fails_with(OffsetInvalid, lambda: again.open_write(path_of(b"/a"), WriteIntent(offset=6)))
+            equal(error.fields.get("size"), 5, "field size")
+            upload = value_of(again.open_write(path_of(b"/a"), WriteIntent(offset=5)))
+            equal(upload.offset, 5)
+            value_of(upload.write(b"56"))
+            value_of(upload.suspend())
+            value_of(upload.suspend())
+            put_part(again, b"/a", b"7", WriteIntent(append=True))
+            equal(value_of(again.stat(path_of(b"/a"))).size, 8)
+            put(again, b"/a", b"xyz", WriteIntent(offset=2))
+            equal(get(view("bob"), b"/a"), b"01xyz", "cut to the offset, then published")
+
+    def test_others_do_not_see_the_part(self) -> None:
+        """To another owner the name is free: missing, writable, and separate."""
+        with self.opened() as (storage, view):
+            put_part(storage, b"/a", b"secret")
+            bob = view("bob")
+            fails_with(NotFound, lambda: bob.stat(path_of(b"/a")))
+            fails_with(NotFound, lambda: bob.open_read(path_of(b"/a")))
+            fails_with(NotFound, lambda: bob.remove(path_of(b"/a")))
+            fails_with(NotFound, lambda: bob.rename(path_of(b"/a"), path_of(b"/b")))
+            fails_with(OffsetInvalid, lambda: bob.open_write(path_of(b"/a"), WriteIntent(offset=6)))
+            equal(entries(bob), {})
+            put(bob, b"/a", b"bob")
+            equal(get(storage, b"/a"), b"bob")
+            equal(value_of(storage.stat(path_of(b"/a"))).size, 6, "SIZE is still the part's")
+
+    def test_an_old_file_beside_a_part(self) -> None:
+        """The owner's SIZE is the part's; listing and reading keep to the whole file."""
+        with self.opened() as (storage, _):
+            put(storage, b"/a", b"whole old file")
+            put_part(storage, b"/a", b"new")
+            equal(value_of(storage.stat(path_of(b"/a"))).size, 3)
+            equal(entries(storage)[b"a"].size, 14)
+            equal(get(storage, b"/a"), b"whole old file")
+
+    def test_a_fresh_upload_forgets_the_part(self) -> None:
+        """STOR from the start begins anew."""
+        with self.opened() as (storage, _):
+            put_part(storage, b"/a", b"0123456789")
+            put(storage, b"/a", b"new")
+            equal(get(storage, b"/a"), b"new")
+            equal(value_of(storage.stat(path_of(b"/a"))).size, 3)
+
+    def test_parts_are_dropped(self) -> None:
+        """By remove, by abort, and by suspend when there is nothing in them."""
+        with self.opened() as (storage, _):
+            put_part(storage, b"/a", b"part")
+            value_of(storage.remove(path_of(b"/a")))
+            fails_with(NotFound, lambda: storage.stat(path_of(b"/a")))
+            put(storage, b"/a", b"file")
+            put_part(storage, b"/a", b"part")
+            value_of(storage.remove(path_of(b"/a")))
+            fails_with(NotFound, lambda: storage.stat(path_of(b"/a")))
+            put_part(storage, b"/a", b"")
+            fails_with(NotFound, lambda: storage.stat(path_of(b"/a")))
+            equal(entries(storage), {})
+
+    def test_a_part_cannot_be_renamed_or_removed_under_an_upload(self) -> None:
+        """A part is no file yet, and whoever writes it keeps it."""
+        with self.opened() as (storage, _):
+            upload = value_of(storage.open_write(path_of(b"/a"), WriteIntent()))
+            value_of(upload.write(b"x"))
+            fails_with(NotFound, lambda: storage.rename(path_of(b"/a"), path_of(b"/b")))
+            fails_with(Busy, lambda: storage.remove(path_of(b"/a")))
+            value_of(upload.commit())
+            equal(get(storage, b"/a"), b"x")
+
+    def test_a_failed_check_keeps_the_part(self) -> None:
+        """Truncated leaves the part to resume, and the final name as it was."""
+        with self.opened() as (storage, view):
+            upload = value_of(storage.open_write(path_of(b"/a"), WriteIntent()))
+            value_of(upload.write(b"abc"))
+            fails_with(Truncated, lambda: upload.commit(Expected(size=6)))
+            fails_with(NotFound, lambda: view("bob").stat(path_of(b"/a")))
+            put(storage, b"/a", b"def", WriteIntent(offset=3))
+            equal(get(storage, b"/a"), b"abcdef")
+
+    def test_keys(self) -> None:
+        """A part goes on only for the same source; the old file is never taken for the source."""
+        with self.opened() as (storage, _):
+            one, other = WriteIntent(append=True, key="one"), WriteIntent(append=True, key="other")
+            put(storage, b"/a", b"old file")
+            put_part(storage, b"/a", b"0123", WriteIntent(key="one"))
+            upload = value_of(storage.open_write(path_of(b"/a"), one))
+            equal(upload.offset, 4, "same key")
+            value_of(upload.suspend())
+            upload = value_of(storage.open_write(path_of(b"/a"), other))
+            equal(upload.offset, 0, "another key")
+            value_of(upload.write(b"ab"))
+            value_of(upload.suspend())
+            fails_with(
+                OffsetInvalid, lambda: storage.open_write(path_of(b"/a"), WriteIntent(offset=2, key="one"))
+            )
+            put_part(storage, b"/a", b"0123", WriteIntent(key="one"))
+            put_part(storage, b"/a", b"45", WriteIntent(offset=4))
+            upload = value_of(storage.open_write(path_of(b"/a"), one))
+            equal(upload.offset, 0, "an upload without a key unties the part from its source")
+            value_of(upload.abort())
+
+    def test_a_name_taken_meanwhile(self) -> None:
+        """The policy is kept at commit too: refuse fails, rename moves on, nobody is overwritten."""
+        with self.opened() as (storage, view):
+            bob = view("bob")
+            refused = value_of(storage.open_write(path_of(b"/a"), WriteIntent(if_exists="refuse")))
+            value_of(refused.write(b"alice"))
+            put(bob, b"/a", b"bob")
+            fails_with(AlreadyExists, refused.commit)
+            fails_with(
+                AlreadyExists, lambda: storage.open_write(path_of(b"/a"), WriteIntent(if_exists="refuse"))
+            )
+            renamed = value_of(storage.open_write(path_of(b"/b"), WriteIntent(if_exists="rename")))
+            value_of(renamed.write(b"alice"))
+            put(bob, b"/b", b"bob")
+            equal(value_of(renamed.commit()).name, b"b (1)")
+            equal(renamed.path, path_of(b"/b (1)"))
+            equal((get(bob, b"/a"), get(bob, b"/b"), get(bob, b"/b (1)")), (b"bob", b"bob", b"alice"))
+
+    def test_long_names_have_parts(self) -> None:
+        """The longest name leaves room for its part, and two that differ at the end do not meet."""
+        first, second = b"/" + b"n" * (MAX_NAME - 1) + b"1", b"/" + b"n" * (MAX_NAME - 1) + b"2"
+        with self.opened() as (storage, _):
+            put_part(storage, first, b"first")
+            put_part(storage, second, b"2nd")
+            equal(value_of(storage.stat(path_of(first))).size, 5)
+            put(storage, second, b"!", WriteIntent(append=True))
+            put(storage, first, b"!", WriteIntent(append=True))
+            equal((get(storage, first), get(storage, second)), (b"first!", b"2nd!"))
+
+    def test_an_upload_outlives_the_view(self) -> None:
+        """Logging out while an upload is being finished does not lose it."""
+        with self.opened() as (_, view):
+            carol = view("carol")
+            upload = value_of(carol.open_write(path_of(b"/a"), WriteIntent()))
+            value_of(upload.write(b"late"))
+            carol.close()
+            value_of(upload.commit())
+            equal(get(view("bob"), b"/a"), b"late")
