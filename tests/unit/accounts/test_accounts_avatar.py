@@ -94,10 +94,7 @@ def test_verb_works_with_exactly_its_rights_and_fails_without_each(verb, style):
     result(call, avatar)
     assert bus.ids() == ([event] if event else [])
     for right in needed:
-        if verb == "stat":
-            lacking = ALL_RIGHTS - {Right.LIST, Right.READ}
-        else:
-            lacking = ALL_RIGHTS - {right}
+        lacking = ALL_RIGHTS - ({Right.LIST, Right.READ} if verb == "stat" else {right})
         avatar, tree, bus, _ = make(lacking, Tree({A: b"0123456789"}, style))
         with pytest.raises(RightMissing) as caught:
             result(call, avatar)
