@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -95,6 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     state.mkdir(parents=True)
     if options.isolated:
         isolate.furnish(state / "etc")
+    # A plain SIGTERM would leave servers running and gigabytes in memory behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     fixture = Fixture(QUICK if options.quick else FULL)
     try:
         fixture.build()
