@@ -1,6 +1,6 @@
-"""The C servers as Debian ships them, downloaded and unpacked beside each other.
+"""The C servers as Debian ships them, downloaded and unpacked, each in a tree of its own.
 
-Nothing is installed: no maintainer script runs, init starts nothing, and packages that conflict lie in one tree.
+Nothing is installed: no maintainer script runs and init starts nothing, so packages that conflict do not.
 """
 
 from __future__ import annotations
