@@ -15,7 +15,7 @@ from interop_support import PASSWORD
 from twisted_xfer.testing.daemon import Daemon
 
 #: One account a test; more than there are tests.
-ACCOUNTS: Final = tuple(f"user{number:03}" for number in range(400))
+ACCOUNTS: Final = tuple(f"u{number:03}" for number in range(300))
 #: The account whose names are in GBK.
 GBK_USER: Final = "gbkuser"
 
@@ -80,17 +80,19 @@ def start_reference(root: Path) -> Iterator[Running]:
 @contextmanager
 def start_xfer(root: Path) -> Iterator[Running]:
     """The daemon under test, started by twistd as its users start it."""
-    checker = ":".join(f"{user}:{PASSWORD}" for user in (*ACCOUNTS, GBK_USER))
+    users = (*ACCOUNTS, GBK_USER)
+    batches = [users[first : first + 100] for first in range(0, len(users), 100)]
+    checkers = [":".join(["memory", *(f"{user}:{PASSWORD}" for user in batch)]) for batch in batches]
     config = root.with_name(f"{root.name}.toml")
     config.write_text(
         f"""
 root = "{root}"
 listen = ["ftp=tcp:0:interface=127.0.0.1", 'ftp=tcp:0:interface=\\:\\:1']
-auth = ["memory:{checker}"]
+auth = {checkers}
 accounts.{GBK_USER}.charset = "gbk"
 """,
         encoding="utf-8",
     )
-    with Daemon(["--config", str(config)]) as daemon:
+    with Daemon(["--config", str(config)], directory=root.parent) as daemon:
         ports = {address.host: address.port for address in daemon.addresses("ftp")}
         yield Running(root, ports["127.0.0.1"], ports["::1"], GBK_USER)
