@@ -72,7 +72,10 @@ class ReceivePump(Pump):
     # --- moving ------------------------------------------------------------------------------
 
     def _step(self) -> None:
-        budget = self._bench.unit()
+        self._by_hand(self._bench.unit())
+
+    def _by_hand(self, budget: int) -> None:
+        """Receive up to ``budget`` bytes through the buffer."""
         while budget > 0:
             count = self._receive(min(budget, BUFFER))
             if count <= 0:

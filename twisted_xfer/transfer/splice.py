@@ -35,9 +35,12 @@ class SplicePump(ReceivePump):
         self._by_kernel = True
 
     def _step(self) -> None:
-        # A small file is there in one recv(), for less than two splices cost.
-        if not self._by_kernel or self.transferred < BULK:
+        if not self._by_kernel:
             super()._step()
+            return
+        if self.transferred < BULK:
+            # A small file is there in one recv(), for less than two splices cost.
+            self._by_hand(BULK)
             return
         if self._descriptor < 0:
             # Asked for again after our own writes: it comes positioned behind them.

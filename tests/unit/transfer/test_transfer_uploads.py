@@ -1,0 +1,408 @@
+"""Uploads: every byte, the quota to the byte, and the right end."""
+
+import errno
+import os
+
+import pytest
+from twisted.internet.defer import Deferred, fail, succeed
+from zope.interface import implementer
+
+from twisted_xfer.errors import (
+    AlreadyExists,
+    ConnectionLost,
+    DigestMismatch,
+    NoSpace,
+    QuotaExceeded,
+    StorageFailure,
+    TooLarge,
+    Truncated,
+    Vetoed,
+)
+from twisted_xfer.interfaces import Expected, FileInfo, IHasFileno, IUpload, TransferMode, WantRead
+from twisted_xfer.paths import VirtualPath
+from twisted_xfer.testing.pumps import ScriptedUpload
+from twisted_xfer.transfer.choose import BULK, Kernel
+
+IMAGE, ASCII = TransferMode.IMAGE, TransferMode.ASCII
+
+
+@implementer(IUpload, IHasFileno)
+class PlainUpload:
+    """An upload into a plain file on disk."""
+
+    def __init__(self, path, limit=1 << 40):
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT)
+        self.path = VirtualPath((b"plain",))
+        self.offset = 0
+        self.mode = "image"
+        self.limit = limit
+        self.advanced = 0
+        self.ends = []
+
+    def fileno(self):
+        os.lseek(self.fd, self.offset, os.SEEK_SET)
+        return self.fd
+
+    def reserve(self, size):
+        left = self.limit - self.offset
+        if left <= 0:
+            raise QuotaExceeded(left=0, unit="bytes")
+        return min(size, left)
+
+    def write(self, data):
+        os.lseek(self.fd, self.offset, os.SEEK_SET)
+        self.offset += os.write(self.fd, data)
+
+    def advance(self, size):
+        self.offset += size
+        self.advanced += size
+
+    def end(self, *how):
+        self.ends.append(how)
+        os.close(self.fd)
+
+    def commit(self, expected=None):
+        self.end("commit", expected)
+        return FileInfo(b"plain", "file", self.offset)
+
+    def suspend(self, reason=None):
+        self.end("suspend", reason)
+
+    def abort(self, reason=None):
+        self.end("abort", reason)
+
+
+def feed(lab, transfer, client, content):
+    """Send ``content`` as the socket takes it, then the end; a reset ends it early."""
+    view = memoryview(content)
+    client.setblocking(False)
+    while view:
+        try:
+            view = view[client.send(view) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            return
+        lab.reactor.turn()
+    client.close()
+    lab.reactor.run_until(lambda: transfer.result.called)
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096])
+def test_small_file_in_one_turn(lab, size):
+    """What is there already, its end included, is stored before the reactor is asked for anything."""
+    channel, client = lab.connect()
+    client.sendall(b"u" * size)
+    client.close()
+    upload = ScriptedUpload()
+    transfer = lab.transfers.upload(upload, channel, IMAGE, None, 60.0)
+    assert lab.outcome(transfer) == size
+    assert upload.data == b"u" * size
+    assert upload.ends == [("commit", None)]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "spliced"), [(Kernel(), True), (Kernel(splice=None), False)], ids=["splice", "recv"]
+)
+def test_large_file(lab, tmp_path, kernel, spliced):
+    """Megabytes into a plain file, by the kernel once it is worth it, or by hand."""
+    lab.transfers.kernel = kernel
+    content = os.urandom(3 << 20)
+    channel, client = lab.connect()
+    upload = PlainUpload(tmp_path / "target")
+    transfer = lab.transfers.upload(upload, channel, IMAGE, None, 60.0)
+    feed(lab, transfer, client, content)
+    assert lab.outcome(transfer) == len(content)
+    assert (tmp_path / "target").read_bytes() == content
+    assert (upload.advanced > 0) is spliced
+    assert upload.ends == [("commit", None)]
+
+
+def test_text(lab):
+    """TYPE A: CRLF becomes LF, and a CR at the very end is not lost."""
+    channel, client = lab.connect()
+    client.sendall(b"a\r\nb\r\nc\r")
+    client.close()
+    upload = ScriptedUpload()
+    transfer = lab.transfers.upload(upload, channel, ASCII)
+    assert lab.outcome(transfer) == 8
+    assert upload.data == b"a\nb\nc\r"
+    assert upload.mode == "ascii"
+
+
+@pytest.mark.parametrize("error", [QuotaExceeded(), TooLarge(limit=10)])
+def test_exactly_at_the_limit(lab, error):
+    """An upload that fills its room to the byte is whole."""
+    channel, client = lab.connect()
+    client.sendall(b"0123456789")
+    client.close()
+    upload = ScriptedUpload(limit=10, over=error)
+    transfer = lab.transfers.upload(upload, channel, IMAGE)
+    assert lab.outcome(transfer) == 10
+    assert upload.ends == [("commit", None)]
+
+
+@pytest.mark.parametrize("error", [QuotaExceeded(), TooLarge(limit=10)])
+def test_one_byte_past_the_limit(lab, error):
+    """One byte more ends it, nothing past the limit is stored, and nothing is kept."""
+    channel, client = lab.connect()
+    client.sendall(b"0123456789X")
+    upload = ScriptedUpload(limit=10, over=error)
+    transfer = lab.transfers.upload(upload, channel, IMAGE)
+    assert lab.outcome(transfer) is error
+    assert upload.data == b"0123456789"
+    assert upload.ends == [("abort", error)]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_limit_while_splicing(lab, tmp_path, more):
+    """The same at the limit and one past it when the kernel moves the bytes."""
+    limit = BULK + 300_000
+    content = os.urandom(limit + more)
+    channel, client = lab.connect()
+    upload = PlainUpload(tmp_path / "target", limit)
+    transfer = lab.transfers.upload(upload, channel, IMAGE)
+    feed(lab, transfer, client, content)
+    outcome = lab.outcome(transfer)
+    assert upload.advanced > 0
+    assert upload.offset == limit
+    assert (tmp_path / "target").read_bytes() == content[:limit]
+    if more:
+        assert isinstance(outcome, QuotaExceeded)
+        assert upload.ends == [("abort", outcome)]
+    else:
+        assert outcome == limit
+        assert upload.ends == [("commit", None)]
+
+
+def test_no_reading_while_a_write_is_pending(lab):
+    """Back-pressure: the socket is left alone until the storage has answered."""
+    answers = []
+
+    def later():
+        answers.append(Deferred())
+        return answers[-1]
+
+    channel, client = lab.connect()
+    client.sendall(b"first")
+    upload = ScriptedUpload(answer=later)
+    transfer = lab.transfers.upload(upload, channel, IMAGE, None, 60.0)
+    client.sendall(b"second")
+    client.close()
+    lab.reactor.turn()
+    assert upload.data == b"first"
+    assert not lab.reactor.readers
+    answers[0].callback(None)
+    lab.reactor.run_until(lambda: len(answers) == 2)
+    assert upload.data == b"firstsecond"
+    answers[1].callback(None)
+    lab.reactor.run_until(lambda: transfer.result.called)
+    assert lab.outcome(transfer) == 11
+
+
+def test_answers_that_are_there_already(lab):
+    """Deferreds that have fired cost no turn and do not recurse."""
+    channel, client = lab.connect()
+    upload = ScriptedUpload(answer=lambda: succeed(None))
+    transfer = lab.transfers.upload(upload, channel, IMAGE)
+    feed(lab, transfer, client, b"x" * (1 << 20))
+    assert lab.outcome(transfer) == 1 << 20
+
+
+def test_write_failure(lab):
+    """A write that fails later ends the upload; the part is kept for another day."""
+    error = NoSpace()
+    channel, client = lab.connect()
+    client.sendall(b"abc")
+    upload = ScriptedUpload(answer=lambda: fail(error))
+    transfer = lab.transfers.upload(upload, channel, IMAGE)
+    assert lab.outcome(transfer) is error
+    assert upload.ends == [("suspend", error)]
+
+
+def test_splice_is_refused_on_a_secure_channel(lab, tmp_path):
+    """Ciphertext never reaches the file through the kernel, though both descriptors would allow it."""
+
+    def forbidden(*_args, **_kwargs):
+        raise AssertionError("splice on a secure channel")
+
+    class Secure:
+        secure = True
+
+        def __init__(self, inner):
+            self.inner = inner
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+    lab.transfers.kernel = Kernel(splice=forbidden)
+    channel, client = lab.connect()
+    content = os.urandom(2 * BULK)
+    transfer = lab.transfers.upload(PlainUpload(tmp_path / "target"), Secure(channel), IMAGE)
+    feed(lab, transfer, client, content)
+    assert lab.outcome(transfer) == len(content)
+    assert (tmp_path / "target").read_bytes() == content
+
+
+def fails_on_the_file(code, after=0, part=1000):
+    """A splice whose second half fails with ``code``, having moved ``part`` bytes ``after`` times."""
+    done = []
+
+    def splice(source, target, count, flags=0):
+        if os.path.realpath(f"/proc/self/fd/{target}").startswith("/proc") or "pipe:" in os.readlink(
+            f"/proc/self/fd/{target}"
+        ):
+            return os.splice(source, target, count, flags=flags)
+        done.append(count)
+        if len(done) > after:
+            raise OSError(code, os.strerror(code))
+        return os.splice(source, target, part, flags=flags)
+
+    return splice
+
+
+@pytest.mark.parametrize("after", [0, 3])
+def test_splice_refused_by_the_file_system(lab, tmp_path, after):
+    """EINVAL from the file, at once or later: what is in the pipe is written by hand, no byte lost."""
+    lab.transfers.kernel = Kernel(splice=fails_on_the_file(errno.EINVAL, after))
+    content = os.urandom(2 << 20)
+    channel, client = lab.connect()
+    upload = PlainUpload(tmp_path / "target")
+    transfer = lab.transfers.upload(upload, channel, IMAGE)
+    feed(lab, transfer, client, content)
+    assert lab.outcome(transfer) == len(content)
+    assert (tmp_path / "target").read_bytes() == content
+    assert upload.advanced == after * 1000
+
+
+@pytest.mark.parametrize(("code", "kind"), [(errno.ENOSPC, NoSpace), (errno.EIO, StorageFailure)])
+def test_bytes_left_in_the_pipe_do_not_count(lab, tmp_path, code, kind):
+    """Disk full behind the pipe: only what reached the file is counted, and the next upload is clean."""
+    lab.transfers.kernel = Kernel(splice=fails_on_the_file(code, after=2))
+    channel, client = lab.connect()
+    upload = PlainUpload(tmp_path / "target")
+    transfer = lab.transfers.upload(upload, channel, IMAGE)
+    feed(lab, transfer, client, b"1" * (1 << 20))
+    outcome = lab.outcome(transfer)
+    assert isinstance(outcome, kind)
+    size = os.path.getsize(tmp_path / "target")
+    assert transfer.transferred == upload.offset == size
+    assert upload.ends == [("suspend", outcome)]
+
+    lab.transfers.kernel = Kernel()
+    content = b"2" * (1 << 20)
+    channel, client = lab.connect()
+    transfer = lab.transfers.upload(PlainUpload(tmp_path / "next"), channel, IMAGE)
+    feed(lab, transfer, client, content)
+    assert (tmp_path / "next").read_bytes() == content
+
+
+class EndsBadly:
+    """A TLS-like channel whose data ends without close_notify."""
+
+    secure = True
+    peer = "127.0.0.1"
+
+    def __init__(self, inner, chunks):
+        self.inner = inner
+        self.chunks = chunks
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def recv_into(self, buffer):
+        if not self.chunks:
+            raise Truncated(detail="no close_notify")
+        if self.chunks[0] is WantRead:
+            self.chunks.pop(0)
+            raise WantRead
+        chunk, self.chunks[0] = self.chunks[0][: len(buffer)], self.chunks[0][len(buffer) :]
+        buffer[: len(chunk)] = chunk
+        if not self.chunks[0]:
+            self.chunks.pop(0)
+        return len(chunk)
+
+
+@pytest.mark.parametrize("expected", [None, Expected(), Expected(size=4)])
+def test_truncated_is_suspended(lab, expected):
+    """No close_notify and no matching size: the part is kept, and not published."""
+    channel, _client = lab.connect()
+    upload = ScriptedUpload()
+    transfer = lab.transfers.upload(upload, EndsBadly(channel, [b"abc"]), IMAGE, expected=expected)
+    outcome = lab.outcome(transfer)
+    assert isinstance(outcome, Truncated)
+    assert outcome.fields["transferred"] == 3
+    assert upload.ends == [("suspend", outcome)]
+
+
+@pytest.mark.parametrize("limit", [3, 1 << 40])
+def test_truncated_but_all_there(lab, limit):
+    """The announced size is there: the missing close_notify does not matter."""
+    channel, _client = lab.connect()
+    upload = ScriptedUpload(limit=limit, over=QuotaExceeded())
+    expected = Expected(size=3)
+    transfer = lab.transfers.upload(upload, EndsBadly(channel, [b"abc"]), IMAGE, expected=expected)
+    assert lab.outcome(transfer) == 3
+    assert upload.ends == [("commit", expected)]
+
+
+def test_secure_bytes_inside_need_no_readiness(lab):
+    """What TLS has read already is asked for again in the next turn, though the socket is silent."""
+    channel, _client = lab.connect()
+    chunks = [b"x" * (2 << 20)]
+    upload = ScriptedUpload()
+    transfer = lab.transfers.upload(upload, EndsBadly(channel, chunks), IMAGE, None, 60.0, Expected(2 << 20))
+    assert transfer.transferred == 1 << 20
+    lab.reactor.run_until(lambda: transfer.result.called, turns=5)
+    assert lab.outcome(transfer) == 2 << 20
+
+
+def test_reset_is_suspended(lab):
+    """A peer that resets has sent nothing whole."""
+    channel, client = lab.connect()
+    client.sendall(b"abc")
+    upload = ScriptedUpload()
+    transfer = lab.transfers.upload(upload, channel, IMAGE, None, 60.0)
+    client.setsockopt(1, 13, b"\1\0\0\0\0\0\0\0")
+    client.close()
+    lab.reactor.run_until(lambda: transfer.result.called)
+    outcome = lab.outcome(transfer)
+    assert isinstance(outcome, ConnectionLost)
+    assert upload.ends == [("suspend", outcome)]
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"),
+    [
+        (Truncated(), ["commit"]),
+        (DigestMismatch(), ["commit"]),
+        (Vetoed(), ["commit", "abort"]),
+        (AlreadyExists(), ["commit", "abort"]),
+        (StorageFailure(), ["commit", "suspend"]),
+        (OSError(errno.EIO, "I/O"), ["commit", "suspend"]),
+    ],
+)
+def test_commit_fails(lab, error, ends):
+    """The result is commit's own error, and the part is kept or dropped as that error says."""
+    channel, client = lab.connect()
+    client.close()
+    upload = ScriptedUpload(commit_error=error)
+    transfer = lab.transfers.upload(upload, channel, IMAGE)
+    outcome = lab.outcome(transfer)
+    assert isinstance(outcome, StorageFailure) if isinstance(error, OSError) else outcome is error
+    assert [name for name, _ in upload.ends] == ends
+
+
+def test_commit_later(lab):
+    """The result waits for a commit that answers later, the channel being closed by then."""
+    waiting = Deferred()
+    upload = ScriptedUpload()
+    upload.commit = lambda expected=None: waiting
+    channel, client = lab.connect()
+    client.close()
+    transfer = lab.transfers.upload(upload, channel, IMAGE)
+    assert channel.fileno() == -1
+    assert not transfer.result.called
+    transfer.cancel()
+    waiting.callback(FileInfo(b"x", "file"))
+    assert lab.outcome(transfer) == 0
