@@ -202,10 +202,11 @@ class FTPSession:
             event = self.wire.next_command()
             if event is None:
                 break
-            budget -= 1
             if isinstance(event, Rejected):
+                budget -= 1
                 self._reject(event)
             elif self.running is None:
+                budget -= 1
                 self._run(event)
             elif event.verb.priority and not (event.verb.name == b"STAT" and event.argument):
                 self._run_at_once(event)

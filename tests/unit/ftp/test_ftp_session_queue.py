@@ -1,0 +1,215 @@
+"""One command at a time; what passes, what waits, and what a peer can pile up."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from twisted_xfer.errors import Cancelled, ConnectionLost, TimedOut
+from twisted_xfer.interfaces import Timeouts
+from twisted_xfer.protocols.ftp.session import COMMANDS_PER_TURN, MAX_WAITING
+
+
+def test_transfer_replies_in_order(user):
+    """150 when it begins, 226 when the data connection is down."""
+    assert user.start_download().startswith(b"150 ")
+    user.transfers.made[0].result.callback(4)
+    assert user.take().startswith(b"226 ")
+
+
+def test_passing_commands(user):
+    """NOOP and STAT are answered while a transfer runs."""
+    user.start_download()
+    assert user.say("NOOP").startswith(b"200 ")
+    user.transfers.made[0].transferred = 4321
+    assert b"4321 bytes" in user.say("STAT")
+
+
+def test_other_commands_wait_in_order(user):
+    """PWD and MKD during a transfer are answered after its 226, in the order they came."""
+    user.start_download()
+    assert user.say("PWD", "MKD d", "STAT .") == b""
+    user.transfers.made[0].result.callback(4)
+    codes = [line[:4] for line in user.take().split(b"\r\n") if line[:3].isdigit() and line[3:4] == b" "]
+    assert codes == [b"226 ", b"257 ", b"257 ", b"213 "]
+
+
+def test_abort_of_a_transfer(user):
+    """ABOR: 426 for the transfer, 226 for itself, and the session works on."""
+    user.start_download()
+    reply = user.say("ABOR")
+    assert [line[:4] for line in reply.splitlines()] == [b"426 ", b"226 "]
+    assert user.say("PWD").startswith(b"257 ")
+
+
+def test_abort_with_telnet_synch(user):
+    """ABOR behind IAC IP IAC DM, as RFC 959 has it."""
+    user.start_download()
+    assert user.raw(b"\xff\xf4\xff\xf2ABOR\r\n").startswith(b"426 ")
+
+
+def test_abort_while_nobody_has_connected(user):
+    """ABOR ends the wait for a data connection too."""
+    user.storage_file("f", b"x")
+    user.say("EPSV")
+    assert user.say("RETR f").startswith(b"150 ")
+    reply = user.say("ABOR")
+    assert reply.splitlines()[-1].startswith(b"226 ")
+    assert user.say("PWD").startswith(b"257 ")
+
+
+def test_abort_without_transfer(user):
+    """ABOR of nothing is a good reply."""
+    assert user.say("ABOR").startswith(b"22")
+
+
+def test_quit_during_a_transfer_waits_for_it(user):
+    """RFC 959: the transfer's reply comes first, then 221, then the end; nothing else is done."""
+    user.start_download()
+    assert user.say("MKD before", "QUIT", "MKD after") == b""
+    assert not user.transport.disconnecting
+    user.transfers.made[0].result.callback(4)
+    assert [line[:4] for line in user.take().splitlines()] == [b"226 ", b"221 "]
+    assert user.transport.disconnecting
+
+
+def test_lost_control_connection_ends_the_transfer(user):
+    """Nothing goes on for a client that is gone."""
+    user.start_download()
+    user.lose()
+    assert isinstance(user.transfers.made[0].cancelled, Cancelled)
+    assert user.data_ports.ports[0].closed
+
+
+def test_failed_transfer(user):
+    """A lost data connection is 426, and the session works on."""
+    user.start_download()
+    user.transfers.made[0].result.errback(ConnectionLost())
+    assert user.take().startswith(b"426 ")
+    assert user.say("NOOP").startswith(b"200 ")
+
+
+def test_nobody_connects(user):
+    """A data connection that is not made in time is 425."""
+    user.storage_file("f", b"x")
+    user.say("EPSV")
+    user.say("RETR f")
+    user.data_ports.ports[0].waiting.errback(TimedOut())
+    assert user.take().startswith(b"425 ")
+
+
+def test_transfer_needs_a_data_connection(user):
+    """RETR, STOR, LIST and the rest without PASV or PORT are 425."""
+    for verb in ("RETR f", "STOR f", "APPE f", "STOU", "LIST", "NLST", "MLSD"):
+        assert user.say(verb).startswith(b"425 "), verb
+
+
+def test_a_data_connection_serves_one_transfer(user):
+    """The second RETR needs a PASV of its own."""
+    user.start_download()
+    user.transfers.made[0].result.callback(4)
+    user.take()
+    assert user.say("RETR f").startswith(b"425 ")
+
+
+def test_pasv_again_drops_who_was_in_the_queue(user):
+    """A connection made for an abandoned PASV is not taken for the next transfer's."""
+    user.say("EPSV")
+    user.say("EPSV")
+    assert len(user.data_ports.ports) == 1
+    assert user.data_ports.ports[0].cleared == 1
+
+
+def test_unused_port_goes_back(make_rig):
+    """A port that nothing has used for a while is closed."""
+    rig = make_rig(timeouts=Timeouts(accept=5)).login()
+    rig.say("EPSV")
+    rig.clock.pump([1] * 4)
+    assert not rig.data_ports.ports[0].closed
+    rig.clock.pump([1] * 3)
+    assert rig.data_ports.ports[0].closed
+    assert rig.say("RETR f").startswith(b"425 ")
+
+
+def test_waiting_commands_at_and_over_the_limit(user):
+    """Reading stops once MAX_WAITING commands wait, and goes on when they are done."""
+    user.start_download()
+    user.say(*["PWD"] * (MAX_WAITING - 1))
+    assert user.transport.producerState == "producing"
+    user.say("PWD", "PWD")
+    assert user.transport.producerState == "paused"
+    user.transfers.made[0].result.callback(4)
+    user.clock.pump([0] * 5)
+    assert user.transport.producerState == "producing"
+    assert user.take().count(b"257 ") == MAX_WAITING + 1
+
+
+def test_flood_gives_others_their_turn(user):
+    """10,000 pipelined commands are answered, COMMANDS_PER_TURN at a time."""
+    first = user.raw(b"NOOP\r\n" * 10_000)
+    assert first.count(b"200 ") == COMMANDS_PER_TURN
+    assert user.transport.producerState == "paused"
+    user.clock.pump([0] * (10_000 // COMMANDS_PER_TURN + 1))
+    assert first.count(b"200 ") + user.take().count(b"200 ") == 10_000
+    assert user.transport.producerState == "producing"
+
+
+def test_replies_of_one_read_leave_in_one_write(user):
+    """Pipelined commands cost one write, so that no small segment waits for an ACK."""
+    writes = []
+    user.transport.write = writes.append
+    user.say("NOOP", "PWD", "SYST")
+    assert len(writes) == 1
+    assert writes[0].count(b"\r\n") == 3
+
+
+def test_a_bug_costs_one_reply(user, monkeypatch):
+    """An exception that nobody planned for: 451, a log entry, and the session goes on."""
+    from twisted.logger import globalLogPublisher
+
+    seen = []
+    globalLogPublisher.addObserver(seen.append)
+    try:
+        handlers = {**user.session.handlers, b"PWD": lambda session, argument: 1 // 0}
+        user.session.handlers = handlers
+        assert user.say("PWD").startswith(b"451 ")
+        assert user.say("NOOP").startswith(b"200 ")
+    finally:
+        globalLogPublisher.removeObserver(seen.append)
+    assert any(event.get("log_failure") is not None for event in seen)
+
+
+def test_a_deferred_bug_costs_one_reply(user):
+    """The same for a handler that answers later."""
+    later = Deferred()
+    user.session.handlers = {**user.session.handlers, b"PWD": lambda session, argument: later}
+    user.say("PWD")
+    later.errback(RuntimeError("canary"))
+    assert user.take().startswith(b"451 ")
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_commands_split_anywhere(user, size):
+    """Commands may arrive in any pieces."""
+    data = b"NOOP\r\nPWD\r\nSYST\r\n"
+    reply = b"".join(user.raw(data[i : i + size]) for i in range(0, len(data), size))
+    assert [line[:3] for line in reply.splitlines()] == [b"200", b"257", b"215"]
+
+
+def test_drain_idle_and_busy(user):
+    """The daemon stops: a busy session finishes its transfer first."""
+    user.start_download()
+    drained = user.factory.drain()
+    assert user.take() == b""
+    user.transfers.made[0].result.callback(4)
+    assert [line[:4] for line in user.take().splitlines()] == [b"226 ", b"421 "]
+    assert not drained.called
+    user.lose()
+    assert drained.called
+
+
+def test_drain_of_an_idle_session(user):
+    """An idle session is told at once."""
+    user.factory.drain()
+    assert user.take().startswith(b"421 ")
+    assert user.transport.disconnecting
