@@ -175,7 +175,6 @@ TRANSFER_COMPLETE: Final = REPLIES[226]
 ABORT_OK: Final = reply(226, "ABOR done.")
 NOTHING_TO_ABORT: Final = reply(225, "No transfer to abort.")
 LOGGED_IN: Final = REPLIES[230]
-DIRECTORY_CHANGED: Final = reply(250, "Directory changed.")
 DELETED: Final = reply(250, "Deleted.")
 RENAMED: Final = reply(250, "Renamed.")
 DIRECTORY_REMOVED: Final = reply(250, "Directory removed.")
@@ -184,10 +183,8 @@ RENAME_READY: Final = reply(350, "Ready for RNTO.")
 UNKNOWN_COMMAND: Final = REPLIES[500]
 LINE_TOO_LONG: Final = reply(500, "Line too long.")
 BAD_BYTES: Final = reply(501, "Control bytes are not allowed there.")
-WRONG_ARGUMENT: Final = REPLIES[501]
+WRONG_ARITY: Final = reply(501, "Argument missing, or one too many.")
 NOT_IMPLEMENTED: Final = REPLIES[502]
-NEED_LOGIN: Final = REPLIES[530]
-LOGIN_INCORRECT: Final = reply(530, "Login incorrect.")
 
 
 def restart_reply(offset: int) -> bytes:

@@ -10,13 +10,11 @@ import enum
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from twisted_xfer.protocols.ftp.wire.replies import reply, unknown_reply
+from twisted_xfer.protocols.ftp.wire.replies import BAD_BYTES, LINE_TOO_LONG, WRONG_ARITY, unknown_reply
 from twisted_xfer.protocols.ftp.wire.verbs import MAX_VERB, VERBS, Verb
 
 #: A path of PATH_MAX (4096), a verb, SITE and a timestamp before it, CRLF; RFC 959 has no number.
 MAX_LINE: Final = 4096 + 64
-#: Once so much waits unread, the session should stop reading: room for some 5,000 NOOPs.
-MAX_PENDING: Final = 32 * 1024
 #: Consumed bytes stay in front of the buffer up to here, so that commands do not move the rest each time.
 _COMPACT_AT: Final = 8192
 
@@ -64,34 +62,12 @@ class Rejected(NamedTuple):
             return unknown_reply(self.verb)
         return _REPLIES[self.reason]
 
-    @property
-    def closes(self) -> bool:
-        """Whether the peer speaks another protocol, so that the session should end here."""
-        return self.reason is Reason.UNKNOWN and self.verb in _FOREIGN
-
 
 _REPLIES: Final = {
-    Reason.LINE_TOO_LONG: reply(500, "Line too long."),
-    Reason.BAD_BYTES: reply(501, "Control bytes are not allowed there."),
-    Reason.SYNTAX: reply(501, "Argument missing, or one too many."),
+    Reason.LINE_TOO_LONG: LINE_TOO_LONG,
+    Reason.BAD_BYTES: BAD_BYTES,
+    Reason.SYNTAX: WRONG_ARITY,
 }
-#: First words of HTTP and SMTP: a browser or mailer made to talk to us must not reach a command
-#: that hides in its later lines (cross-protocol request forgery).
-_FOREIGN: Final = frozenset(
-    {
-        b"GET",
-        b"POST",
-        b"PUT",
-        b"HEAD",
-        b"PATCH",
-        b"DELETE",
-        b"CONNECT",
-        b"TRACE",
-        b"OPTIONS",
-        b"EHLO",
-        b"HELO",
-    }
-)
 
 
 def match(table: Mapping[bytes, Verb], line: bytes) -> Command | Rejected:
@@ -150,7 +126,7 @@ class ServerWire:
     """The reader. Feed it with receive_data, pull with next_command until None.
 
     A line that did not end holds at most ``max_line`` bytes; whole lines that were not pulled
-    yet are bounded by the caller, who stops reading while ``pending`` is over MAX_PENDING.
+    yet are bounded by the caller, who stops reading the network while it does not pull.
     """
 
     __slots__ = ("_buffer", "_max_line", "_scanned", "_start", "_swallowing", "_telnet", "_verbs")
