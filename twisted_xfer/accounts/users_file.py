@@ -174,14 +174,17 @@ def _read(path: str) -> tuple[Stamp, str]:
         raise ConfigError(
             "users", value=path, file=path, remedy=f"name a readable file ({error.strerror})"
         ) from None
-    with open(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ConfigError("users", value=path, file=path, remedy="name a regular file")
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             mode = f"{stat.S_IMODE(status.st_mode):04o}"
             raise ConfigError("mode", value=mode, file=path, remedy="chmod go-w: whoever writes it logs in")
-        raw = file.read(MAX_FILE + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            raw = file.read(MAX_FILE + 1)
+    finally:
+        os.close(descriptor)
     if len(raw) > MAX_FILE:
         raise ConfigError("size", value=status.st_size, file=path, remedy=f"keep it under {MAX_FILE} bytes")
     try:

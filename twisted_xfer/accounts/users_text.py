@@ -189,10 +189,12 @@ def _charset(value: Any, key: str, file: str) -> str:
     if not name:
         return ""
     try:
-        b"".decode(name)
-        return codecs.lookup(name).name
+        # A path's slash must be a slash in it: no UTF-16, no codec that is not of text.
+        if b"/a".decode(name) == "/a":
+            return codecs.lookup(name).name
     except (LookupError, ValueError):
-        raise ConfigError(key, value=value, file=file, remedy="name a charset such as utf-8 or gbk") from None
+        pass
+    raise ConfigError(key, value=value, file=file, remedy="name a charset such as utf-8 or gbk")
 
 
 def _groups(value: Any, key: str, file: str) -> tuple[str, ...]:

@@ -128,7 +128,7 @@ class CheckerContract:
         checker = self.make_checker()
         for name in (self.good[0], b"nobody-of-that-name"):
             failure = self.refused(checker, name, _CANARY)
-            trace = failure.getTraceback()  # type: ignore[no-untyped-call]
+            trace = failure.getTraceback()
             text = repr(failure) + str(failure.value) + repr(failure.value) + trace
             assert _CANARY.decode() not in text
             assert _CANARY.decode() not in repr(checker)
