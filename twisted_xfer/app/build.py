@@ -6,10 +6,11 @@ The only place where kernel packages, protocols, storages and listeners meet.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
+from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.portal import Portal
 from twisted.logger import Logger
 
@@ -41,14 +42,21 @@ DEFAULT_LISTEN = (Listen("ftp", "tcp:2121"), Listen("xfer", "tcp:5001"))
 LAST_WORDS = 5.0
 
 
-def build(config: Config, reactor: Any, registry: Registry | None = None) -> Daemon:
+def build(
+    config: Config,
+    reactor: Any,
+    registry: Registry | None = None,
+    checkers: Sequence[ICredentialsChecker] = (),
+) -> Daemon:
     """The daemon that ``config`` asks for: everything opened, nothing bound, no thread started.
+
+    ``checkers`` are asked before those that ``config`` names.
 
     Raises:
         ConfigError: a plugin's section, a checker, an endpoint or a directory is wrong.
         PluginError: a plugin is missing or broken.
     """
-    return _Builder(config, reactor, registry or Registry.discover()).daemon()
+    return _Builder(config, reactor, registry or Registry.discover(), checkers).daemon()
 
 
 class Daemon(DaemonService):
@@ -68,7 +76,9 @@ class Daemon(DaemonService):
 class _Builder:
     """Builds once."""
 
-    def __init__(self, config: Config, reactor: Any, registry: Registry) -> None:
+    def __init__(
+        self, config: Config, reactor: Any, registry: Registry, checkers: Sequence[ICredentialsChecker]
+    ) -> None:
         self.config = config if config.listen else attrs.evolve(config, listen=default_listen(registry))
         self.reactor = reactor
         self.registry = registry
@@ -76,7 +86,8 @@ class _Builder:
         self.reloads = Reloads(self._log)
         self.root = self.config.root
         self.stopping = False
-        self.checkers = make_checkers(self.config)
+        self.more = bool(checkers)
+        self.checkers = [*checkers, *make_checkers(self.config)]
 
     def daemon(self) -> Daemon:
         config = self.config
@@ -136,7 +147,7 @@ class _Builder:
         return daemon
 
     def _warn(self) -> None:
-        for warning in warnings(self.config):
+        for warning in warnings(self.config, checkers=self.more):
             self._log.warn("xfer: {warning}", warning=warning)
 
     def _host(self) -> Host:

@@ -77,8 +77,11 @@ def is_loopback(listen: Listen) -> bool:
         return False
 
 
-def warnings(config: Config) -> list[str]:
-    """What in ``config`` works but is dangerous, each with the way out."""
+def warnings(config: Config, *, checkers: bool = False) -> list[str]:
+    """What in ``config`` works but is dangerous, each with the way out.
+
+    ``checkers``: there are others than it names.
+    """
     found: list[str] = []
     open_places = [str(listen) for listen in config.listen if not is_loopback(listen)]
     if open_places and not config.tls.certificate:
@@ -88,19 +91,22 @@ def warnings(config: Config) -> list[str]:
         )
     elif open_places and not config.require_tls:
         found.append("clients may log in without TLS: give --require-tls")
-    if not config.auth and not config.anonymous and any(listen.protocol == "ftp" for listen in config.listen):
+    ftp = any(listen.protocol == "ftp" for listen in config.listen)
+    if ftp and not (config.auth or config.anonymous or checkers):
         found.append("nobody can log in: give --auth users:FILE or --anonymous DIR")
     if any(auth.type == "anonymous" for auth in config.auth):
         found.append(
             "--auth anonymous lets anybody in with the rights of an account: use --anonymous DIR instead"
         )
     if any(auth.type == "memory" for auth in config.auth):
-        found.append("--auth memory shows passwords in the process list: use --auth users:FILE")
+        found.append(
+            "--auth memory keeps passwords in clear, on a command line for everybody to read: use --auth users:FILE"
+        )
     if config.accounts.get("anonymous", {}).get("rights") is not None:
         found.append(
             "[accounts.anonymous] sets rights: writing by anybody fills disks, check that you mean it"
         )
-    if "username" not in config.home and not config.anonymous:
+    if "username" not in config.home and not config.anonymous and not checkers:
         found.append(f"every account shares the home {config.home}: put {{username}} into home to part them")
     if config.protocols.get("ftp", {}).get("fxp"):
         found.append(

@@ -10,7 +10,16 @@ import json
 import sys
 from typing import IO, Any, Final
 
-from twisted.logger import ILogObserver, LogEvent, eventAsText, formatEventAsClassicLogText
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    eventAsText,
+    formatEventAsClassicLogText,
+    globalLogBeginner,
+)
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
@@ -92,6 +101,19 @@ class LineObserver:
         if self._owned:
             self._stream.close()
         self._stream, self._owned = stream, True
+
+
+def begin(log: Log, *, verbose: bool) -> None:
+    """Log to standard error, without twistd: everything, or what somebody should look at.
+
+    Raises:
+        ConfigError: the file cannot be opened.
+    """
+    observer: Any = LineObserver(log, sys.stderr)
+    if not verbose:
+        serious = LogLevelFilterPredicate(LogLevel.warn)
+        observer = FilteringLogObserver(observer, [serious])
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
 
 
 class _Chosen:

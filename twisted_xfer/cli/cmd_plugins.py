@@ -1,0 +1,37 @@
+"""``xfer plugins``: what is installed."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from twisted_xfer.cli.exits import Exit
+from twisted_xfer.cli.output import fail, result, say
+
+
+@click.command("plugins")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def command(as_json: bool) -> None:
+    """List every plugin: kind, name, the distribution it came with, and what it is.
+
+    Ends with 1 when one of them cannot be used, and says why.
+    """
+    from twisted_xfer.errors import PluginError
+    from twisted_xfer.plugins.registry import Registry
+
+    try:
+        lines = Registry.discover().report()
+    except PluginError as error:
+        fail(error)
+    wide = [max((len(str(line[column])) for line in lines), default=0) for column in range(3)]
+    for line in lines:
+        if as_json:
+            result(json.dumps(line._asdict()))
+            continue
+        cells = "  ".join(str(cell).ljust(width) for cell, width in zip(line[:3], wide, strict=True))
+        result(f"{cells}  {line.summary}".rstrip())
+        if line.problem:
+            say(f"xfer: {line.kind} {line.name}: {line.problem}")
+    if any(line.problem for line in lines):
+        raise SystemExit(int(Exit.OTHER))

@@ -1,0 +1,62 @@
+"""``xfer``: finds the command; each is in a module of its own, imported when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from importlib import metadata
+from typing import Any, Final
+
+import click
+
+#: Command, its module, and the line in the list of commands.
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "serve": ("cmd_serve", "Serve a directory here and now, in the foreground."),
+    "check": ("cmd_check", "Explain what is wrong with a configuration, or print it resolved."),
+    "plugins": ("cmd_plugins", "List what is installed, and what is wrong with it."),
+    "user": ("cmd_user", "Add accounts to a users file, and change their passwords."),
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported by name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All of them, in their own order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, or None when there is no such thing."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"twisted_xfer.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    try:
+        version = metadata.version("twisted-xfer")
+    except metadata.PackageNotFoundError:
+        version = "(not installed)"
+    click.echo(f"xfer {version}")
+    ctx.exit()
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version."
+)
+def xfer() -> None:
+    """Serve and move files. The daemon itself is `twistd xfer`."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """The console script: parse, run, end with an exit code."""
+    return xfer.main(args=arguments, prog_name="xfer")

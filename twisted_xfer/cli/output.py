@@ -1,0 +1,38 @@
+"""What the commands say: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import click
+
+from twisted_xfer.app.explain import explain
+from twisted_xfer.cli.exits import Exit
+from twisted_xfer.errors import ConfigError, StorageFailure, XferError
+
+
+def say(text: str = "") -> None:
+    """A message for people."""
+    click.echo(text, err=True)
+
+
+def result(text: str) -> None:
+    """What was asked for."""
+    click.echo(text)
+
+
+def fail(error: BaseException | str, code: Exit | None = None) -> NoReturn:
+    """Say what is wrong in one line, and end with the exit code for it."""
+    text = error if isinstance(error, str) else explain(error)
+    say(f"xfer: {text}")
+    raise SystemExit(int(code if code is not None else _code(error)))
+
+
+def _code(error: BaseException | str) -> Exit:
+    if isinstance(error, ConfigError):
+        return Exit.USAGE
+    if isinstance(error, StorageFailure | OSError):
+        return Exit.STORAGE
+    if isinstance(error, XferError):
+        return Exit.OTHER
+    return Exit.OTHER
