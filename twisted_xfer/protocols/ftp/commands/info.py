@@ -27,7 +27,7 @@ def help_text(session: FTPSession, argument: bytes) -> bytes:
         verb = session.verbs.get(argument.strip().upper())
         if verb is None:
             return reply(502, "No such command.")
-        return reply(214, b"%s: %s" % (verb.name, verb.help.encode("ascii")))
+        return reply(214, verb.help)
     names = sorted(name for name in session.verbs if name in session.handlers)
     rows = [b" ".join(name.ljust(5) for name in names[i : i + 8]) for i in range(0, len(names), 8)]
     return multiline(214, "These commands are understood:", rows, "End.")
