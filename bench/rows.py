@@ -78,6 +78,7 @@ def download(bench: Bench) -> dict[str, float]:
 
 def upload(bench: Bench) -> dict[str, float]:
     """One large file up, under a new name, checked on disk."""
+    bench.fixture.touch_memory()
     sample = bench.client.run("put", bench.fixture.home / Fixture.big, f"{Fixture.uploads}/big")
     files, size = bench.fixture.take_uploads()
     _expect("files stored", files, 1)
