@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol
 
+from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import LoginDenied, UnauthorizedLogin, UnhandledCredentials
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -12,6 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_xfer.accounts.chain import CheckerFailed
+from twisted_xfer.accounts.credentials import PeerPassword
 from twisted_xfer.accounts.realm import ANONYMOUS_NAME
 from twisted_xfer.errors import LoginFailed, LoginRefused, TLSRequired, XferError
 from twisted_xfer.interfaces import Eventually, IAvatar, IEvents, ILimits, ILogin, LoginContext
@@ -71,6 +73,9 @@ class Login:
 
         Fails with LoginFailed, LoginRefused, LimitReached, Banned, TLSRequired or Busy.
         """
+        if type(credentials) is UsernamePassword:
+            # Protocols make Twisted's plain ones; ours compare in constant time and know the peer.
+            credentials = PeerPassword(credentials.username, credentials.password, context)
         username = _username(credentials)
         if self._require_tls and not context.secure:
             self._tell_failed(context, username, TLSRequired.code)

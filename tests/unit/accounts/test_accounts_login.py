@@ -9,7 +9,7 @@ from twisted.cred.checkers import (
     AllowAnonymousAccess,
     InMemoryUsernamePasswordDatabaseDontUse,
 )
-from twisted.cred.credentials import IAnonymous, IUsernamePassword
+from twisted.cred.credentials import IAnonymous, IUsernamePassword, UsernamePassword
 from twisted.cred.error import LoginDenied, UnauthorizedLogin
 from twisted.cred.portal import Portal
 from twisted.internet.defer import CancelledError, Deferred
@@ -131,6 +131,22 @@ def test_a_storage_that_takes_time(style):
     house = House(tree=Tree(style=style))
     assert result(house.enter).username == "alice"
     assert house.bus.ids() == ["login.ok"]
+
+
+def test_plain_credentials_become_ours():
+    """What a protocol hands in is compared in constant time and carries its connection."""
+    seen = []
+
+    class Looks(Says):
+        def requestAvatarId(self, credentials):
+            seen.append(credentials)
+            return b"alice"
+
+    House(Looks(None)).login.login(UsernamePassword(b"alice", b"secret"), CLEAR)
+    assert type(seen[0]) is PeerPassword
+    assert (seen[0].username, seen[0].context) == (b"alice", CLEAR)
+    assert seen[0].checkPassword(b"secret")
+    assert not seen[0].checkPassword(b"secre")
 
 
 def test_unknown_user_and_wrong_password_are_the_same_and_take_the_same_time():
