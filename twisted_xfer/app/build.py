@@ -122,7 +122,8 @@ class _Builder:
         signals = Signals(self.reactor.callFromThread, {"SIGHUP": self.reloads.reload, "SIGTERM": end})
 
         def take_signals() -> None:
-            """After the reactor took them for itself, which is when it runs."""
+            """At once, and again when the reactor has taken some for itself, which is when it runs."""
+            signals.install()
             self.reactor.callWhenRunning(signals.install)
 
         daemon = Daemon(

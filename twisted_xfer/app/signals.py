@@ -61,7 +61,10 @@ class Signals:
         self._before: dict[int, Any] = {}
 
     def install(self) -> None:
-        """Take the signals over; nothing outside of the main thread, where Python allows none."""
+        """Take the signals over; nothing outside of the main thread, where Python allows none.
+
+        May be called again, when somebody else has taken them meanwhile.
+        """
         if threading.current_thread() is not threading.main_thread():
             return
         for number in self._actions:
