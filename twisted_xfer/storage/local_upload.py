@@ -169,6 +169,8 @@ class LocalUpload:
             if changed:
                 status = os.fstat(fd)
             return make_info(name, status)
+        except OverflowError as error:
+            raise StorageFailure(bytes(self.path), "the time is out of range") from error
         except OSError as error:
             raise translate(error, self.path) from error
         finally:
