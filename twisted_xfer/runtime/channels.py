@@ -95,6 +95,10 @@ class SocketChannel:
             raise lost(error) from error
         return True
 
+    def detach(self) -> socket.socket:
+        """Give the socket away, for TLS to begin on it; the channel is closed then."""
+        return socket.socket(fileno=self._sock.detach())
+
     def close(self) -> None:
         """Close the socket. May be called twice."""
         self._sock.close()

@@ -27,21 +27,32 @@ RECORD: Final = 16 * 1024
 _FULL: Final = (b"write certificate", b"read server certificate")
 
 
+class HandshakeNotes:
+    """What was seen of one handshake; pyOpenSSL does not tell whether a session was resumed."""
+
+    __slots__ = ("full", "seen")
+
+    def __init__(self) -> None:
+        #: The context was prepared by ``watch_resumption``; without it nothing is proved.
+        self.seen = False
+        self.full = False
+
+
 def _note_state(connection: SSL.Connection, _where: int, _code: int) -> None:
     """The context's info callback: remember that certificates went over the wire."""
     notes = connection.get_app_data()
     if isinstance(notes, HandshakeNotes) and not notes.full:
+        notes.seen = True
         state = connection.get_state_string()
         notes.full = any(name in state for name in _FULL)
 
 
-class HandshakeNotes:
-    """What was seen of one handshake; pyOpenSSL does not tell whether a session was resumed."""
+def watch_resumption(context: SSL.Context) -> None:
+    """Let channels of ``context`` know whether they resumed a session.
 
-    __slots__ = ("full",)
-
-    def __init__(self) -> None:
-        self.full = False
+    To be called before the first connection is made from it: a context is frozen from then on.
+    """
+    context.set_info_callback(_note_state)
 
 
 @implementer(IChannel)
@@ -73,7 +84,6 @@ class TLSChannel:
         self._ended = False
         self._failure: XferError | None = None
         self._notes = HandshakeNotes()
-        context.set_info_callback(_note_state)
         connection = self._connection = SSL.Connection(context, sock)
         connection.set_app_data(self._notes)
         if server:
@@ -87,8 +97,11 @@ class TLSChannel:
 
     @property
     def resumed(self) -> bool:
-        """Whether the handshake resumed a session of the same context."""
-        return self.established and not self._notes.full
+        """Whether the handshake resumed a session of the same context.
+
+        False without ``watch_resumption``: what nobody looked at is not proved.
+        """
+        return self.established and self._notes.seen and not self._notes.full
 
     @property
     def session(self) -> SSL.Session | None:

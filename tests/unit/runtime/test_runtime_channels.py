@@ -77,3 +77,14 @@ def test_lost_peer(pair):
         channel.send(b"x")
     with pytest.raises(ConnectionLost):
         channel.shutdown()
+
+
+def test_detached_socket_goes_on(pair):
+    """Who takes the socket has the connection; closing the channel does not end it any more."""
+    channel, client = pair
+    with channel.detach() as sock:
+        channel.close()
+        channel.abort()
+        assert channel.fileno() == -1
+        sock.sendall(b"still here")
+        assert client.recv(100) == b"still here"

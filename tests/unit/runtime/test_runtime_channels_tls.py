@@ -1,0 +1,279 @@
+"""The TLS channel: handshakes, whole records, true ends, and resumption."""
+
+import os
+import socket
+
+import pytest
+import trustme
+from OpenSSL import SSL
+from zope.interface.verify import verifyObject
+
+from twisted_xfer.errors import Cancelled, ConnectionLost, DataTLSRefused, TimedOut, Truncated
+from twisted_xfer.interfaces import Expected, IChannel, TransferMode, WantRead, WantWrite
+from twisted_xfer.runtime.blocking import InlineBlocking
+from twisted_xfer.runtime.tls_channel import RECORD, TLSChannel, handshake_channel, watch_resumption
+from twisted_xfer.testing.pumps import ManualReactor, ScriptedFile, ScriptedUpload
+from twisted_xfer.transfer import Transfers
+
+VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+IMAGE = TransferMode.IMAGE
+
+
+@pytest.fixture(scope="module")
+def authority():
+    """A certificate authority and a certificate for the server."""
+    ca = trustme.CA()
+    return ca, ca.issue_cert("server.example")
+
+
+def contexts(authority, version="1.3", watch=True):
+    """A context for the server and one for the client, sessions on."""
+    _ca, certificate = authority
+    server = SSL.Context(SSL.TLS_METHOD)
+    certificate.configure_cert(server)
+    server.set_session_id(b"xfer-test")
+    server.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
+    client = SSL.Context(SSL.TLS_METHOD)
+    client.set_session_cache_mode(SSL.SESS_CACHE_CLIENT)
+    for context in (server, client):
+        context.set_min_proto_version(VERSIONS[version])
+        context.set_max_proto_version(VERSIONS[version])
+        if watch:
+            watch_resumption(context)
+    return server, client
+
+
+class Rig:
+    """Two channels over a loopback connection, both driven by one standing-still reactor."""
+
+    def __init__(self):
+        self.reactor = ManualReactor()
+        self.open = []
+
+    def pair(self, server_context, client_context, session=None, shake=True):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            theirs = socket.create_connection(server.getsockname())
+            ours, _ = server.accept()
+        self.open += [ours, theirs]
+        ours = TLSChannel(ours, "127.0.0.1", server_context)
+        theirs = TLSChannel(
+            theirs, "127.0.0.1", client_context, False, hostname=b"server.example", session=session
+        )
+        self.open += [ours, theirs]
+        if shake:
+            done = [handshake_channel(self.reactor, channel, 20.0) for channel in (ours, theirs)]
+            self.reactor.run_until(lambda: all(result.called for result in done))
+            assert done[0].result is ours
+        return ours, theirs
+
+
+@pytest.fixture
+def rig():
+    """A rig whose leaks fail the test."""
+    before = set(os.listdir("/proc/self/fd"))
+    rig = Rig()
+    yield rig
+    for channel in rig.open:
+        channel.close()
+    assert rig.reactor.leftovers() == []
+    assert set(os.listdir("/proc/self/fd")) - before == set()
+
+
+def receive(channel, size):
+    """``size`` bytes, asking as often as needed."""
+    got = bytearray()
+    for _ in range(10_000):
+        if len(got) >= size:
+            break
+        buffer = memoryview(bytearray(size - len(got)))
+        try:
+            got += buffer[: channel.recv_into(buffer)]
+        except WantRead:
+            continue
+    return bytes(got)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_bytes_and_a_clean_end(rig, authority, version):
+    """Records both ways, then close_notify is 0 at the other end, before the socket ends."""
+    ours, theirs = rig.pair(*contexts(authority, version))
+    verifyObject(IChannel, ours)
+    assert ours.secure
+    assert ours.established
+    content = os.urandom(3 * RECORD + 1)
+    assert ours.send(content) == len(content)
+    assert receive(theirs, len(content)) == content
+    with pytest.raises(WantRead):
+        theirs.recv_into(memoryview(bytearray(1)))
+    assert theirs.shutdown()
+    assert ours.recv_into(memoryview(bytearray(9))) == 0
+    assert ours.recv_into(memoryview(bytearray(9))) == 0
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_end_without_close_notify(rig, authority, version):
+    """What came is given first; then the missing promise is told, and told again."""
+    ours, theirs = rig.pair(*contexts(authority, version))
+    theirs.send(b"half")
+    theirs._sock.shutdown(socket.SHUT_WR)
+    buffer = memoryview(bytearray(100))
+    assert ours.recv_into(buffer) == 4
+    for _ in range(2):
+        with pytest.raises(Truncated):
+            ours.recv_into(buffer)
+
+
+def test_reset(rig, authority):
+    """A reset is a lost connection in both directions."""
+    ours, theirs = rig.pair(*contexts(authority))
+    theirs.abort()
+    with pytest.raises(ConnectionLost):
+        ours.recv_into(memoryview(bytearray(1)))
+    with pytest.raises(ConnectionLost):
+        ours.send(b"x")
+
+
+def test_plain_text_from_the_network(rig, authority):
+    """Bytes that are no record end the connection and are given to nobody."""
+    ours, theirs = rig.pair(*contexts(authority))
+    theirs._sock.send(b"QUIT\r\n" * 100)
+    with pytest.raises(ConnectionLost):
+        ours.recv_into(memoryview(bytearray(1000)))
+
+
+def test_full_socket_retries_the_same_bytes(rig, authority):
+    """A peer that reads slowly: WantWrite, and the retry goes on where it was."""
+    ours, theirs = rig.pair(*contexts(authority))
+    content = memoryview(os.urandom(8 << 20))
+    sent, got = 0, bytearray()
+    buffer = memoryview(bytearray(1 << 20))
+    refused = 0
+    for _ in range(10_000):
+        if len(got) == len(content):
+            break
+        try:
+            if sent < len(content):
+                sent += ours.send(content[sent : sent + (256 << 10)])
+                continue
+        except WantWrite:
+            refused += 1
+        try:
+            got += buffer[: theirs.recv_into(buffer)]
+        except WantRead:
+            continue
+    assert refused
+    assert got == content
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_resumption_is_seen(rig, authority, version):
+    """The first handshake is full, the second with its session is not; seen at both ends."""
+    server, client = contexts(authority, version)
+    ours, theirs = rig.pair(server, client)
+    assert (ours.resumed, theirs.resumed) == (False, False)
+    # TLS 1.3 sends its tickets behind the handshake.
+    ours.send(b"x")
+    receive(theirs, 1)
+    again, client_again = rig.pair(server, client, session=theirs.session)
+    assert (again.resumed, client_again.resumed) == (True, True)
+    other, _ = rig.pair(server, client)
+    assert not other.resumed
+
+
+def test_session_of_another_context_does_not_count(rig, authority):
+    """A session of another control connection's context is not taken for this one's."""
+    server, client = contexts(authority)
+    ours, theirs = rig.pair(server, client)
+    ours.send(b"x")
+    receive(theirs, 1)
+    other_server, _ = contexts(authority)
+    other, _ = rig.pair(other_server, client, session=theirs.session)
+    assert other.established
+    assert not other.resumed
+
+
+def test_nothing_is_proved_unwatched(rig, authority):
+    """A context that nobody prepared proves no resumption, though there was one."""
+    server, client = contexts(authority, watch=False)
+    ours, theirs = rig.pair(server, client)
+    ours.send(b"x")
+    receive(theirs, 1)
+    again, _ = rig.pair(server, client, session=theirs.session)
+    assert again.established
+    assert not again.resumed
+
+
+def test_not_resumed_before_the_handshake(rig, authority):
+    """Nothing is proved before the handshake is done."""
+    ours, _ = rig.pair(*contexts(authority), shake=False)
+    assert not ours.resumed
+
+
+def failure_of(deferred):
+    """What it failed with."""
+    seen = []
+    deferred.addErrback(lambda failure: seen.append(failure.value))
+    assert len(seen) == 1
+    return seen[0]
+
+
+def test_handshake_deadline(rig, authority):
+    """A client that says nothing is dropped at the deadline and not before."""
+    ours, _ = rig.pair(*contexts(authority), shake=False)
+    waiting = handshake_channel(rig.reactor, ours, 20.0)
+    rig.reactor.advance(19.5)
+    assert not waiting.called
+    rig.reactor.advance(0.5)
+    assert isinstance(failure_of(waiting), TimedOut)
+    assert ours.fileno() == -1
+
+
+@pytest.mark.parametrize("said", [b"USER alice\r\n", b""])
+def test_handshake_refused(rig, authority, said):
+    """A client that speaks plainly, or hangs up: refused, and closed."""
+    ours, theirs = rig.pair(*contexts(authority), shake=False)
+    theirs._sock.sendall(said)
+    theirs.close()
+    waiting = handshake_channel(rig.reactor, ours, 20.0)
+    rig.reactor.run_until(lambda: waiting.called)
+    assert isinstance(failure_of(waiting), DataTLSRefused)
+    assert ours.fileno() == -1
+
+
+def test_handshake_cancelled(rig, authority):
+    """Cancelling closes the channel."""
+    ours, _ = rig.pair(*contexts(authority), shake=False)
+    waiting = handshake_channel(rig.reactor, ours, 20.0)
+    waiting.cancel()
+    assert isinstance(failure_of(waiting), Cancelled)
+    assert ours.fileno() == -1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_pumps_over_tls(rig, authority, version):
+    """A download at one end into an upload at the other: whole, and cleanly ended."""
+    ours, theirs = rig.pair(*contexts(authority, version))
+    transfers = Transfers(rig.reactor, InlineBlocking())
+    chunks = [os.urandom(256 << 10) for _ in range(12)]
+    upload = ScriptedUpload()
+    down = transfers.download(ScriptedFile(list(chunks)), ours, IMAGE, None, 60.0)
+    up = transfers.upload(upload, theirs, IMAGE, None, 60.0)
+    rig.reactor.run_until(lambda: down.result.called and up.result.called)
+    assert upload.data == b"".join(chunks)
+    assert upload.ends == [("commit", None)]
+    assert down.transferred == up.transferred == len(upload.data)
+
+
+@pytest.mark.parametrize(("size", "end"), [(None, "suspend"), (4, "suspend"), (5, "commit")])
+def test_cut_upload_over_tls(rig, authority, size, end):
+    """Cut without close_notify: kept as a part, unless the announced size is all there."""
+    ours, theirs = rig.pair(*contexts(authority))
+    theirs.send(b"whole")
+    theirs._sock.shutdown(socket.SHUT_WR)
+    upload = ScriptedUpload()
+    transfers = Transfers(rig.reactor, InlineBlocking())
+    up = transfers.upload(upload, ours, IMAGE, None, 60.0, Expected(size=size))
+    rig.reactor.run_until(lambda: up.result.called)
+    assert [name for name, _ in upload.ends] == [end]
+    if end == "suspend":
+        assert isinstance(failure_of(up.result), Truncated)
