@@ -203,10 +203,11 @@ path = "{tmp_path}/events.json"
         assert daemon.stop() == 0
     finally:
         daemon.close()
-    entries = [json.loads(line) for name in ("old.log", "xfer.log") for line in (tmp_path / name).open()]
+    lines = (tmp_path / "old.log").read_text() + log.read_text()
+    entries = [json.loads(line) for line in lines.splitlines()]
     assert {"time", "level", "namespace", "message"} == set(entries[0])
     assert entries[-1]["message"]
-    events = [json.loads(line) for line in (tmp_path / "events.json").open()]
+    events = [json.loads(line) for line in (tmp_path / "events.json").read_text().splitlines()]
     kinds = [event.get("event", event.get("id")) for event in events]
     assert (kinds[0], kinds[-1]) == ("daemon.start", "daemon.stop")
 

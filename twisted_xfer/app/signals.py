@@ -22,9 +22,9 @@ class Reloads:
         self._log = log or Logger(namespace="xfer")
         self._all: list[tuple[str, Callable[[], object]]] = []
 
-    def add(self, name: str, reload: Callable[[], object]) -> None:
-        """Call ``reload`` at each reload(); it may answer later."""
-        self._all.append((name, reload))
+    def add(self, name: str, reload: Callable[[], object], *, first: bool = False) -> None:
+        """Call ``reload`` at each reload(), ``first`` of all or last; it may answer later."""
+        self._all.insert(0 if first else len(self._all), (name, reload))
 
     def reload(self) -> Deferred[Any]:
         """Reread everything; what fails is logged and keeps what it had."""

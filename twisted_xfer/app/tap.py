@@ -142,5 +142,6 @@ def makeService(options: Options) -> IService:
     logs.CHOSEN.observer = observer = logs.make_observer(
         config.log, detached=not twistd.get("nodaemon", True)
     )
-    daemon.reloads.add("log file", observer.reopen)
+    # First, so that the lines about the others stand in the new file.
+    daemon.reloads.add("log file", observer.reopen, first=True)
     return daemon
