@@ -19,6 +19,8 @@ import pytest
 PASSWORD: Final = "s3cret"
 #: Every wait on a foreign program ends here; a hung transfer fails its test, not the run.
 PATIENCE: Final = 90.0
+#: A server that does not answer a hand-driven session for so long will not answer at all.
+REPLY: Final = 30.0
 BIG: Final = 64 << 20
 
 #: One name for each way in which clients and servers are known to trip.
@@ -72,7 +74,7 @@ class Site:
 
     def connect(self, *, encoding: str = "utf-8", ipv6: bool = False) -> ftplib.FTP:
         """A logged-in session of the standard library's client."""
-        ftp = ftplib.FTP(timeout=PATIENCE, encoding=encoding)
+        ftp = ftplib.FTP(timeout=REPLY, encoding=encoding)
         ftp.connect("::1" if ipv6 else self.host, self.port6 if ipv6 else self.port)
         ftp.login(self.user, self.password)
         return ftp

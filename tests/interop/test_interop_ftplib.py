@@ -132,10 +132,9 @@ def test_abor_in_a_transfer_and_the_session_lives(site: Site) -> None:
     site.put("big.bin", payload(BIG))
     with site.connect() as ftp:
         ftp.voidcmd("TYPE I")
-        data = ftp.transfercmd("RETR big.bin")
-        assert data.recv(1000)
-        first = ftp.abort()
-        data.close()
+        with ftp.transfercmd("RETR big.bin") as data:
+            assert data.recv(1000)
+            first = ftp.abort()
         if first.startswith("426"):
             assert ftp.voidresp().startswith(("225", "226"))
         ftp.voidcmd("NOOP")
@@ -148,10 +147,9 @@ def test_abor_of_an_upload_leaves_no_whole_file(site: Site) -> None:
     """An upload that is cut off by ABOR is not under its name as if it were whole."""
     with site.connect() as ftp:
         ftp.voidcmd("TYPE I")
-        data = ftp.transfercmd("STOR up.bin")
-        data.sendall(payload(100_000))
-        first = ftp.abort()
-        data.close()
+        with ftp.transfercmd("STOR up.bin") as data:
+            data.sendall(payload(100_000))
+            first = ftp.abort()
         if first.startswith("426"):
             ftp.voidresp()
         ftp.voidcmd("NOOP")
@@ -165,14 +163,13 @@ def test_telnet_interrupt_and_synch(site: Site, urgent: bytes) -> None:
     site.put("big.bin", payload(BIG))
     with site.connect() as ftp:
         ftp.voidcmd("TYPE I")
-        data = ftp.transfercmd("RETR big.bin")
-        assert data.recv(1000)
-        assert isinstance(ftp.sock, socket.socket)
-        ftp.sock.send(b"\xff\xf4")
-        ftp.sock.send(urgent, socket.MSG_OOB)
-        ftp.sock.sendall(b"ABOR\r\n")
-        assert ftp.getmultiline().startswith("426")
-        data.close()
+        with ftp.transfercmd("RETR big.bin") as data:
+            assert data.recv(1000)
+            assert isinstance(ftp.sock, socket.socket)
+            ftp.sock.send(b"\xff\xf4")
+            ftp.sock.send(urgent, socket.MSG_OOB)
+            ftp.sock.sendall(b"ABOR\r\n")
+            assert ftp.getmultiline().startswith("426")
         assert ftp.voidresp().startswith(("225", "226"))
         assert ftp.voidcmd("NOOP").startswith("200")
 
