@@ -168,11 +168,11 @@ def machine_list(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     async def run() -> bytes:
         path = session.path(argument)
         avatar = session.user()
-        info = await resolve(avatar.stat(path))
-        if info.kind != "dir":
+        try:
+            listing = await resolve(avatar.list(path))
+        except NotADirectory:
             # RFC 3659 section 7.2.1: 501 when the argument is no directory.
             return reply(501, "MLSD is for directories; use MLST.")
-        listing = await resolve(avatar.list(path))
         facts, perm = _facts_of(session), _perm(session, path)
 
         def format_batch(batch: list[FileInfo]) -> bytes:
