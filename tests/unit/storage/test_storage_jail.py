@@ -196,3 +196,28 @@ def test_any_other_errno_is_a_failure_of_the_storage():
     assert type(error) is errors.StorageFailure
     assert error.fields["errno"] == errno.EIO
     assert translate(OSError("odd"), "x").fields["errno"] == 0
+
+
+def test_absolute_links_start_again_at_the_root(root, tmp_path):
+    """From deep inside, ``/`` is the account's root, and what was open on the way is closed."""
+    (tmp_path / "a" / "b" / "c").mkdir(parents=True)
+    os.symlink("/a/x", tmp_path / "a" / "b" / "c" / "link")
+    assert ends_at(root, b"a/b/c/link") == (os.stat(tmp_path / "a").st_ino, b"x")
+
+
+def test_two_first_logins_at_once(tmp_path):
+    """Whoever comes second finds the home made and leaves its mode alone; a file in the way is an error."""
+    home = os.fsencode(tmp_path / "home")
+    os.mkdir(home, 0o711)
+    jail.make_directories(home, 0o700)
+    assert os.stat(home).st_mode & 0o777 == 0o711
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError):
+        jail.make_directories(os.fsencode(tmp_path / "file"), 0o700)
+
+
+def test_other_errors_of_readlink_are_not_hidden(root):
+    """A name that is too long for the disk is no missing link."""
+    with pytest.raises(OSError) as caught:
+        walk(root, (b"n" * 256,), "inside", follow=True)
+    assert caught.value.errno == errno.ENAMETOOLONG

@@ -6,35 +6,12 @@ import errno
 import os
 import stat
 
-import pytest
-from twisted.internet.defer import Deferred, maybeDeferred
-from zope.interface import implementer
-
 from twisted_xfer import errors
-from twisted_xfer.interfaces import Expected, IBlocking, WriteIntent
+from twisted_xfer.interfaces import Expected, WriteIntent
 from twisted_xfer.paths import MAX_NAME, ROOT
-from twisted_xfer.storage import local_stage
-from twisted_xfer.storage.digests import copy_prefix, file_digest, make_hasher
+from twisted_xfer.storage import local_tree as storage_tree
 from twisted_xfer.storage.local import LocalStorage
-from twisted_xfer.storage.local_upload import numbered
-from twisted_xfer.testing.storage_checks import entries, fails_with, get, path_of, put, put_part, value_of
-
-
-@implementer(IBlocking)
-class Later:
-    """Keeps calls until they are let go, or refuses them."""
-
-    def __init__(self) -> None:
-        self.calls = []
-        self.refuse = False
-
-    def run(self, function, *args, pool="disk"):
-        done = Deferred()
-        if self.refuse:
-            done.errback(errors.Busy("disk"))
-        else:
-            self.calls.append(lambda: maybeDeferred(function, *args).chainDeferred(done))
-        return done
+from twisted_xfer.testing.storage_checks import entries, fails_with, get, path_of, put, put_part
 
 
 def descriptors() -> int:
@@ -176,178 +153,6 @@ def test_listing_while_the_directory_changes(tmp_path):
     assert listing.next_batch() == []
 
 
-def test_in_place_ends(tmp_path):
-    """suspend keeps what came, abort removes only what the upload created."""
-    storage = LocalStorage(str(tmp_path), uploads="in-place")
-    put_part(storage, b"/a", b"0123")
-    assert get(storage, b"/a") == b"0123"
-    put_part(storage, b"/empty", b"")
-    upload = storage.open_write(path_of(b"/a"), WriteIntent(offset=2))
-    upload.write(b"x")
-    upload.abort()
-    upload.abort()
-    assert get(storage, b"/a") == b"01x"
-    upload = storage.open_write(path_of(b"/new"), WriteIntent())
-    upload.write(b"x")
-    upload.abort()
-    upload = storage.open_write(path_of(b"/moved"), WriteIntent())
-    os.rename(tmp_path / "moved", tmp_path / "elsewhere")
-    upload.abort()
-    assert sorted(os.listdir(tmp_path)) == ["a", "elsewhere"]
-    (tmp_path / ".a.0123456789abcdef.xpart").touch()
-    assert sorted(entries(storage)) == [b"a", b"elsewhere"]
-
-
-def test_in_place_meets_a_file_that_came_meanwhile(tmp_path, monkeypatch):
-    """Overwrite takes it; refuse does not."""
-    storage = LocalStorage(str(tmp_path), uploads="in-place")
-    real = local_stage.choose_name
-
-    def late(target, intent, settings):
-        chosen = real(target, intent, settings)
-        (tmp_path / "a").write_bytes(b"meanwhile")
-        return chosen
-
-    monkeypatch.setattr(local_stage, "choose_name", late)
-    fails_with(
-        errors.AlreadyExists, lambda: storage.open_write(path_of(b"/a"), WriteIntent(if_exists="refuse"))
-    )
-    os.unlink(tmp_path / "a")
-    put(storage, b"/a", b"x")
-    assert get(storage, b"/a") == b"x"
-
-
-def test_publishing_without_hard_links(tmp_path, monkeypatch):
-    """Where link(2) is not to be had, refuse and rename still never overwrite."""
-
-    def no_links(*_, **__):
-        raise OSError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", no_links)
-    storage = LocalStorage(str(tmp_path))
-    put(storage, b"/a", b"one", WriteIntent(if_exists="refuse"))
-    upload = storage.open_write(path_of(b"/b"), WriteIntent(if_exists="refuse"))
-    (tmp_path / "b").write_bytes(b"other")
-    fails_with(errors.AlreadyExists, upload.commit)
-    assert put(storage, b"/a", b"two", WriteIntent(if_exists="rename")).name == b"a (1)"
-    assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == {
-        "a": b"one",
-        "a (1)": b"two",
-        "b": b"other",
-    }
-
-
-def test_unique_names_are_bounded(tmp_path):
-    """A source of names that repeats itself ends in AlreadyExists."""
-    calls = []
-
-    def zeros(size):
-        calls.append(size)
-        return bytes(size)
-
-    storage = LocalStorage(str(tmp_path), random=zeros)
-    assert put(storage, b"/a", b"", WriteIntent(unique=True)).name == b"a.0000000000000000"
-    calls.clear()
-    fails_with(errors.AlreadyExists, lambda: storage.open_write(path_of(b"/a"), WriteIntent(unique=True)))
-    assert calls == [8] * 8
-    long = put(LocalStorage(str(tmp_path)), b"/" + b"n" * MAX_NAME, b"", WriteIntent(unique=True))
-    assert len(long.name) == MAX_NAME
-
-
-@pytest.mark.parametrize(
-    ("name", "number", "wanted"),
-    [
-        (b"a.txt", 1, b"a (1).txt"),
-        (b"a", 12, b"a (12)"),
-        (b".profile", 1, b".profile (1)"),
-        (b"a.tar.gz", 1, b"a.tar (1).gz"),
-        (b"a." + b"x" * 17, 1, b"a." + b"x" * 17 + b" (1)"),
-        (b"n" * MAX_NAME, 1, b"n" * (MAX_NAME - 4) + b" (1)"),
-    ],
-)
-def test_numbered(name, number, wanted):
-    """The number goes before the extension and the whole stays a name."""
-    assert numbered(name, number) == wanted
-
-
-def test_heavy_commits_go_to_the_pool(tmp_path):
-    """With digests or fsync commit waits for a thread; meanwhile abort and suspend change nothing."""
-    pool = Later()
-    storage = LocalStorage(str(tmp_path), blocking=pool)
-    upload = storage.open_write(path_of(b"/a"), WriteIntent())
-    upload.write(b"abc")
-    answer = upload.commit(Expected(digest=("md5", bytes.fromhex("900150983cd24fb0d6963f7d28e17f72"))))
-    upload.abort()
-    upload.suspend()
-    fails_with(errors.StorageFailure, upload.commit)
-    assert os.listdir(tmp_path) != ["a"]
-    pool.calls.pop()()
-    assert value_of(answer).size == 3
-    assert os.listdir(tmp_path) == ["a"]
-    assert not isinstance(storage.open_write(path_of(b"/b"), WriteIntent()).commit(), Deferred)
-
-
-def test_a_pool_that_is_full(tmp_path):
-    """Busy: the part stays for the owner and nothing stays open."""
-    pool = Later()
-    storage = LocalStorage(str(tmp_path), blocking=pool, fsync=True)
-    before = descriptors()
-    upload = storage.open_write(path_of(b"/a"), WriteIntent())
-    upload.write(b"abc")
-    pool.refuse = True
-    fails_with(errors.Busy, upload.commit)
-    assert descriptors() == before
-    assert storage.stat(path_of(b"/a")).size == 3
-
-
-def test_large_prefixes_go_to_the_pool(tmp_path, monkeypatch):
-    """At COPY_AT_ONCE the copy is made at once, one byte more waits for a thread."""
-    monkeypatch.setattr(local_stage, "COPY_AT_ONCE", 10)
-    pool = Later()
-    storage = LocalStorage(str(tmp_path), blocking=pool)
-    put(storage, b"/a", b"0123456789A")
-    upload = storage.open_write(path_of(b"/a"), WriteIntent(offset=10))
-    assert upload.offset == 10
-    upload.abort()
-    answer = storage.open_write(path_of(b"/a"), WriteIntent(append=True))
-    assert isinstance(answer, Deferred)
-    pool.calls.pop()()
-    upload = value_of(answer)
-    upload.write(b"B")
-    upload.commit()
-    assert get(storage, b"/a") == b"0123456789AB"
-
-
-@pytest.mark.parametrize("code", [None, errno.EXDEV])
-def test_copy_prefix(tmp_path, monkeypatch, code):
-    """By the kernel or by hand, exactly the prefix; a source that is too short is told."""
-    if code is not None:
-
-        def unable(*_):
-            raise OSError(code, "no")
-
-        monkeypatch.setattr(os, "copy_file_range", unable)
-    (tmp_path / "a").write_bytes(b"0123456789")
-    with open(tmp_path / "a", "rb") as source, open(tmp_path / "b", "w+b") as target:
-        copy_prefix(source.fileno(), target.fileno(), 7)
-        assert os.pread(target.fileno(), 99, 0) == b"0123456"
-        with pytest.raises(errors.SourceChanged):
-            copy_prefix(source.fileno(), target.fileno(), 11)
-
-
-def test_digests(tmp_path):
-    """blake3 and hashlib's; of the first bytes only; unknown and variable ones are Unsupported."""
-    (tmp_path / "a").write_bytes(b"abcd")
-    with open(tmp_path / "a", "rb") as file:
-        assert file_digest(file.fileno(), "md5", 3).hex() == "900150983cd24fb0d6963f7d28e17f72"
-        blake = "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"
-        assert file_digest(file.fileno(), "blake3", 3).hex() == blake
-        assert file_digest(file.fileno(), "md5", 99) == file_digest(file.fileno(), "md5", 4)
-    for name in ("nonsense", "shake_128"):
-        with pytest.raises(errors.Unsupported):
-            make_hasher(name)
-
-
 def test_times_out_of_range(tmp_path):
     """A time that no file can have is an error, not a traceback."""
     storage = LocalStorage(str(tmp_path))
@@ -375,3 +180,68 @@ def test_names_whose_part_is_cut_are_found_by_name(tmp_path):
     put_part(storage, name, b"part")
     assert entries(storage) == {}
     assert storage.stat(path_of(name)).size == 4
+
+
+def test_a_link_swapped_in_after_resolving_is_refused(tmp_path, monkeypatch):
+    """stat, chmod and open do not follow what the walk did not see."""
+    os.symlink("f", tmp_path / "link")
+    (tmp_path / "f").touch()
+    storage = LocalStorage(str(tmp_path))
+    monkeypatch.setattr(storage_tree, "walk", lambda root, parts, policy, follow: (root, parts[-1]))
+    for call in (
+        lambda: storage.stat(path_of(b"/link")),
+        lambda: storage.set_mode(path_of(b"/link"), 0o777),
+        lambda: storage.open_read(path_of(b"/link")),
+        lambda: storage.open_write(path_of(b"/link"), WriteIntent()),
+    ):
+        fails_with(errors.ForbiddenPath, call)
+    storage.set_times(path_of(b"/link"), 5_000_000_000)
+    assert os.stat(tmp_path / "f").st_mtime != 5
+
+
+def test_modes_of_devices_are_refused(tmp_path):
+    """Only files and directories have permissions to change."""
+    os.mkfifo(tmp_path / "fifo")
+    fails_with(errors.NotAFile, lambda: LocalStorage(str(tmp_path)).set_mode(path_of(b"/fifo"), 0o777))
+
+
+def test_the_root_is_not_a_file():
+    """remove() of the root says so."""
+    fails_with(errors.IsADirectory, lambda: LocalStorage("/").remove(ROOT))
+
+
+def test_entries_and_links_that_vanish_under_a_listing(tmp_path, monkeypatch):
+    """A link whose text cannot be read any more shows without it; a failing disk ends the listing."""
+    os.symlink("nowhere", tmp_path / "link")
+    storage = LocalStorage(str(tmp_path))
+
+    def gone(*_, **__):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "readlink", gone)
+        assert entries(storage)[b"link"].target == b""
+    before = descriptors()
+    listing = storage.list(ROOT)
+    listing._iterator = iter_failing()
+    fails_with(errors.StorageFailure, listing.next_batch)
+    assert descriptors() == before
+
+
+def iter_failing():
+    raise OSError(errno.EIO, "Input/output error")
+    yield
+
+
+def test_a_listing_that_cannot_begin_leaves_no_descriptor(tmp_path, monkeypatch):
+    """As when memory is short."""
+    storage = LocalStorage(str(tmp_path))
+    before = descriptors()
+
+    def failing(*_):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", failing)
+        fails_with(errors.StorageFailure, lambda: storage.list(ROOT))
+    assert descriptors() == before

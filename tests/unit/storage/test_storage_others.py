@@ -240,3 +240,19 @@ def test_plugin_options_are_checked(tmp_path):
     wrapped = plugin.local.open(plugin.LocalOptions(root=str(tmp_path), threads=True), Host())
     assert isinstance(wrapped, ThreadedStorage)
     wrapped.close()
+
+
+def test_memory_names_and_parts_that_change_meanwhile():
+    """A directory in the place of the upload, a part whose directory went, names that repeat."""
+    storage = MemoryStorage(lambda: 0.0, random=bytes)
+    upload = storage.open_write(path_of(b"/a"), WriteIntent())
+    storage.make_directory(path_of(b"/a"))
+    fails_with(errors.IsADirectory, upload.commit)
+    assert storage.open_write(path_of(b"/u"), WriteIntent(unique=True)).commit().name == b"u.0000000000000000"
+    fails_with(errors.AlreadyExists, lambda: storage.open_write(path_of(b"/u"), WriteIntent(unique=True)))
+    put(storage, b"/f", b"x")
+    storage.rename(path_of(b"/f"), path_of(b"/f"))
+    assert get(storage, b"/f") == b"x"
+    storage.make_directory(path_of(b"/d"))
+    put(storage, b"/d/x", b"")
+    fails_with(errors.DirectoryNotEmpty, lambda: storage.rename(path_of(b"/a"), path_of(b"/d")))

@@ -1,0 +1,231 @@
+"""Uploads on a local disk: in place, published without links, and finished in threads."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+from twisted.internet.defer import Deferred, maybeDeferred
+from zope.interface import implementer
+
+from twisted_xfer import errors
+from twisted_xfer.interfaces import Expected, IBlocking, WriteIntent
+from twisted_xfer.paths import MAX_NAME
+from twisted_xfer.storage import local_stage
+from twisted_xfer.storage.digests import copy_prefix, file_digest, make_hasher
+from twisted_xfer.storage.local import LocalStorage
+from twisted_xfer.storage.local_upload import numbered
+from twisted_xfer.testing.storage_checks import entries, fails_with, get, path_of, put, put_part, value_of
+
+
+@implementer(IBlocking)
+class Later:
+    """Keeps calls until they are let go, or refuses them."""
+
+    def __init__(self) -> None:
+        self.calls = []
+        self.refuse = False
+
+    def run(self, function, *args, pool="disk"):
+        done = Deferred()
+        if self.refuse:
+            done.errback(errors.Busy("disk"))
+        else:
+            self.calls.append(lambda: maybeDeferred(function, *args).chainDeferred(done))
+        return done
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_in_place_ends(tmp_path):
+    """suspend keeps what came, abort removes only what the upload created."""
+    storage = LocalStorage(str(tmp_path), uploads="in-place")
+    put_part(storage, b"/a", b"0123")
+    assert get(storage, b"/a") == b"0123"
+    put_part(storage, b"/empty", b"")
+    upload = storage.open_write(path_of(b"/a"), WriteIntent(offset=2))
+    upload.write(b"x")
+    upload.abort()
+    upload.abort()
+    assert get(storage, b"/a") == b"01x"
+    upload = storage.open_write(path_of(b"/new"), WriteIntent())
+    upload.write(b"x")
+    upload.abort()
+    upload = storage.open_write(path_of(b"/moved"), WriteIntent())
+    os.rename(tmp_path / "moved", tmp_path / "elsewhere")
+    upload.abort()
+    assert sorted(os.listdir(tmp_path)) == ["a", "elsewhere"]
+    (tmp_path / ".a.0123456789abcdef.xpart").touch()
+    assert sorted(entries(storage)) == [b"a", b"elsewhere"]
+
+
+def test_in_place_meets_a_file_that_came_meanwhile(tmp_path, monkeypatch):
+    """Overwrite takes it; refuse does not."""
+    storage = LocalStorage(str(tmp_path), uploads="in-place")
+    real = local_stage.choose_name
+
+    def late(target, intent, settings):
+        chosen = real(target, intent, settings)
+        (tmp_path / "a").write_bytes(b"meanwhile")
+        return chosen
+
+    monkeypatch.setattr(local_stage, "choose_name", late)
+    fails_with(
+        errors.AlreadyExists, lambda: storage.open_write(path_of(b"/a"), WriteIntent(if_exists="refuse"))
+    )
+    os.unlink(tmp_path / "a")
+    put(storage, b"/a", b"x")
+    assert get(storage, b"/a") == b"x"
+
+
+def test_publishing_without_hard_links(tmp_path, monkeypatch):
+    """Where link(2) is not to be had, refuse and rename still never overwrite."""
+
+    def no_links(*_, **__):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    storage = LocalStorage(str(tmp_path))
+    put(storage, b"/a", b"one", WriteIntent(if_exists="refuse"))
+    upload = storage.open_write(path_of(b"/b"), WriteIntent(if_exists="refuse"))
+    (tmp_path / "b").write_bytes(b"other")
+    fails_with(errors.AlreadyExists, upload.commit)
+    assert put(storage, b"/a", b"two", WriteIntent(if_exists="rename")).name == b"a (1)"
+    assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == {
+        "a": b"one",
+        "a (1)": b"two",
+        "b": b"other",
+    }
+
+
+def test_unique_names_are_bounded(tmp_path):
+    """A source of names that repeats itself ends in AlreadyExists."""
+    calls = []
+
+    def zeros(size):
+        calls.append(size)
+        return bytes(size)
+
+    storage = LocalStorage(str(tmp_path), random=zeros)
+    assert put(storage, b"/a", b"", WriteIntent(unique=True)).name == b"a.0000000000000000"
+    calls.clear()
+    fails_with(errors.AlreadyExists, lambda: storage.open_write(path_of(b"/a"), WriteIntent(unique=True)))
+    assert calls == [8] * 8
+    long = put(LocalStorage(str(tmp_path)), b"/" + b"n" * MAX_NAME, b"", WriteIntent(unique=True))
+    assert len(long.name) == MAX_NAME
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "wanted"),
+    [
+        (b"a.txt", 1, b"a (1).txt"),
+        (b"a", 12, b"a (12)"),
+        (b".profile", 1, b".profile (1)"),
+        (b"a.tar.gz", 1, b"a.tar (1).gz"),
+        (b"a." + b"x" * 17, 1, b"a." + b"x" * 17 + b" (1)"),
+        (b"n" * MAX_NAME, 1, b"n" * (MAX_NAME - 4) + b" (1)"),
+    ],
+)
+def test_numbered(name, number, wanted):
+    """The number goes before the extension and the whole stays a name."""
+    assert numbered(name, number) == wanted
+
+
+def test_heavy_commits_go_to_the_pool(tmp_path):
+    """With digests or fsync commit waits for a thread; meanwhile abort and suspend change nothing."""
+    pool = Later()
+    storage = LocalStorage(str(tmp_path), blocking=pool)
+    upload = storage.open_write(path_of(b"/a"), WriteIntent())
+    upload.write(b"abc")
+    answer = upload.commit(Expected(digest=("md5", bytes.fromhex("900150983cd24fb0d6963f7d28e17f72"))))
+    upload.abort()
+    upload.suspend()
+    fails_with(errors.StorageFailure, upload.commit)
+    assert os.listdir(tmp_path) != ["a"]
+    pool.calls.pop()()
+    assert value_of(answer).size == 3
+    assert os.listdir(tmp_path) == ["a"]
+    assert not isinstance(storage.open_write(path_of(b"/b"), WriteIntent()).commit(), Deferred)
+
+
+def test_a_pool_that_is_full(tmp_path):
+    """Busy: the part stays for the owner and nothing stays open."""
+    pool = Later()
+    storage = LocalStorage(str(tmp_path), blocking=pool, fsync=True)
+    before = descriptors()
+    upload = storage.open_write(path_of(b"/a"), WriteIntent())
+    upload.write(b"abc")
+    pool.refuse = True
+    fails_with(errors.Busy, upload.commit)
+    assert descriptors() == before
+    assert storage.stat(path_of(b"/a")).size == 3
+
+
+def test_large_prefixes_go_to_the_pool(tmp_path, monkeypatch):
+    """At COPY_AT_ONCE the copy is made at once, one byte more waits for a thread."""
+    monkeypatch.setattr(local_stage, "COPY_AT_ONCE", 10)
+    pool = Later()
+    storage = LocalStorage(str(tmp_path), blocking=pool)
+    put(storage, b"/a", b"0123456789A")
+    upload = storage.open_write(path_of(b"/a"), WriteIntent(offset=10))
+    assert upload.offset == 10
+    upload.abort()
+    answer = storage.open_write(path_of(b"/a"), WriteIntent(append=True))
+    assert isinstance(answer, Deferred)
+    pool.calls.pop()()
+    upload = value_of(answer)
+    upload.write(b"B")
+    upload.commit()
+    assert get(storage, b"/a") == b"0123456789AB"
+
+
+@pytest.mark.parametrize("code", [None, errno.EXDEV])
+def test_copy_prefix(tmp_path, monkeypatch, code):
+    """By the kernel or by hand, exactly the prefix; a source that is too short is told."""
+    if code is not None:
+
+        def unable(*_):
+            raise OSError(code, "no")
+
+        monkeypatch.setattr(os, "copy_file_range", unable)
+    (tmp_path / "a").write_bytes(b"0123456789")
+    with open(tmp_path / "a", "rb") as source, open(tmp_path / "b", "w+b") as target:
+        copy_prefix(source.fileno(), target.fileno(), 7)
+        assert os.pread(target.fileno(), 99, 0) == b"0123456"
+        with pytest.raises(errors.SourceChanged):
+            copy_prefix(source.fileno(), target.fileno(), 11)
+
+
+def test_digests(tmp_path):
+    """blake3 and hashlib's; of the first bytes only; unknown and variable ones are Unsupported."""
+    (tmp_path / "a").write_bytes(b"abcd")
+    with open(tmp_path / "a", "rb") as file:
+        assert file_digest(file.fileno(), "md5", 3).hex() == "900150983cd24fb0d6963f7d28e17f72"
+        blake = "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"
+        assert file_digest(file.fileno(), "blake3", 3).hex() == blake
+        assert file_digest(file.fileno(), "md5", 99) == file_digest(file.fileno(), "md5", 4)
+    for name in ("nonsense", "shake_128"):
+        with pytest.raises(errors.Unsupported):
+            make_hasher(name)
+
+
+def test_an_unlink_that_fails_is_told(tmp_path, monkeypatch):
+    """abort() closes the descriptor all the same."""
+    before = None
+    for uploads in ("staged", "in-place"):
+        storage = LocalStorage(str(tmp_path), uploads=uploads)
+        before = descriptors()
+        upload = storage.open_write(path_of(b"/a"), WriteIntent())
+
+        def failing(*_, **__):
+            raise OSError(errno.EROFS, "Read-only file system")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "unlink", failing)
+            fails_with(errors.ReadOnly, upload.abort)
+        assert descriptors() == before
+        for name in os.listdir(tmp_path):
+            os.unlink(tmp_path / name)
