@@ -2,6 +2,7 @@
 
 import pytest
 
+from twisted_xfer.protocols.ftp.plugin import plugin as ftp
 from twisted_xfer.protocols.timeecho import TimeEchoOptions, timeecho
 from twisted_xfer.testing.contracts_protocol import ProtocolContract
 
@@ -31,3 +32,12 @@ def test_the_suite_notices_a_connection_without_a_deadline():
     """With the idle limit switched off, a silent peer stays, and the contract says so."""
     with pytest.raises(AssertionError):
         Silent().test_a_silent_peer_is_not_kept_for_ever()
+
+
+class TestFTP(ProtocolContract):
+    plugin = ftp
+
+
+class TestFTPAfterLogin(ProtocolContract):
+    plugin = ftp
+    login = b"USER alice\r\nPASS secret\r\n"

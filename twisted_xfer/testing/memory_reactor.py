@@ -66,12 +66,33 @@ class SteppedReactor(Clock):
 
     def turn(self) -> bool:
         """Due calls, then whatever is ready now; whether anything happened."""
-        due = any(call.getTime() <= self.seconds() for call in self.getDelayedCalls())
-        self.advance(0)
+        due = self._call_due()
         ready = self._ready()
         for descriptor, events in ready:
             self._serve(descriptor, events)
         return due or bool(ready)
+
+    def advance(self, amount: float) -> None:
+        """Move the clock, and call what is due by then.
+
+        Raises:
+            RuntimeError: calls that are due at once make others, without end.
+        """
+        self.rightNow += amount
+        for _ in range(MAX_TURNS):
+            if not self._call_due():
+                return
+        raise RuntimeError(f"still busy after {MAX_TURNS} turns: {self.getDelayedCalls()}")
+
+    def _call_due(self) -> bool:
+        """As a reactor does: what these calls add for now waits for the next turn."""
+        due = [call for call in self.calls if call.getTime() <= self.seconds()]
+        for call in sorted(due, key=lambda call: call.getTime()):
+            if call.active():
+                self.calls.remove(call)
+                call.called = 1
+                call.func(*call.args, **call.kw)
+        return bool(due)
 
     def settle(self) -> None:
         """Turn until nothing more happens at this moment of the clock.
