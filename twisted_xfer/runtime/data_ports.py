@@ -179,8 +179,8 @@ class DataPorts:
     """Data connections of all sessions of one process.
 
     ``ports`` is the range for passive mode, both ends included; None is DEFAULT_PORTS.
-    ``public_addresses`` are pairs (client network or None for any, address to advertise), first
-    match wins. ``random`` answers a number from 0 to its argument, excluded.
+    ``public_addresses`` are pairs (client network, address to advertise), first match wins; None
+    or a network of prefix length 0 stands for everybody on the other side of the translation. ``random`` answers a number from 0 to its argument, excluded.
     """
 
     def __init__(
@@ -232,12 +232,12 @@ class DataPorts:
         """
         ours, theirs = plain_address(local), plain_address(peer)
         for network, address in self._public:
-            if network is not None and theirs in network:
+            if network is not None and network.prefixlen and theirs in network:
                 return address
         if theirs.is_loopback or theirs == ours or (theirs.is_private and ours.is_private):
             return str(ours)
         for network, address in self._public:
-            if network is None:
+            if network is None or theirs in network:
                 return address
         return str(ours)
 
