@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -39,7 +40,11 @@ class FTPServerProtocol(Protocol):
             # Without it a small reply waits for the ACK of the one before: 44 ms a file.
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
-            self._direct = transport.getHandle().send  # type: ignore[attr-defined]
+            handle = transport.getHandle()  # type: ignore[attr-defined]
+            # RFC 959 section 4.1.3 has ABOR come with a Telnet Synch: the urgent byte belongs into the
+            # stream, where the wire reader takes it out, or the end of a line is lost.
+            handle.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+            self._direct = handle.send
         factory = self.factory
         self.session = FTPSession(
             factory.host,
