@@ -15,7 +15,7 @@ from twisted_xfer.interfaces._avatar import (
     Right,
 )
 from twisted_xfer.interfaces._events import Event, IEventListener, IEvents, IHoldsFile, IVetoListener
-from twisted_xfer.interfaces._host import ITLS, IHost, RandomBytes, Timeouts
+from twisted_xfer.interfaces._host import ITLS, IHost, ISecureChannel, ITLSSession, RandomBytes, Timeouts
 from twisted_xfer.interfaces._plugin import (
     API_VERSION,
     ICommandPlugin,
@@ -89,8 +89,10 @@ __all__ = [
     "IQuotaPlugin",
     "IReadFile",
     "IReservation",
+    "ISecureChannel",
     "IStorage",
     "IStoragePlugin",
+    "ITLSSession",
     "ITransfer",
     "ITransfers",
     "IUpload",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Protocol
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import Attribute, Interface
 
 from twisted_xfer.interfaces._avatar import ILogin
 from twisted_xfer.interfaces._events import IEvents
-from twisted_xfer.interfaces._transfer import IBlocking, IDataPorts, ILimits, ITransfers
+from twisted_xfer.interfaces._transfer import IBlocking, IChannel, IDataPorts, ILimits, ITransfers
 
 
 @attrs.frozen
@@ -25,11 +26,47 @@ class Timeouts:
     handshake: float = 20.0
 
 
+class ISecureChannel(IChannel):
+    """A data connection in TLS, its handshake done."""
+
+    resumed: bool = Attribute(
+        "whether it resumed a session of its control connection: it is the same client's"
+    )
+
+    def accept_end(*received: int) -> None:
+        """Take an end without close_notify for a clean one after exactly so many bytes.
+
+        Without an argument at any place, for clients that never send close_notify.
+        """
+
+
+class ITLSSession(Interface):
+    """The TLS of one control connection and its data connections.
+
+    They share one OpenSSL context, and nobody else has it: a session that is resumed on a data
+    connection proves that the client of the control connection made it.
+    """
+
+    creator: object = Attribute("what ITLSTransport.startTLS takes for the server's end")
+    version: str = Attribute("TLS version of the control connection; empty before its handshake")
+    cipher: str = Attribute("its cipher; empty before its handshake")
+    certificate: object | None = Attribute("the client's verified cryptography.x509.Certificate, or None")
+
+    def secure(channel: IChannel, timeout: float) -> Deferred[ISecureChannel]:
+        """The server's handshake over ``channel``, which belongs to the answer from here on.
+
+        Fails with DataTLSRefused, TimedOut or Cancelled, the channel then being closed.
+        """
+
+
 class ITLS(Interface):
     """TLS for one daemon: certificates, reload, and one context per control connection."""
 
-    def control_context() -> object:
-        """A fresh OpenSSL context for one control connection and its data connections."""
+    def control_session(alpn: bytes = b"") -> ITLSSession:
+        """TLS for a fresh control connection.
+
+        A client that offers ALPN protocols must offer ``alpn`` among them, unless that is empty.
+        """
 
 
 class RandomBytes(Protocol):

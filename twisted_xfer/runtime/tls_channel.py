@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_xfer.errors import Cancelled, ConnectionLost, DataTLSRefused, TimedOut, Truncated, XferError
-from twisted_xfer.interfaces import IChannel, WantRead, WantWrite
+from twisted_xfer.interfaces import ISecureChannel, WantRead, WantWrite
 from twisted_xfer.runtime.channels import DRAIN_READS, DRAIN_SIZE, lost, prepare, reset
 from twisted_xfer.runtime.dial import DescriptorReactor
 
@@ -55,7 +55,7 @@ def watch_resumption(context: SSL.Context) -> None:
     context.set_info_callback(_note_state)
 
 
-@implementer(IChannel)
+@implementer(ISecureChannel)
 class TLSChannel:
     """A TLS connection on ``sock``, which belongs to the channel from here on.
 
@@ -64,7 +64,10 @@ class TLSChannel:
     in ``hostname`` and may offer ``session``.
     """
 
-    __slots__ = ("_connection", "_ended", "_failure", "_notes", "_sock", "established", "peer", "secure")
+    __slots__ = (
+        "_connection", "_ended", "_ends", "_failure", "_notes", "_received", "_sock", "established", "peer",
+        "secure",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -83,6 +86,9 @@ class TLSChannel:
         self.established = False
         self._ended = False
         self._failure: XferError | None = None
+        #: Where an end without close_notify is clean: nowhere (None), anywhere (empty), or there.
+        self._ends: tuple[int, ...] | None = None
+        self._received = 0
         self._notes = HandshakeNotes()
         connection = self._connection = SSL.Connection(context, sock)
         connection.set_app_data(self._notes)
@@ -124,6 +130,10 @@ class TLSChannel:
         """The descriptor, for the reactor alone; -1 once closed."""
         return self._sock.fileno()
 
+    def accept_end(self, *received: int) -> None:
+        """See ISecureChannel."""
+        self._ends = received
+
     def recv_into(self, buffer: memoryview) -> int:
         """Fill ``buffer`` as far as there are records; 0 at close_notify.
 
@@ -138,20 +148,28 @@ class TLSChannel:
                 total += receive(buffer[total:], min(RECORD, size - total))
             except SSL.WantReadError:
                 if total:
-                    return total
+                    break
                 raise WantRead from None
             except SSL.WantWriteError:
                 if total:
-                    return total
+                    break
                 raise WantWrite from None
             except SSL.ZeroReturnError:
                 self._ended = True
             except SSL.Error as error:
                 # What came before it is whole: it is given first, and the error with the next call.
-                self._failure = _read_failure(error)
+                failure = _read_failure(error)
+                if isinstance(failure, Truncated) and self._may_end(self._received + total):
+                    self._ended = True
+                else:
+                    self._failure = failure
+        self._received += total
         if not total and self._failure is not None:
             raise self._failure
         return total
+
+    def _may_end(self, received: int) -> bool:
+        return self._ends is not None and (not self._ends or received in self._ends)
 
     def send(self, data: bytes | memoryview) -> int:
         """Bytes written in whole records. Raises WantRead, WantWrite, ConnectionLost."""
@@ -196,11 +214,17 @@ class TLSChannel:
 
     def close(self) -> None:
         """Close the socket. May be called twice."""
+        self._keep_session()
         self._sock.close()
 
     def abort(self) -> None:
         """Close with a reset and without close_notify. May be called twice."""
+        self._keep_session()
         reset(self._sock)
+
+    def _keep_session(self) -> None:
+        """Let the session outlive a connection that was not shut down: OpenSSL would take it for broken."""
+        self._connection.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
 
 
 def _reason(error: SSL.Error) -> str:

@@ -1,0 +1,284 @@
+"""TLS of the daemon: one OpenSSL context per control connection, from certificates kept in memory.
+
+A context of its own costs 0.2 ms and means that a session, or a ticket, of one control connection
+is worth nothing on another: what a data connection resumes proves whose it is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+from cryptography import x509
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from twisted_xfer.errors import DataTLSRefused, XferError
+from twisted_xfer.interfaces import ITLS, IChannel, ISecureChannel, ITLSSession
+from twisted_xfer.runtime.channels import SocketChannel
+from twisted_xfer.runtime.dial import DescriptorReactor
+from twisted_xfer.runtime.tls_channel import TLSChannel, handshake_channel, watch_resumption
+from twisted_xfer.runtime.tls_identity import Identity
+
+#: TLS 1.2 with forward secrecy and authenticated encryption only; 128 bits first, for they cost a
+#: third less than 256 and nobody breaks either.
+_AES_FIRST: Final = (
+    b":".join(
+        b"ECDHE-%b-%b" % (kind, suite)
+        for suite in (b"AES128-GCM-SHA256", b"AES256-GCM-SHA384", b"CHACHA20-POLY1305")
+        for kind in (b"ECDSA", b"RSA")
+    ),
+    b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256",
+)
+#: For processors without AES instructions.
+_CHACHA_FIRST: Final = (
+    b":".join(
+        b"ECDHE-%b-%b" % (kind, suite)
+        for suite in (b"CHACHA20-POLY1305", b"AES128-GCM-SHA256", b"AES256-GCM-SHA384")
+        for kind in (b"ECDSA", b"RSA")
+    ),
+    b"TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384",
+)
+_OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE
+#: What RFC 8446 section 4.6.1 allows: a session is worth something as long as its control connection lives.
+SESSION_SECONDS: Final = 7 * 24 * 3600
+#: Files are looked at no oftener than this, in seconds, and only when a client comes.
+RECHECK_SECONDS: Final = 5.0
+
+Stamp = tuple[tuple[int, int, int], ...]
+
+
+def has_aes(cpuinfo: str = "/proc/cpuinfo") -> bool:
+    """Whether the processor has AES instructions; True where the system does not tell."""
+    try:
+        with open(cpuinfo, encoding="ascii", errors="replace") as stream:
+            text = stream.read(64 * 1024)
+    except OSError:
+        return True
+    lines = [line for line in text.splitlines() if line.startswith(("flags", "Features"))]
+    return not lines or " aes" in f"{lines[0]} "
+
+
+@attrs.frozen
+class TLSFiles:
+    """Where certificates and keys are: pairs of PEM files, the default first, the others found by SNI.
+
+    ``client_ca`` is a PEM file of the authorities that sign certificates of clients, ``client_crl``
+    one of lists of those that were revoked; empty for none.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    client_ca: str = ""
+    client_crl: str = ""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file."""
+        rest = tuple(path for path in (self.client_ca, self.client_crl) if path)
+        return tuple(path for pair in self.pairs for path in pair) + rest
+
+    def stamp(self) -> Stamp:
+        """What changes when one of the files does; a file that is missing counts as zeros."""
+        return tuple(_stamp(path) for path in self.paths)
+
+
+def _stamp(path: str) -> tuple[int, int, int]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class Creator:
+    """Makes the server's end of a control connection for Twisted, and keeps it to be asked."""
+
+    def __init__(self, context: SSL.Context) -> None:
+        self._context = context
+        self.connection: SSL.Connection | None = None
+
+    def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
+        """A connection over memory buffers."""
+        self.connection = SSL.Connection(self._context, None)
+        return self.connection
+
+
+@implementer(ITLSSession)
+class TLSSession:
+    """See ITLSSession. Bounded: one context, which goes with the control connection."""
+
+    __slots__ = ("_context", "_reactor", "creator")
+
+    def __init__(self, reactor: DescriptorReactor, context: SSL.Context) -> None:
+        self._reactor = reactor
+        self._context = context
+        self.creator = Creator(context)
+
+    @property
+    def version(self) -> str:
+        """``TLSv1.3``, or empty before the handshake."""
+        connection = self.creator.connection
+        if connection is None or connection.get_cipher_name() is None:
+            return ""
+        return connection.get_protocol_version_name()
+
+    @property
+    def cipher(self) -> str:
+        """The cipher's name, or empty before the handshake."""
+        connection = self.creator.connection
+        return "" if connection is None else connection.get_cipher_name() or ""
+
+    @property
+    def certificate(self) -> x509.Certificate | None:
+        """The client's, which OpenSSL has verified."""
+        connection = self.creator.connection
+        return None if connection is None else connection.get_peer_certificate(as_cryptography=True)
+
+    def secure(self, channel: IChannel, timeout: float) -> Deferred[ISecureChannel]:
+        """See ITLSSession."""
+        if not isinstance(channel, SocketChannel):
+            channel.abort()
+            return fail(DataTLSRefused(detail="not a socket"))
+        secured = TLSChannel(channel.detach(), channel.peer, self._context)
+        done: Deferred[ISecureChannel] = handshake_channel(self._reactor, secured, timeout)  # type: ignore[assignment]
+        return done
+
+
+class _Loaded:
+    """What one reading of the files gave; sessions made from it keep it."""
+
+    def __init__(self, identities: Sequence[Identity], suites: tuple[bytes, bytes]) -> None:
+        self.identities = tuple(identities)
+        self._suites = suites
+        #: Contexts that SNI switches to, for their certificates alone: tickets and sessions stay
+        #: with the context that the connection was made from.
+        self._others = [(one, self.context(one)) for one in self.identities[1:]]
+
+    def context(self, identity: Identity) -> SSL.Context:
+        """A fresh context with ``identity``."""
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        context.set_options(_OPTIONS)
+        context.set_cipher_list(self._suites[0])
+        context.set_tls13_ciphersuites(self._suites[1])
+        context.use_certificate(identity.chain[0])
+        for certificate in identity.chain[1:]:
+            context.add_extra_chain_cert(certificate)
+        context.use_privatekey(identity.key)
+        context.set_session_id(b"xfer")
+        context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
+        context.set_timeout(SESSION_SECONDS)
+        watch_resumption(context)
+        return context
+
+    def control_context(self, alpn: bytes) -> SSL.Context:
+        """A fresh context for one control connection."""
+        context = self.context(self.identities[0])
+        if alpn:
+            context.set_alpn_select_callback(lambda _connection, offered: _choose(alpn, offered))
+        if self._others:
+            context.set_tlsext_servername_callback(self._by_name)
+        return context
+
+    def _by_name(self, connection: SSL.Connection) -> None:
+        """Switch to the certificate that the client's SNI asks for; an unknown name gets the default."""
+        name = (connection.get_servername() or b"").decode("ascii", "replace")
+        if not name or self.identities[0].matches(name):
+            return
+        for identity, context in self._others:
+            if identity.matches(name):
+                connection.set_context(context)
+                return
+
+
+def _choose(wanted: bytes, offered: list[bytes]) -> bytes:
+    """``wanted``, or an error that ends the handshake: the client takes us for something else (RFC 7301)."""
+    if wanted in offered:
+        return wanted
+    raise SSL.Error([("SSL routines", "", "no application protocol")])
+
+
+@implementer(ITLS)
+class TLS:
+    """See ITLS.
+
+    Args:
+        reactor: drives the handshakes of data connections.
+        files: what to read, now and again when it has changed; None for ``identities`` alone.
+        identities: used as they are, instead of files.
+        log: hears of reloads.
+
+    Raises:
+        ConfigError: a file is wrong.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        files: TLSFiles | None = None,
+        *,
+        identities: Sequence[Identity] = (),
+        log: Logger | None = None,
+        aes: Callable[[], bool] = has_aes,
+    ) -> None:
+        self._reactor = reactor
+        self._files = files
+        self._log = log or Logger()
+        self._suites = _AES_FIRST if aes() else _CHACHA_FIRST
+        self._stamp: Stamp = () if files is None else files.stamp()
+        self._checked = reactor.seconds()
+        self._loaded = _Loaded(self._read() if files is not None else identities, self._suites)
+
+    @property
+    def identities(self) -> tuple[Identity, ...]:
+        """Those in use for new connections."""
+        return self._loaded.identities
+
+    def control_session(self, alpn: bytes = b"") -> TLSSession:
+        """See ITLS."""
+        self._check_files()
+        return TLSSession(self._reactor, self._loaded.control_context(alpn))
+
+    def reload(self) -> None:
+        """Read the files again; connections that are up keep what they have.
+
+        Raises:
+            ConfigError: a file is wrong; what was in use stays in use.
+        """
+        if self._files is None:
+            return
+        stamp = self._files.stamp()
+        self._loaded = _Loaded(self._read(), self._suites)
+        self._stamp = stamp
+
+    def _check_files(self) -> None:
+        """Reload when a file has changed. One look every RECHECK_SECONDS costs a few microseconds."""
+        now = self._reactor.seconds()
+        if self._files is None or now - self._checked < RECHECK_SECONDS:
+            return
+        self._checked = now
+        if self._files.stamp() == self._stamp:
+            return
+        try:
+            self.reload()
+        except XferError as error:
+            # Often only one of the two files has been replaced yet: the next look sees both.
+            self._log.error("certificates not reloaded: {error}", error=error)
+        else:
+            self._log.info("certificates reloaded")
+
+    def _read(self) -> list[Identity]:
+        files = self._files
+        return [] if files is None else [Identity.load(*pair) for pair in files.pairs]
+
+
+def pem_pair(directory: Path) -> tuple[str, str]:
+    """Where a demonstration keeps its certificate and key."""
+    return str(directory / "certificate.pem"), str(directory / "key.pem")
