@@ -13,6 +13,11 @@ from twisted_xfer.transfer.text import to_wire
 #: What one read() is asked for. Measured: larger falls out of the processor's cache.
 CHUNK: Final = 256 * 1024
 
+#: A source other than a file that answers with less than this made it up for us (a listing formats
+#: a batch of entries): one such read a turn, or the replies of every other session wait for it.
+#: Measured: 16 ms for a NOOP beside a LIST of 10,000 without it, 2.4 ms with it.
+SMALL_READ: Final = 64 * 1024
+
 EMPTY: Final = memoryview(b"")
 
 
@@ -22,7 +27,18 @@ class ChunkPump(Pump):
     Bounded: one chunk being written and one read ahead (twice the size in text mode).
     """
 
-    __slots__ = ("_ahead", "_asked", "_at_end", "_encode", "_file", "_out", "_piece", "_read", "_starved")
+    __slots__ = (
+        "_ahead",
+        "_asked",
+        "_at_end",
+        "_encode",
+        "_file",
+        "_made_up",
+        "_out",
+        "_piece",
+        "_read",
+        "_starved",
+    )
 
     def __init__(
         self,
@@ -44,6 +60,7 @@ class ChunkPump(Pump):
         self._ahead: bytes | None = None
         self._asked = False
         self._starved = False
+        self._made_up = False
         self._at_end = False
         self._out = EMPTY
         #: What the limiter let through of ``_out`` and the channel has not taken: TLS wants the
@@ -53,6 +70,9 @@ class ChunkPump(Pump):
     def _step(self) -> None:
         budget = self._bench.unit()
         while budget > 0:
+            if self._made_up and not self._piece and not self._out:
+                self._made_up = False
+                break
             if not self._piece and not self._next_piece(budget):
                 return
             sent = self._channel.send(self._piece)
@@ -98,6 +118,7 @@ class ChunkPump(Pump):
         if data:
             self._read += len(data)
             self._ahead = data
+            self._made_up = len(data) < SMALL_READ and self._file.info.kind != "file"
         else:
             self._at_end = True
 

@@ -32,7 +32,7 @@ from twisted_xfer.transfer.splice import SplicePump
 #: one transfer alone gets it all, for fewer turns per byte.
 TURN: Final = 1024 * 1024
 #: With many transfers the turn grows rather than the units become too small to pay.
-LEAST_UNIT: Final = 128 * 1024
+LEAST_UNIT: Final = 256 * 1024
 #: Linux's default bound of a pipe without privileges (fs.pipe-max-size).
 PIPE_SIZE: Final = 1024 * 1024
 #: Buffers kept for reuse; more are made when more writes wait at once, and dropped afterwards.

@@ -30,7 +30,7 @@ from twisted_xfer.protocols.ftp.wire.listing import (
 from twisted_xfer.protocols.ftp.wire.replies import multiline, reply
 
 #: Entries formatted in one turn: about a millisecond, so that other sessions' replies do not wait.
-ENTRIES_PER_TURN: Final = 150
+ENTRIES_PER_TURN: Final = 100
 
 _OPENING: Final = reply(150, "Here comes the directory listing.")
 _NO_DATA: Final = reply(425, "Use PASV, EPSV, PORT or EPRT first.")
