@@ -1,0 +1,164 @@
+"""What a value in a control frame may be: each kind reads JSON strictly and writes it back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, NoReturn
+
+from twisted_xfer.errors import RemoteProtocolError
+from twisted_xfer.protocols.xfer.wire.paths import MAX_PATH, split_path
+
+MAX_I64: Final = 2**63 - 1
+
+
+class Kind(NamedTuple):
+    """How one field travels. ``binary``: as ``name``, or ``name_b64`` when it is no UTF-8."""
+
+    read: Callable[[Any], Any]
+    write: Callable[[Any], Any]
+    binary: bool = False
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _wrong(what: str) -> NoReturn:
+    raise RemoteProtocolError(detail=f"not {what}")
+
+
+def integer(low: int = 0, high: int = MAX_I64) -> Kind:
+    """A whole number from ``low`` to ``high``; JSON's true and 1.0 are none."""
+
+    def read(value: Any) -> int:
+        if type(value) is not int or not low <= value <= high:
+            _wrong(f"an integer from {low} to {high}")
+        return value
+
+    return Kind(read, _same)
+
+
+def text(most: int, least: int = 0) -> Kind:
+    """A string of ``least`` to ``most`` characters that UTF-8 can carry."""
+
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or not least <= len(value) <= most:
+            _wrong(f"a text of {least} to {most} characters")
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            _wrong("UTF-8")
+        return value
+
+    return Kind(read, _same)
+
+
+def word(*allowed: str) -> Kind:
+    """One of a few strings."""
+
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or value not in allowed:
+            _wrong("one of " + ", ".join(allowed))
+        return value
+
+    return Kind(read, _same)
+
+
+def _read_flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        _wrong("true or false")
+    return value
+
+
+FLAG: Final = Kind(_read_flag, _same)
+
+
+def hexed(most: int, least: int = 0) -> Kind:
+    """Bytes as lower-case hexadecimal."""
+
+    def read(value: Any) -> bytes:
+        if not isinstance(value, str) or not least * 2 <= len(value) <= most * 2 or value != value.lower():
+            _wrong(f"{least} to {most} bytes in hexadecimal")
+        try:
+            raw = binascii.unhexlify(value)
+        except ValueError:
+            _wrong("hexadecimal")
+        return raw
+
+    return Kind(read, bytes.hex)
+
+
+def several(of: Kind, most: int, least: int = 0) -> Kind:
+    """An array of ``least`` to ``most`` values."""
+
+    def read(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list) or not least <= len(value) <= most:
+            _wrong(f"an array of {least} to {most} values")
+        return tuple(of.read(one) for one in value)
+
+    return Kind(read, lambda value: [of.write(one) for one in value])
+
+
+def maybe(of: Kind) -> Kind:
+    """A value or null."""
+    return Kind(
+        lambda value: None if value is None else of.read(value),
+        lambda value: None if value is None else of.write(value),
+        of.binary,
+    )
+
+
+def path(*, root: bool = False) -> Kind:
+    """A relative path as bytes; ``root`` allows the empty one."""
+
+    def read(value: Any) -> bytes:
+        split_path(value, root=root)
+        return bytes(value)
+
+    return Kind(read, _same, binary=True)
+
+
+def _bounded(value: Any) -> bytes:
+    if len(value) > MAX_PATH:
+        raise RemoteProtocolError(detail="path too long", limit=MAX_PATH)
+    return bytes(value)
+
+
+#: Bytes that are only shown or compared, such as where a link leads.
+BYTES: Final = Kind(_bounded, _same, binary=True)
+
+
+def put_binary(into: dict[str, Any], name: str, value: bytes) -> None:
+    """Bytes as text where they are UTF-8, else as base64 under ``name_b64``."""
+    try:
+        into[name] = value.decode("utf-8")
+    except UnicodeDecodeError:
+        into[name + "_b64"] = base64.b64encode(value).decode("ascii")
+
+
+def get_binary(source: dict[str, Any], name: str) -> bytes | None:
+    """The bytes of ``name`` or ``name_b64``; None when neither is there.
+
+    Raises:
+        RemoteProtocolError: both, of another type, or not what they claim to be.
+    """
+    plain, coded = source.get(name), source.get(name + "_b64")
+    if plain is not None and coded is not None:
+        raise RemoteProtocolError(detail="a name in two forms")
+    if coded is not None:
+        if not isinstance(coded, str):
+            _wrong("base64")
+        try:
+            return base64.b64decode(coded.encode("ascii"), validate=True)
+        except ValueError:
+            _wrong("base64")
+    if plain is None:
+        return None
+    if not isinstance(plain, str):
+        _wrong("a text")
+    try:
+        return plain.encode("utf-8")
+    except UnicodeEncodeError:
+        _wrong("UTF-8")

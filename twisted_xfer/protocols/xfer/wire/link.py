@@ -1,0 +1,173 @@
+"""One connection as either side sees it: preamble, frames, handshake, then messages."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from twisted_xfer.errors import RemoteProtocolError, Unsupported
+from twisted_xfer.protocols.xfer.wire.frames import (
+    MAX_CONTROL,
+    MAX_EARLY,
+    PREAMBLE,
+    Data,
+    FrameReader,
+    FrameType,
+    Inline,
+)
+from twisted_xfer.protocols.xfer.wire.messages import (
+    MAX_WINDOW,
+    Error,
+    Hello,
+    Message,
+    Ping,
+    Pong,
+    Select,
+    read_message,
+)
+from twisted_xfer.protocols.xfer.wire.states import CALLER_STEPS, HANDSHAKE, Phase, Step
+
+_STEPS: Final[dict[FrameType, Step]] = {
+    FrameType.SELECT: Step.SELECT,
+    FrameType.AUTH: Step.AUTH,
+    FrameType.CHALLENGE: Step.CHALLENGE,
+    FrameType.RESPONSE: Step.RESPONSE,
+    FrameType.AUTHENTICATED: Step.AUTHENTICATED,
+}
+#: What may come at any time.
+_ANYTIME: Final = (Error, Ping, Pong)
+
+Event = Message | Data | Inline
+
+
+def negotiate(caller: Hello, listener: Hello) -> Select:
+    """The listener's choice: its own order of preference among what both can.
+
+    Raises:
+        Unsupported: there is nothing that both can.
+    """
+    versions = set(caller.versions) & set(listener.versions)
+    hashes = [name for name in listener.hashes if name in caller.hashes]
+    compressions = [name for name in listener.compressions if name in caller.compressions]
+    if not versions or not hashes or not compressions:
+        raise Unsupported(None, "nothing in common")
+    return Select(
+        version=max(versions),
+        hash=hashes[0],
+        compression=compressions[0],
+        max_data=min(caller.max_data, listener.max_data),
+        window=min(caller.window, listener.window, MAX_WINDOW),
+    )
+
+
+def check_select(select: Select, caller: Hello, listener: Hello) -> None:
+    """A caller's look at the listener's choice.
+
+    Raises:
+        RemoteProtocolError: it chose what was not offered.
+    """
+    fair = (
+        select.version in caller.versions
+        and select.hash in caller.hashes
+        and select.compression in caller.compressions
+        and select.max_data <= min(caller.max_data, listener.max_data)
+        and select.window <= min(caller.window, listener.window)
+    )
+    if not fair:
+        raise RemoteProtocolError(detail="SELECT of what was not offered")
+
+
+class Link:
+    """Frames in, messages out, in an order that the tables allow.
+
+    ``receive_data`` and ``next_event`` for what comes, ``encode`` for what is sent: both sides of
+    the handshake move the same table. After it, order is a matter of ``peer.Sender`` and
+    ``peer.Receiver``. Bounded by FrameReader; before READY by MAX_EARLY.
+    """
+
+    __slots__ = ("_greeted", "_reader", "hellos", "phase", "side")
+
+    def __init__(self, side: Literal["caller", "listener"]) -> None:
+        self.side = side
+        self.phase = Phase.OPENING
+        #: Payloads of the caller's and the listener's HELLO, of which a digest is authenticated.
+        self.hellos: list[bytes] = []
+        self._reader = FrameReader(MAX_EARLY)
+        self._greeted = 0
+
+    @property
+    def pending(self) -> int:
+        """Bytes received that were not looked at yet."""
+        return self._reader.pending
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether nothing would be cut if the connection ended here."""
+        return self._reader.at_boundary
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes.
+
+        Raises:
+            RemoteProtocolError: they do not begin with the preamble.
+        """
+        left = len(PREAMBLE) - self._greeted
+        if left:
+            head = data[:left]
+            if head != PREAMBLE[self._greeted : self._greeted + len(head)]:
+                raise RemoteProtocolError(detail="not the xfer protocol")
+            self._greeted += len(head)
+            data = data[len(head) :]
+        if data:
+            self._reader.receive_data(data)
+
+    def next_event(self) -> Event | None:
+        """The next message or piece of content; None when more bytes are needed.
+
+        Raises:
+            RemoteProtocolError: a rule is broken; the connection has no meaning any more.
+        """
+        frame = self._reader.next_frame()
+        if frame is None or isinstance(frame, Data | Inline):
+            return frame
+        message = read_message(frame)
+        if isinstance(message, _ANYTIME):
+            return message
+        if isinstance(message, Hello):
+            self.hellos.append(frame.payload)
+        self._move(message, incoming=True)
+        return message
+
+    def encode(self, message: Message) -> bytes:
+        """The bytes to send for ``message``, the preamble before the first.
+
+        Raises:
+            RemoteProtocolError: the handshake does not allow it now, which is a bug of ours.
+        """
+        data = message.encode()
+        if isinstance(message, Hello):
+            self.hellos.append(message.payload())
+            data = PREAMBLE + data
+        if not isinstance(message, _ANYTIME):
+            self._move(message, incoming=False)
+        return data
+
+    def selected(self, select: Select) -> None:
+        """Apply what was negotiated."""
+        self._reader.max_data = select.max_data
+
+    def _move(self, message: Message, *, incoming: bool) -> None:
+        from_caller = incoming == (self.side == "listener")
+        if isinstance(message, Hello):
+            step = Step.CALLER_HELLO if from_caller else Step.LISTENER_HELLO
+        elif message.TYPE in _STEPS:
+            step = _STEPS[message.TYPE]
+        elif self.phase is Phase.READY:
+            return
+        else:
+            raise RemoteProtocolError(detail="out of order", state=self.phase, event=message.TYPE.name)
+        if (step in CALLER_STEPS) != from_caller:
+            raise RemoteProtocolError(detail="out of order", state=self.phase, event=step)
+        self.phase = HANDSHAKE.after(self.phase, step)
+        if self.phase is Phase.READY:
+            self._reader.max_control = MAX_CONTROL
+            self._reader.raw = True

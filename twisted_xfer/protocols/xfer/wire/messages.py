@@ -1,0 +1,371 @@
+"""The control messages: frozen values, read from JSON with every field checked."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar, Final, TypeVar
+
+import attrs
+
+from twisted_xfer.errors import LocalProtocolError, RemoteProtocolError
+from twisted_xfer.protocols.xfer.wire.checks import (
+    BYTES,
+    FLAG,
+    Kind,
+    get_binary,
+    hexed,
+    integer,
+    maybe,
+    path,
+    put_binary,
+    several,
+    text,
+    word,
+)
+from twisted_xfer.protocols.xfer.wire.frames import (
+    DEFAULT_MAX_DATA,
+    LEAST_MAX_DATA,
+    MAX_CONTROL,
+    MAX_STREAM,
+    Control,
+    FrameType,
+    encode_frame,
+)
+from twisted_xfer.sansio import decode_json
+
+M = TypeVar("M", bound="Message")
+#: More entries in the air than this would not be kept busy by any line.
+MAX_WINDOW: Final = 4096
+DEFAULT_WINDOW: Final = 64
+#: SHA-512 is the longest digest that anybody would name.
+MAX_DIGEST: Final = 64
+NONCE_SIZE: Final = 16
+_NAME: Final = text(64, 1)
+_DIGEST: Final = hexed(MAX_DIGEST, 16)
+#: Permission bits only: set-uid, set-gid and sticky never travel.
+_MODE: Final = integer(0, 0o777)
+_TIME: Final = integer(-(2**63))
+POLICIES: Final = ("refuse", "overwrite", "rename", "newer", "skip-same")
+ROLES: Final = ("send", "receive")
+
+
+def _field(kind: Kind, default: Any = attrs.NOTHING) -> Any:
+    return attrs.field(default=default, metadata={"kind": kind})
+
+
+@attrs.frozen
+class Message:
+    """Base: ``stream`` is the entry or request it is about, 0 for the connection."""
+
+    TYPE: ClassVar[FrameType]
+    #: Whether the frame's stream number means something.
+    NUMBERED: ClassVar[bool] = True
+
+    stream: int = attrs.field(default=0, kw_only=True)
+
+    def encode(self) -> bytes:
+        """The whole frame.
+
+        Raises:
+            LocalProtocolError: it is too long.
+        """
+        return encode_frame(self.TYPE, self.stream, self.payload())
+
+    def payload(self) -> bytes:
+        """The JSON; what has its default value is left out."""
+        out: dict[str, Any] = {}
+        for name, kind, default in _fields(type(self)):
+            value = getattr(self, name)
+            if value == default:
+                continue
+            if kind.binary:
+                put_binary(out, name, value)
+            else:
+                out[name] = kind.write(value)
+        return json.dumps(out, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+
+@attrs.frozen
+class Hello(Message):
+    """Who speaks and what it can do; lists in order of preference."""
+
+    TYPE = FrameType.HELLO
+    NUMBERED = False
+    nonce: bytes = _field(hexed(NONCE_SIZE, NONCE_SIZE))
+    versions: tuple[int, ...] = _field(several(integer(1, 255), 16, 1), (1,))
+    agent: str = _field(text(64), "")
+    role: str = _field(word("send", "receive", "serve"), "serve")
+    features: tuple[str, ...] = _field(several(_NAME, 32), ())
+    hashes: tuple[str, ...] = _field(several(_NAME, 16, 1), ("blake3",))
+    compressions: tuple[str, ...] = _field(several(_NAME, 16, 1), ("none",))
+    mechanisms: tuple[str, ...] = _field(several(_NAME, 16), ())
+    max_data: int = _field(integer(LEAST_MAX_DATA, 2**30), DEFAULT_MAX_DATA)
+    window: int = _field(integer(1, 2**20), DEFAULT_WINDOW)
+
+
+@attrs.frozen
+class Select(Message):
+    """What will be spoken: the listener's choice out of both HELLOs."""
+
+    TYPE = FrameType.SELECT
+    NUMBERED = False
+    version: int = _field(integer(1, 255))
+    hash: str = _field(_NAME)
+    compression: str = _field(_NAME)
+    max_data: int = _field(integer(LEAST_MAX_DATA, 2**30))
+    window: int = _field(integer(1, MAX_WINDOW))
+
+
+@attrs.frozen
+class Auth(Message):
+    """The beginning of a login. The repr shows no secret."""
+
+    TYPE = FrameType.AUTH
+    NUMBERED = False
+    mechanism: str = _field(_NAME)
+    hello_digest: bytes = _field(hexed(32, 32))
+    username: str = _field(text(255), "")
+    password: str = attrs.field(default="", repr=False, metadata={"kind": text(1024)})
+    data: bytes = _field(hexed(1024), b"")
+
+
+@attrs.frozen
+class Challenge(Message):
+    """The listener's step of a mechanism."""
+
+    TYPE = FrameType.CHALLENGE
+    NUMBERED = False
+    data: bytes = _field(hexed(1024))
+
+
+@attrs.frozen
+class Response(Message):
+    """The caller's step of a mechanism."""
+
+    TYPE = FrameType.RESPONSE
+    NUMBERED = False
+    data: bytes = _field(hexed(1024))
+
+
+@attrs.frozen
+class Authenticated(Message):
+    """The login was good; ``data`` proves the listener where the mechanism can."""
+
+    TYPE = FrameType.AUTHENTICATED
+    NUMBERED = False
+    hello_digest: bytes = _field(hexed(32, 32))
+    username: str = _field(text(255), "")
+    session: str = _field(text(64), "")
+    data: bytes = _field(hexed(1024), b"")
+
+
+@attrs.frozen
+class Entry(Message):
+    """One thing offered. ``size`` None: not known yet. ``inline``: INLINE follows, ``digest`` is its."""
+
+    TYPE = FrameType.ENTRY
+    path: bytes = _field(path())
+    type: str = _field(word("file", "dir", "symlink"), "file")
+    size: int | None = _field(maybe(integer()), None)
+    mode: int | None = _field(maybe(_MODE), None)
+    mtime_ns: int | None = _field(maybe(_TIME), None)
+    target: bytes | None = _field(maybe(BYTES), None)
+    if_exists: str = _field(word(*POLICIES), "skip-same")
+    inline: bool = _field(FLAG, False)
+    digest: bytes | None = _field(maybe(_DIGEST), None)
+
+
+@attrs.frozen
+class EndOfOffer(Message):
+    """No more entries (of the request ``stream``)."""
+
+    TYPE = FrameType.END_OF_OFFER
+    entries: int = _field(integer(), 0)
+    size: int = _field(integer(), 0)
+
+
+@attrs.frozen
+class Take(Message):
+    """Send it, from ``offset`` on, if your first ``offset`` bytes have this digest."""
+
+    TYPE = FrameType.TAKE
+    offset: int = _field(integer(), 0)
+    prefix_digest: bytes | None = _field(maybe(_DIGEST), None)
+
+
+@attrs.frozen
+class Skip(Message):
+    """Nothing to be done."""
+
+    TYPE = FrameType.SKIP
+    why: str = _field(word("same", "newer"), "same")
+
+
+@attrs.frozen
+class Refuse(Message):
+    """Not wanted, for a reason of the error table."""
+
+    TYPE = FrameType.REFUSE
+    code: int = _field(integer(100, 699))
+    name: str = _field(_NAME)
+    text: str = _field(text(1024), "")
+
+
+@attrs.frozen
+class Restart(Message):
+    """The prefix is not the source's: what follows begins at 0."""
+
+    TYPE = FrameType.RESTART
+
+
+@attrs.frozen
+class Segment(Message):
+    """The digest of the bytes [0, offset)."""
+
+    TYPE = FrameType.SEGMENT
+    offset: int = _field(integer(1))
+    digest: bytes = _field(_DIGEST)
+
+
+@attrs.frozen
+class End(Message):
+    """All was sent; ``changed``: the source was written to meanwhile, so it is worth nothing."""
+
+    TYPE = FrameType.END
+    size: int = _field(integer())
+    digest: bytes = _field(_DIGEST)
+    changed: bool = _field(FLAG, False)
+
+
+@attrs.frozen
+class Done(Message):
+    """It is stored under its final name (or removed, for a REMOVE)."""
+
+    TYPE = FrameType.DONE
+    digest: bytes | None = _field(maybe(_DIGEST), None)
+    stored_as: bytes | None = _field(maybe(BYTES), None)
+    size: int = _field(integer(), 0)
+
+
+@attrs.frozen
+class Ack(Message):
+    """So much is stored: for progress only."""
+
+    TYPE = FrameType.ACK
+    durable_offset: int = _field(integer())
+
+
+@attrs.frozen
+class Ping(Message):
+    """Are you there?"""
+
+    TYPE = FrameType.PING
+    NUMBERED = False
+
+
+@attrs.frozen
+class Pong(Message):
+    """Yes."""
+
+    TYPE = FrameType.PONG
+    NUMBERED = False
+
+
+@attrs.frozen
+class Abort(Message):
+    """The sender gives this entry up."""
+
+    TYPE = FrameType.ABORT
+
+
+@attrs.frozen
+class Error(Message):
+    """``stream`` 0: the connection ends. Else this entry or request failed."""
+
+    TYPE = FrameType.ERROR
+    code: int = _field(integer(100, 699))
+    name: str = _field(_NAME)
+    retry: bool = _field(FLAG, False)
+    text: str = _field(text(1024), "")
+
+
+@attrs.frozen
+class Get(Message):
+    """Offer me ``path``: a file, or a tree."""
+
+    TYPE = FrameType.GET
+    path: bytes = _field(path(root=True), b"")
+
+
+@attrs.frozen
+class List(Message):
+    """Tell me what is in ``path``: as ENTRY frames that are not to be answered."""
+
+    TYPE = FrameType.LIST
+    path: bytes = _field(path(root=True), b"")
+
+
+@attrs.frozen
+class Remove(Message):
+    """Remove ``path``: a file, or an empty directory."""
+
+    TYPE = FrameType.REMOVE
+    path: bytes = _field(path())
+
+
+MESSAGES: Final[dict[FrameType, type[Message]]] = {
+    kind.TYPE: kind
+    for kind in (
+        Hello, Select, Auth, Challenge, Response, Authenticated, Entry, EndOfOffer, Take, Skip, Refuse,
+        Restart, Segment, End, Done, Ack, Ping, Pong, Abort, Error, Get, List, Remove,
+    )
+}  # fmt: skip
+
+_layouts: Final[dict[type[Message], tuple[tuple[str, Kind, Any], ...]]] = {}
+
+
+def _fields(kind: type[Message]) -> tuple[tuple[str, Kind, Any], ...]:
+    layout = _layouts.get(kind)
+    if layout is None:
+        layout = _layouts[kind] = tuple(
+            (field.name, field.metadata["kind"], field.default)
+            for field in attrs.fields(kind)
+            if "kind" in field.metadata
+        )
+    return layout
+
+
+def read_message(frame: Control) -> Message:
+    """The message of a control frame.
+
+    Raises:
+        RemoteProtocolError: not a JSON object, a field is missing or wrong, or the stream number is.
+    """
+    kind = MESSAGES[frame.type]
+    if not kind.NUMBERED and frame.stream:
+        raise RemoteProtocolError(detail="a stream number where there is no stream")
+    if len(frame.payload) > MAX_CONTROL:
+        raise RemoteProtocolError(detail="frame too long", limit=MAX_CONTROL)
+    given = decode_json(frame.payload)
+    if not isinstance(given, dict):
+        raise RemoteProtocolError(detail="not a JSON object")
+    values: dict[str, Any] = {}
+    for name, rule, default in _fields(kind):
+        value = get_binary(given, name) if rule.binary else given.get(name, attrs.NOTHING)
+        if value is attrs.NOTHING or (rule.binary and value is None):
+            if default is attrs.NOTHING:
+                raise RemoteProtocolError(detail=f"{frame.type.name} without {name}")
+            continue
+        values[name] = rule.read(value)
+    return kind(stream=frame.stream, **values)
+
+
+def numbered(number: int) -> int:
+    """A stream number of our own.
+
+    Raises:
+        LocalProtocolError: they are used up.
+    """
+    if not 1 <= number <= MAX_STREAM:
+        raise LocalProtocolError(None, "stream numbers are used up")
+    return number

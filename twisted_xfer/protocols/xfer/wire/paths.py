@@ -1,0 +1,51 @@
+"""Names on the wire: which ones are legal, and how bytes that are no UTF-8 travel."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted_xfer.errors import RemoteProtocolError
+
+MAX_COMPONENT: Final = 255
+MAX_PATH: Final = 4096
+MAX_DEPTH: Final = 64
+#: C0 controls and DEL: a name with one of them is a trap for whoever prints it.
+_CONTROL: Final = bytes([*range(32), 127])
+
+
+def split_path(path: bytes, *, root: bool = False) -> tuple[bytes, ...]:
+    """The components of a relative path; ``root`` allows the empty one.
+
+    Raises:
+        RemoteProtocolError: absolute, empty, ``.``, ``..``, a control character, too long or deep.
+    """
+    if not path and root:
+        return ()
+    if len(path) > MAX_PATH:
+        raise RemoteProtocolError(detail="path too long", limit=MAX_PATH)
+    parts = tuple(path.split(b"/"))
+    if len(parts) > MAX_DEPTH:
+        raise RemoteProtocolError(detail="path too deep", limit=MAX_DEPTH)
+    for part in parts:
+        if part in {b"", b".", b".."}:
+            raise RemoteProtocolError(detail="path not plain and relative")
+        if len(part) > MAX_COMPONENT:
+            raise RemoteProtocolError(detail="name too long", limit=MAX_COMPONENT)
+    if path.translate(None, _CONTROL) != path:
+        raise RemoteProtocolError(detail="control character in path")
+    return parts
+
+
+def is_sendable(path: bytes) -> bool:
+    """Whether a local relative path may be offered at all."""
+    try:
+        split_path(path)
+    except RemoteProtocolError:
+        return False
+    return True
+
+
+def printable(path: bytes) -> str:
+    """A name for people: what a terminal would obey is escaped."""
+    text = path.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -1,0 +1,252 @@
+"""The sender's and the receiver's books: which entries are open, and what may happen to each.
+
+Pure: content is counted, never hashed or stored, here.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from twisted_xfer.errors import LocalProtocolError, RemoteProtocolError
+from twisted_xfer.protocols.xfer.wire.frames import Data, Inline
+from twisted_xfer.protocols.xfer.wire.messages import (
+    Abort,
+    Ack,
+    Done,
+    End,
+    EndOfOffer,
+    Entry,
+    Error,
+    Message,
+    Refuse,
+    Restart,
+    Segment,
+    Skip,
+    Take,
+    numbered,
+)
+from twisted_xfer.protocols.xfer.wire.states import ENTRY, Act, EntryState
+
+_ANSWERS: dict[type[Message], Act] = {
+    Take: Act.TAKE,
+    Skip: Act.SKIP,
+    Refuse: Act.REFUSE,
+    Error: Act.FAIL,
+    Done: Act.DONE,
+}
+
+
+@attrs.define
+class Open:
+    """An entry that is not closed. ``position``: content bytes counted so far, prefix included."""
+
+    entry: Entry
+    state: EntryState
+    position: int = 0
+
+
+class _Books:
+    """What both roles have in common: open entries by number, at most ``window`` of them."""
+
+    __slots__ = ("_last", "ended", "open", "window")
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+        self.open: dict[int, Open] = {}
+        self.ended = False
+        self._last = 0
+
+    @property
+    def finished(self) -> bool:
+        """The offer is over and every entry is closed."""
+        return self.ended and not self.open
+
+    def _begin(self, entry: Entry) -> None:
+        self._last = entry.stream
+        state = EntryState.INLINED if entry.inline else EntryState.OFFERED
+        self.open[entry.stream] = Open(entry, state)
+
+    def _act(self, stream: int, act: Act) -> Open:
+        one = self.open[stream]
+        one.state = ENTRY.after(one.state, act)
+        if one.state is EntryState.CLOSED:
+            del self.open[stream]
+        return one
+
+
+def check_entry(entry: Entry) -> None:
+    """What the fields of an offer must be together.
+
+    Raises:
+        RemoteProtocolError: a directory with a size, a link without a target, INLINE without a digest...
+    """
+    file = entry.type == "file"
+    if not entry.stream:
+        raise RemoteProtocolError(detail="an entry without a number")
+    if not file and (entry.size is not None or entry.inline):
+        raise RemoteProtocolError(detail="content of what is no file")
+    if (entry.type == "symlink") != (entry.target is not None):
+        raise RemoteProtocolError(detail="a target belongs to a symlink")
+    if entry.inline and (entry.size is None or entry.digest is None):
+        raise RemoteProtocolError(detail="INLINE needs size and digest")
+
+
+class Receiver(_Books):
+    """The side that stores: checks what the sender does, keeps count of what was answered."""
+
+    __slots__ = ("_moving",)
+
+    def __init__(self, window: int) -> None:
+        super().__init__(window)
+        self._moving = 0
+
+    def received(self, event: Message | Data | Inline) -> Open | None:
+        """Take one event of the sender; the entry it is about, if any.
+
+        Raises:
+            RemoteProtocolError: it is not allowed now; nothing was changed by it.
+        """
+        if isinstance(event, Entry):
+            return self._offered(event)
+        if isinstance(event, EndOfOffer):
+            if self.ended:
+                raise RemoteProtocolError(detail="the offer is over")
+            self.ended = True
+            return None
+        if event.stream not in self.open:
+            raise RemoteProtocolError(detail="no such entry", stream=event.stream)
+        one = self.open[event.stream]
+        if isinstance(event, Data):
+            return self._content(one, event)
+        if isinstance(event, Inline):
+            if len(event.data) != one.entry.size:
+                raise RemoteProtocolError(detail="INLINE is not of the size announced")
+            return self._act(event.stream, Act.INLINE)
+        if isinstance(event, Segment):
+            if one.state is not EntryState.FAILED and event.offset != one.position:
+                raise RemoteProtocolError(detail="SEGMENT elsewhere", at=one.position)
+            return self._act(event.stream, Act.SEGMENT)
+        if isinstance(event, Restart):
+            self._act(event.stream, Act.RESTART)
+            one.position = 0
+            return one
+        if isinstance(event, End):
+            if one.state is not EntryState.FAILED and not event.changed and event.size != one.position:
+                raise RemoteProtocolError(detail="END with another size", at=one.position)
+            self._moving = 0
+            return self._act(event.stream, Act.END)
+        if isinstance(event, Abort):
+            self._moving = 0
+            return self._act(event.stream, Act.ABORT)
+        raise RemoteProtocolError(detail="not for a sender to say", event=event.TYPE.name)
+
+    def _offered(self, entry: Entry) -> Open:
+        check_entry(entry)
+        if self.ended:
+            raise RemoteProtocolError(detail="the offer is over")
+        if entry.stream <= self._last:
+            raise RemoteProtocolError(detail="entries are numbered upwards")
+        if len(self.open) >= self.window:
+            raise RemoteProtocolError(detail="more entries than the window", limit=self.window)
+        self._begin(entry)
+        return self.open[entry.stream]
+
+    def _content(self, one: Open, data: Data) -> Open:
+        if self._moving not in {0, data.stream}:
+            raise RemoteProtocolError(detail="DATA of two entries at once")
+        size = one.entry.size
+        after = one.position + len(data.data)
+        if size is not None and after > size and one.state is not EntryState.FAILED:
+            raise RemoteProtocolError(detail="more than was announced", limit=size)
+        self._act(data.stream, Act.DATA)
+        self._moving = data.stream
+        one.position = after
+        return one
+
+    def answer(self, message: Message) -> None:
+        """Keep count of an answer that is about to be sent.
+
+        Raises:
+            LocalProtocolError: the entry is closed. RemoteProtocolError: the table forbids it.
+        """
+        act = _ANSWERS.get(type(message))
+        if act is None or message.stream not in self.open:
+            raise LocalProtocolError(None, "no such answer now")
+        one = self._act(message.stream, act)
+        if isinstance(message, Take):
+            one.position = message.offset
+
+
+class Sender(_Books):
+    """The side that offers: keeps count of what it sends, checks what the receiver answers."""
+
+    __slots__ = ()
+
+    @property
+    def may_offer(self) -> bool:
+        """Whether the window has room for one more entry."""
+        return len(self.open) < self.window and not self.ended
+
+    def next_number(self) -> int:
+        """The number for the next entry. Raises LocalProtocolError when they are used up."""
+        return numbered(self._last + 1)
+
+    def offer(self, entry: Entry) -> None:
+        """Keep count of an entry that is about to be offered. Raises LocalProtocolError."""
+        if not self.may_offer or entry.stream <= self._last:
+            raise LocalProtocolError(None, "no room for this entry")
+        check_entry(entry)
+        self._begin(entry)
+
+    def end(self) -> None:
+        """The last entry was offered."""
+        self.ended = True
+
+    def sent(self, event: Message | Data | Inline) -> None:
+        """Keep count of what is about to be sent for an entry.
+
+        Raises:
+            LocalProtocolError: no such entry is open. RemoteProtocolError: the table forbids it.
+        """
+        act = {
+            Data: Act.DATA,
+            Inline: Act.INLINE,
+            Restart: Act.RESTART,
+            Segment: Act.SEGMENT,
+            End: Act.END,
+            Abort: Act.ABORT,
+        }.get(type(event))
+        if act is None or event.stream not in self.open:
+            raise LocalProtocolError(None, "no such entry")
+        one = self._act(event.stream, act)
+        if isinstance(event, Data):
+            one.position += len(event.data)
+        elif isinstance(event, Restart):
+            one.position = 0
+
+    def received(self, message: Message) -> Open | None:
+        """Take an answer; None when the entry was given up, or the number says nothing (ACK).
+
+        Raises:
+            RemoteProtocolError: the receiver may not say that now.
+        """
+        act = _ANSWERS.get(type(message))
+        if act is None and not isinstance(message, Ack):
+            raise RemoteProtocolError(detail="not for a receiver to say", event=message.TYPE.name)
+        if not 1 <= message.stream <= self._last:
+            raise RemoteProtocolError(detail="no such entry", stream=message.stream)
+        one = self.open.get(message.stream)
+        if one is None or act is None:
+            return one
+        if isinstance(message, Take):
+            size = one.entry.size
+            if message.offset and (size is None or message.offset > size or message.prefix_digest is None):
+                raise RemoteProtocolError(detail="TAKE from where nothing is")
+            if one.entry.type != "file":
+                raise RemoteProtocolError(detail="TAKE of what has no content")
+        if isinstance(message, Done) and one.entry.type == "file" and one.state is EntryState.OFFERED:
+            raise RemoteProtocolError(detail="DONE of what was not sent")
+        one = self._act(message.stream, act)
+        if isinstance(message, Take):
+            one.position = message.offset
+        return one
