@@ -14,6 +14,9 @@ users = UsersCheckerFactory()
 ftp = PluginRecord(
     "protocol", "ftp", "twisted_xfer.protocols.ftp.plugin:plugin", "FTP (RFC 959 and its extensions)"
 )
+ftps = PluginRecord(
+    "protocol", "ftps", "twisted_xfer.protocols.ftp.plugin:implicit", "FTP in TLS from the first byte"
+)
 timeecho = PluginRecord(
     "protocol",
     "timeecho",

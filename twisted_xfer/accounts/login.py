@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from twisted_xfer.accounts.chain import CheckerFailed
 from twisted_xfer.accounts.credentials import PeerPassword
-from twisted_xfer.accounts.realm import ANONYMOUS_NAME
+from twisted_xfer.accounts.realm import ANONYMOUS_NAME, AccountLookup
 from twisted_xfer.errors import LoginFailed, LoginRefused, TLSRequired, XferError
 from twisted_xfer.interfaces import Eventually, IAvatar, IEvents, ILimits, ILogin, LoginContext
 
@@ -44,6 +44,7 @@ class Login:
         clock: delays failures and attempts.
         minimum_seconds: floor of the time in which a failure is answered; 0 for tests.
         require_tls: nobody may log in in the clear.
+        accounts: where accounts are looked up that want TLS by themselves.
         anonymous: whether the portal takes IAnonymous, for protocols that greet by it.
     """
 
@@ -56,6 +57,7 @@ class Login:
         *,
         minimum_seconds: float = MINIMUM_SECONDS,
         require_tls: bool = False,
+        accounts: AccountLookup | None = None,
         anonymous: bool = False,
         log: Logger | None = None,
     ) -> None:
@@ -66,7 +68,15 @@ class Login:
         self._clock = clock
         self._minimum = minimum_seconds
         self._require_tls = require_tls
+        self._accounts = accounts
         self._log = log or Logger()
+
+    def requires_tls(self, username: str) -> bool:
+        """See ILogin."""
+        if self._require_tls:
+            return True
+        account = self._accounts.account(username) if self._accounts is not None else None
+        return account is not None and account.require_tls
 
     def login(self, credentials: Any, context: LoginContext) -> Eventually[IAvatar]:
         """An avatar for ``credentials``; cancel the Deferred, if there is one, when the peer is gone.

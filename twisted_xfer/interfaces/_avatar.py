@@ -107,6 +107,9 @@ class ILogin(Interface):
 
     anonymous: bool = Attribute("whether IAnonymous credentials are accepted at all")
 
+    def requires_tls(username: str) -> bool:
+        """Whether ``username``, real or not, must not send a password in clear."""
+
     def login(credentials: object, context: LoginContext) -> Eventually[IAvatar]:
         """``credentials`` provides a twisted.cred credentials interface.
 

@@ -10,6 +10,7 @@ CATALOGUE: Final[dict[str, tuple[str, ...]]] = {
     "connection.open": ("local",),
     "connection.close": ("reason", "seconds"),
     "connection.refused": ("code",),
+    "connection.injected": (),
     "login.ok": ("secure",),
     "login.failed": ("code",),
     "logout": ("seconds",),

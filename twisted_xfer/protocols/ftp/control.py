@@ -9,8 +9,18 @@ from typing import Protocol
 class ControlChannel(Protocol):
     """What a session needs of its transport."""
 
+    @property
+    def can_start_tls(self) -> bool:
+        """Whether ``start_tls`` is possible."""
+
     def send(self, data: bytes) -> None:
         """Send a reply."""
+
+    def start_tls(self, creator: object) -> None:
+        """Go over to TLS after what was sent, with ``ITLSSession.creator``."""
+
+    def abort(self) -> None:
+        """Close at once, whatever is still to be sent."""
 
     def close(self) -> None:
         """Close after what was sent."""

@@ -8,7 +8,10 @@ from twisted.internet.defer import Deferred
 
 from twisted_xfer.errors import DataConnectionFailed, TimedOut
 from twisted_xfer.interfaces import IChannel, IHost, IPassivePort
+from twisted_xfer.protocols.ftp.protection import Protection
+from twisted_xfer.protocols.ftp.wire.replies import reply
 
+NO_DATA: Final = reply(425, "Use PASV, EPSV, PORT or EPRT first.")
 #: A listening port unused for so long goes back to the range; a busy session keeps its own, because
 #: a bind per transfer costs more than the transfer of a small file.
 PORT_LINGER: Final = 10.0
@@ -21,12 +24,23 @@ class DataLink:
     control connection's peer may connect or be connected to; each wait has a deadline.
     """
 
-    __slots__ = ("_active", "_host", "_local", "_passive", "_pending", "_port", "_used", "peer")
+    __slots__ = (
+        "_active",
+        "_host",
+        "_local",
+        "_passive",
+        "_pending",
+        "_port",
+        "_protection",
+        "_used",
+        "peer",
+    )
 
-    def __init__(self, host: IHost, local: str, peer: str) -> None:
+    def __init__(self, host: IHost, local: str, peer: str, protection: Protection) -> None:
         self._host = host
         self._local = local
         self.peer = peer
+        self._protection = protection
         self._port: IPassivePort | None = None
         self._passive = False
         self._active: int = 0
@@ -52,12 +66,15 @@ class DataLink:
         self._passive, self._active = False, port
 
     @property
-    def ready(self) -> bool:
-        """Whether a transfer may start."""
-        return self._passive or self._active != 0
+    def refusal(self) -> bytes | None:
+        """The reply that refuses a transfer as things are; None when it may start."""
+        refused = self._protection.refused
+        if refused is not None:
+            return refused
+        return None if self._passive or self._active != 0 else NO_DATA
 
     def open(self) -> Deferred[IChannel]:
-        """The data connection, once. Fails with DataConnectionFailed or Cancelled."""
+        """The data connection, once, in TLS after PROT P. Fails with DataConnectionFailed or Cancelled."""
         passive, port = self._passive, self._active
         self._passive, self._active = False, 0
         timeout = self._host.timeouts.accept
@@ -68,6 +85,8 @@ class DataLink:
             pending = self._host.data_ports.connect(self.peer, port, self._local, timeout)
         else:
             raise DataConnectionFailed(None, "no PASV, EPSV, PORT or EPRT before")
+        if self._protection.private:
+            pending = Deferred.fromCoroutine(self._protection.secure(pending))
         if pending.called:
             return pending
         self._pending = pending

@@ -40,7 +40,7 @@ TABLE: Final[dict[type[e.XferError], tuple[int, str]]] = {
     e.Cancelled: (426, "Transfer aborted."),
     e.DataConnectionFailed: (425, "Can't open data connection."),
     e.DataPeerRefused: (425, "Data connection refused: it must be with the control connection's address."),
-    e.DataTLSRefused: (522, "Data connection's TLS refused: resume the control connection's session."),
+    e.DataTLSRefused: (522, "TLS on the data connection failed: after PROT P start it there, as client."),
     e.DigestMismatch: (451, "What arrived is not what was announced."),
     e.SourceChanged: (451, "The file changed while it was read."),
     e.PrefixMismatch: (451, "What was kept is not the beginning of this file."),
@@ -58,6 +58,10 @@ TABLE: Final[dict[type[e.XferError], tuple[int, str]]] = {
     e.RemoteProtocolError: (501, "Syntax error in parameters or arguments."),
 }
 
+_NOT_RESUMED: Final = (
+    "TLS session of the control connection not resumed on the data connection: "
+    "let the client reuse TLS sessions, or tls_resumption here be off."
+)
 _UNKNOWN: Final = reply(451, "Requested action aborted: local error in processing.")
 
 
@@ -70,7 +74,9 @@ def reply_for(error: BaseException) -> bytes:
     else:
         return _UNKNOWN
     code, text = row
-    if isinstance(error, e.QuotaExceeded) and "left" in error.fields:
+    if isinstance(error, e.DataTLSRefused) and error.fields.get("resumption"):
+        text = _NOT_RESUMED
+    elif isinstance(error, e.QuotaExceeded) and "left" in error.fields:
         text = f"Quota exceeded: {error.fields['left']} {error.fields.get('unit', 'bytes')} left."
     elif isinstance(error, e.RemoteProtocolError) and error.detail:
         asked = error.fields.get("reply")

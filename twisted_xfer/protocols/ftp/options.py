@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import attrs
 
 
@@ -12,6 +14,13 @@ class FTPOptions:
     ``charset`` is the codec of names on the wire for accounts that name none themselves. ``active``
     allows PORT and EPRT at all. ``status_entries`` bounds STAT of a directory, which travels over
     the control connection. ``bad_commands`` is how many refused lines in a row end the connection.
+
+    ``require_tls`` is what must not be in clear; true means both. ``tls_resumption``: whether a data
+    connection must resume the TLS session of its control connection, which proves that it is the
+    same client: ``off`` takes every one, ``prefer`` as well but reports it, ``auto`` refuses the
+    others once a client has resumed, ``require`` always. ``tls_no_close_notify`` are patterns of
+    client addresses and CLNT names whose uploads may end without close_notify, which anybody on the
+    network can fake.
     """
 
     banner: str = "twisted-xfer ready."
@@ -21,3 +30,6 @@ class FTPOptions:
     max_idle: float = 7200.0
     status_entries: int = 1000
     bad_commands: int = 30
+    require_tls: Literal["none", "control", "data", "both"] | bool = "none"
+    tls_resumption: Literal["off", "prefer", "auto", "require"] = "auto"
+    tls_no_close_notify: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from typing import Final, Literal
 from twisted.internet.protocol import DatagramProtocol
 from zope.interface import implementer
 
+from twisted_xfer.errors import ConfigError
 from twisted_xfer.interfaces import API_VERSION, IHost, IProtocolPlugin
 from twisted_xfer.protocols.ftp.commands import HANDLERS
 from twisted_xfer.protocols.ftp.options import FTPOptions
@@ -16,22 +17,35 @@ from twisted_xfer.protocols.ftp.wire.verbs import VERBS
 
 @implementer(IProtocolPlugin)
 class FTPPlugin:
-    """FTP: RFC 959 and what came after."""
+    """FTP: RFC 959 and what came after; with ``implicit``, in TLS from the first byte."""
 
-    name = "ftp"
+    def __init__(self, name: str = "ftp", *, implicit: bool = False) -> None:
+        self.name = name
+        self._implicit = implicit
+
     api_version = API_VERSION
     options = FTPOptions
     needs_account = False
 
     def describe(self) -> str:
         """One line for people."""
-        return "FTP (RFC 959, 2389, 2428, 2640, 3659) for any client"
+        return (
+            "FTP in TLS from the first byte (implicit FTPS)"
+            if self._implicit
+            else "FTP (RFC 959, 2389, 2428, 2640, 3659) and explicit FTPS (RFC 4217) for any client"
+        )
 
     def stream_factory(self, options: object, host: IHost) -> FTPFactory:
         """The factory for one listener."""
         if not isinstance(options, FTPOptions):
             options = FTPOptions()
-        return FTPFactory(host, options, VERBS, HANDLERS)
+        if host.tls is None and (self._implicit or options.require_tls not in {"none", False}):
+            raise ConfigError(
+                "tls.certificate",
+                value="",
+                remedy=f"{self.name} needs TLS as it is configured: give --tls-certificate and --tls-key",
+            )
+        return FTPFactory(host, options, VERBS, HANDLERS, implicit=self._implicit)
 
     def datagram(self, options: object, host: IHost) -> DatagramProtocol | None:
         """There is no FTP over UDP."""
@@ -43,3 +57,4 @@ class FTPPlugin:
 
 
 plugin: Final = FTPPlugin()
+implicit: Final = FTPPlugin("ftps", implicit=True)

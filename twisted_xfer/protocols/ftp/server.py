@@ -7,12 +7,22 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, ISSLTransport, ITCPTransport
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHandshakeListener,
+    IPushProducer,
+    ISSLTransport,
+    ITCPTransport,
+    ITLSTransport,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from twisted_xfer.interfaces import IHost
 from twisted_xfer.protocols.ftp.charset import NameCodec
+from twisted_xfer.protocols.ftp.commands.security import secured, start_implicit
 from twisted_xfer.protocols.ftp.options import FTPOptions
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.wire.verbs import Verb
@@ -26,6 +36,7 @@ def host_of(address: IAddress) -> str:
     return str(getattr(address, "host", ""))
 
 
+@implementer(IHandshakeListener)
 class FTPServerProtocol(Protocol):
     """Moves bytes between a transport and a session."""
 
@@ -57,7 +68,20 @@ class FTPServerProtocol(Protocol):
             codec=factory.codec,
         )
         factory.add(self.session)
-        self.session.start()
+        if ISSLTransport.providedBy(transport):
+            # An endpoint with TLS of its own: its data connections can only be bound by chance.
+            self.session.protection.control = True
+        if not self.session.admit():
+            return
+        if factory.implicit:
+            start_implicit(self.session)
+        else:
+            self.session.greet()
+
+    def handshakeCompleted(self) -> None:
+        """TLS is up."""
+        if self.session is not None and self.session.protection.handshaking:
+            secured(self.session)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the client."""
@@ -93,10 +117,26 @@ class FTPServerProtocol(Protocol):
         if self.transport is not None:
             self.transport.write(data)
 
+    @property
+    def can_start_tls(self) -> bool:
+        """Whether this transport can."""
+        return ITLSTransport.providedBy(self.transport)
+
+    def start_tls(self, creator: object) -> None:
+        """Go over to TLS; from here on every byte goes through the transport."""
+        self._direct = None
+        if self.transport is not None:
+            self.transport.startTLS(creator)  # type: ignore[attr-defined]
+
     def close(self) -> None:
         """Close after what was sent."""
         if self.transport is not None:
             self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self.transport is not None:
+            self.transport.abortConnection()  # type: ignore[attr-defined]
 
     def pause(self) -> None:
         """Stop reading."""
@@ -121,8 +161,15 @@ class FTPFactory(Factory):
     noisy = False
 
     def __init__(
-        self, host: IHost, options: FTPOptions, verbs: Mapping[bytes, Verb], handlers: Mapping[bytes, Handler]
+        self,
+        host: IHost,
+        options: FTPOptions,
+        verbs: Mapping[bytes, Verb],
+        handlers: Mapping[bytes, Handler],
+        *,
+        implicit: bool = False,
     ) -> None:
+        self.implicit = implicit
         self.host = host
         self.options = options
         self.verbs = verbs

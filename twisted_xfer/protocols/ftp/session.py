@@ -21,6 +21,7 @@ from twisted_xfer.protocols.ftp.control import ControlChannel
 from twisted_xfer.protocols.ftp.data import DataLink
 from twisted_xfer.protocols.ftp.errormap import closes_connection, reply_for
 from twisted_xfer.protocols.ftp.options import FTPOptions
+from twisted_xfer.protocols.ftp.protection import Protection
 from twisted_xfer.protocols.ftp.wire import replies
 from twisted_xfer.protocols.ftp.wire.replies import reply
 from twisted_xfer.protocols.ftp.wire.server import Command, Rejected, ServerWire
@@ -51,7 +52,7 @@ class FTPSession:
     __slots__ = (
         "abort_replies", "avatar", "bad_commands", "channel", "closed", "codec", "commands", "cwd",
         "data", "deadline", "draining", "epsv_all", "facts", "handlers", "host", "idle", "lease",
-        "local", "mode", "opened", "options", "output", "paused", "peer", "quitting", "running", "secure", "sequence", "session_id", "size_hint", "transfer", "turning",
+        "local", "mode", "opened", "options", "output", "paused", "peer", "protection", "quitting", "running", "sequence", "session_id", "size_hint", "transfer", "turning",
         "username", "verbs", "waiting", "wire",
     )  # fmt: skip
 
@@ -77,8 +78,8 @@ class FTPSession:
         self.session_id = host.new_session_id()
         self.wire = ServerWire(verbs, options.max_line)
         self.sequence = Sequence()
-        self.data = DataLink(host, local, peer)
-        self.secure = False
+        self.protection = Protection(host, options, peer)
+        self.data = DataLink(host, local, peer, self.protection)
         self.closed = False
         self.quitting = False
         self.draining = False
@@ -114,18 +115,25 @@ class FTPSession:
 
     # --- the life of the connection ----------------------------------------------------
 
-    def start(self) -> None:
-        """Admit the connection and greet it."""
-        limits = self.host.timeouts.login
-        self.deadline = self.opened + limits if limits else 0.0
+    def admit(self) -> bool:
+        """Whether the connection may stay; else it has been told."""
+        self.limit(self.host.timeouts.login)
         try:
             self.lease = self.host.limits.admit(self.peer)
         except XferError as error:
             self.emit("connection.refused", code=error.code)
-            self._refuse(reply_for(error))
-            return
+            self.refuse(reply_for(error))
+            return False
         self.emit("connection.open", local=self.local)
+        return True
+
+    def greet(self) -> None:
+        """The first words."""
         self.channel.send(reply(220, self.options.banner))
+
+    def limit(self, seconds: float) -> None:
+        """The session may be silent for so long from now on (0: for ever)."""
+        self.deadline = self.host.clock.seconds() + seconds if seconds else 0.0
 
     def received(self, data: bytes) -> None:
         """Bytes from the client."""
@@ -155,22 +163,27 @@ class FTPSession:
         self.flush()
         self.channel.close()
 
-    def _refuse(self, last: bytes) -> None:
+    def refuse(self, last: bytes) -> None:
+        """End the session for good."""
         self.quitting = True
         self.close(last)
 
     def check_deadline(self, now: float) -> None:
         """Called now and then by the factory: ends a session that has been silent for too long."""
         self.data.release_unused(now)
-        if self.deadline and now >= self.deadline and self.running is None and not self.quitting:
+        if self.protection.handshaking and self.deadline and now >= self.deadline:
+            # Nothing can be said to somebody with whom there is no TLS yet.
+            self.quitting = True
+            self.channel.abort()
+        elif self.deadline and now >= self.deadline and self.running is None and not self.quitting:
             what = "Idle for too long" if self.avatar is not None else "Login took too long"
-            self._refuse(reply(421, f"{what}; closing."))
+            self.refuse(reply(421, f"{what}; closing."))
 
     def drain(self) -> None:
         """The daemon stops: finish what runs, take nothing new."""
         self.draining = True
         if self.running is None:
-            self._refuse(reply(421, "Service closing control connection."))
+            self.refuse(reply(421, "Service closing control connection."))
 
     # --- the queue ---------------------------------------------------------------------
 
@@ -227,9 +240,9 @@ class FTPSession:
         if self.avatar is None and event.verb in FOREIGN_VERBS:
             # Somebody's browser or mailer was made to talk to us (CVE-2021-3618): answer nothing that
             # could be taken for its own protocol.
-            self._refuse(b"")
+            self.refuse(b"")
         elif self.bad_commands >= self.options.bad_commands:
-            self._refuse(reply(421, "Too many bad commands; closing."))
+            self.refuse(reply(421, "Too many bad commands; closing."))
         else:
             self.output.append(event.reply)
 
@@ -292,14 +305,14 @@ class FTPSession:
             self.abort_replies = 0
         self.touch()
         if self.draining and not self.quitting and not self.closed:
-            self._refuse(reply(421, "Service closing control connection."))
+            self.refuse(reply(421, "Service closing control connection."))
         if not self.turning and not self.closed:
             self.turn()
 
     def _failed(self, error: XferError) -> None:
         if closes_connection(error):
             self.running = None
-            self._refuse(reply_for(error))
+            self.refuse(reply_for(error))
             return
         self._finished(reply_for(error))
 

@@ -13,12 +13,13 @@ from twisted_xfer.protocols.ftp.commands import (
     listing,
     navigation,
     parameters,
+    security,
     site,
     transfer,
 )
 from twisted_xfer.protocols.ftp.session import Handler
 
-_MODULES: Final = (access, navigation, parameters, transfer, listing, files, info, site)
+_MODULES: Final = (access, security, navigation, parameters, transfer, listing, files, info, site)
 
 
 def merge(tables: Iterable[Mapping[bytes, Handler]]) -> dict[bytes, Handler]:

@@ -7,8 +7,11 @@ from typing import Final
 from twisted.cred.credentials import Anonymous, UsernamePassword
 from twisted.internet.defer import Deferred
 
+from twisted_xfer.errors import TLSRequired
 from twisted_xfer.interfaces import Eventually, IAvatar, LoginContext
 from twisted_xfer.protocols.ftp.charset import NameCodec
+from twisted_xfer.protocols.ftp.errormap import reply_for
+from twisted_xfer.protocols.ftp.protection import MAX_CLIENT
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.wire.replies import ACCT_SUPERFLUOUS, GOODBYE, LOGGED_IN, NEED_PASSWORD, reply
 from twisted_xfer.protocols.ftp.wire.states import SessionState
@@ -20,7 +23,13 @@ ANONYMOUS_NAMES: Final = frozenset({"anonymous", "ftp"})
 def user(session: FTPSession, argument: bytes) -> bytes:
     """USER: always 331, so that nobody learns which names exist."""
     # Names are looked up as text; bytes that are no UTF-8 survive as surrogates.
-    session.username = session.codec.to_storage(argument).decode("utf-8", "surrogateescape")
+    name = session.codec.to_storage(argument).decode("utf-8", "surrogateescape")
+    if not session.protection.control and (
+        session.protection.control_required or session.host.login.requires_tls(name)
+    ):
+        # Before the password is asked for, or it would have crossed the network already.
+        return reply_for(TLSRequired())
+    session.username = name
     session.sequence.state = SessionState.NEED_PASSWORD
     if session.username.lower() in ANONYMOUS_NAMES and session.host.login.anonymous:
         return reply(331, "Guest login: send your e-mail address as password.")
@@ -37,7 +46,7 @@ def password(session: FTPSession, argument: bytes) -> Eventually[bytes]:
         credentials = Anonymous()
     else:
         credentials = UsernamePassword(session.username.encode("utf-8", "surrogateescape"), argument)
-    context = LoginContext("ftp", session.session_id, session.peer, session.local, session.secure)
+    context = LoginContext("ftp", session.session_id, session.peer, session.local, session.protection.control)
     answer = login.login(credentials, context)
     if isinstance(answer, Deferred):
         if answer.called and not answer.paused and IAvatar.providedBy(answer.result):
@@ -73,8 +82,7 @@ def reinitialize(session: FTPSession, argument: bytes) -> bytes:
     """REIN: as if just connected, on the same connection."""
     session.reset()
     session.data.close()
-    limit = session.host.timeouts.login
-    session.deadline = session.host.clock.seconds() + limit if limit else 0.0
+    session.limit(session.host.timeouts.login)
     return reply(220, session.options.banner)
 
 
@@ -86,7 +94,8 @@ def leave(session: FTPSession, argument: bytes) -> bytes:
 
 
 def client_name(session: FTPSession, argument: bytes) -> bytes:
-    """CLNT: the client says what it is; nothing depends on it."""
+    """CLNT: the client says what it is, which only the list of clients without close_notify asks for."""
+    session.protection.client = argument[:MAX_CLIENT].decode("utf-8", "replace")
     return reply(200, "Noted.")
 
 

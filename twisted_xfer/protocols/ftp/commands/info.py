@@ -50,6 +50,13 @@ def status(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     return Deferred.fromCoroutine(_path_status(session, argument))
 
 
+def _tls_name(session: FTPSession) -> str:
+    tls = session.protection.tls
+    if tls is None or not session.protection.control:
+        return "plain text"
+    return f"{tls.version}, {tls.cipher}"
+
+
 def session_status(session: FTPSession) -> bytes:
     """STAT without an argument; told also while a transfer runs."""
     mode = "ASCII" if session.mode is TransferMode.ASCII else "BINARY"
@@ -57,7 +64,8 @@ def session_status(session: FTPSession) -> bytes:
         f"Connected from {session.peer}, session {session.session_id}.",
         f"Logged in as {session.username}." if session.avatar is not None else "Not logged in.",
         f"TYPE: {mode}, STRUcture: File, MODE: Stream.",
-        f"Control connection: {'TLS' if session.secure else 'plain text'}.",
+        f"Control connection: {_tls_name(session)}.",
+        f"Data connections: {'TLS' if session.protection.private else 'plain text'}.",
     ]
     if session.transfer is not None:
         lines.append(f"Transfer in progress: {session.transfer.transferred} bytes so far.")

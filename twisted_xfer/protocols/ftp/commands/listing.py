@@ -33,7 +33,6 @@ from twisted_xfer.protocols.ftp.wire.replies import multiline, reply
 ENTRIES_PER_TURN: Final = 100
 
 _OPENING: Final = reply(150, "Here comes the directory listing.")
-_NO_DATA: Final = reply(425, "Use PASV, EPSV, PORT or EPRT first.")
 
 Formatter = Callable[[list[FileInfo]], bytes]
 
@@ -137,16 +136,18 @@ def _listing(
 
 def list_directory(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     """LIST: long lines as `ls -l` prints them; flags are understood and change nothing."""
-    if not session.data.ready:
-        return _NO_DATA
+    refusal = session.data.refusal
+    if refusal is not None:
+        return refusal
     now = int(session.host.wall_time())
     return _listing(session, argument, lambda batch: list_lines(batch, now), prefixed=False)
 
 
 def name_list(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     """NLST: names only; with a pattern they keep the directory that the client wrote."""
-    if not session.data.ready:
-        return _NO_DATA
+    refusal = session.data.refusal
+    if refusal is not None:
+        return refusal
     return _listing(session, argument, nlst_lines, prefixed=True)
 
 
@@ -162,8 +163,9 @@ def _perm(session: FTPSession, path: VirtualPath) -> tuple[bytes, bytes]:
 
 def machine_list(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     """MLSD."""
-    if not session.data.ready:
-        return _NO_DATA
+    refusal = session.data.refusal
+    if refusal is not None:
+        return refusal
 
     async def run() -> bytes:
         path = session.path(argument)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from twisted_xfer.errors import Cancelled, RemoteProtocolError, XferError
 from twisted_xfer.interfaces import Eventually, IChannel, IReadFile, IUpload, TransferMode, WriteIntent
@@ -17,7 +17,6 @@ _OPENING: Final = {
     TransferMode.IMAGE: reply(150, "Opening BINARY mode data connection."),
     TransferMode.ASCII: reply(150, "Opening ASCII mode data connection."),
 }
-_NO_DATA: Final = reply(425, "Use PASV, EPSV, PORT or EPRT first.")
 
 
 def _take_restart(session: FTPSession) -> int:
@@ -40,6 +39,8 @@ async def connect(session: FTPSession, opening: bytes) -> IChannel:
         session.flush()
     try:
         return await waiting
+    except CancelledError:
+        raise Cancelled from None
     except XferError as error:
         raise as_connection_failure(error) from error
 
@@ -64,8 +65,9 @@ async def send(session: FTPSession, file: IReadFile, opening: bytes, mode: Trans
 
 def retrieve(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     """RETR."""
-    if not session.data.ready:
-        return _NO_DATA
+    refusal = session.data.refusal
+    if refusal is not None:
+        return refusal
     return Deferred.fromCoroutine(_retrieve(session, argument))
 
 
@@ -77,16 +79,18 @@ async def _retrieve(session: FTPSession, argument: bytes) -> bytes:
 
 def store(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     """STOR: the whole file, or from the restart point on."""
-    if not session.data.ready:
-        return _NO_DATA
+    refusal = session.data.refusal
+    if refusal is not None:
+        return refusal
     intent = WriteIntent(offset=_take_restart(session), size=_take_size(session))
     return Deferred.fromCoroutine(_receive(session, argument, intent))
 
 
 def append(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     """APPE: after what is there, which may be the part of an upload that broke off."""
-    if not session.data.ready:
-        return _NO_DATA
+    refusal = session.data.refusal
+    if refusal is not None:
+        return refusal
     _take_restart(session)
     return Deferred.fromCoroutine(
         _receive(session, argument, WriteIntent(append=True, size=_take_size(session)))
@@ -95,8 +99,9 @@ def append(session: FTPSession, argument: bytes) -> Eventually[bytes]:
 
 def store_unique(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     """STOU: under a name that is free; RFC 1123 section 4.1.2.9 gives the form of its 150 reply."""
-    if not session.data.ready:
-        return _NO_DATA
+    refusal = session.data.refusal
+    if refusal is not None:
+        return refusal
     _take_restart(session)
     intent = WriteIntent(unique=True, size=_take_size(session))
     return Deferred.fromCoroutine(_receive(session, argument or b"upload", intent))

@@ -1,0 +1,111 @@
+"""TLS: AUTH, PBSZ, PROT, CCC (RFC 2228 section 3, RFC 4217)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted_xfer.protocols.ftp.session import FTPSession, Handler
+from twisted_xfer.protocols.ftp.wire import replies
+from twisted_xfer.protocols.ftp.wire.replies import reply
+
+#: Mechanisms to whether they mean PROT P as well, as the drafts before RFC 4217 had it.
+MECHANISMS: Final = {b"TLS": False, b"TLS-C": False, b"TLS-P": True, b"SSL": True}
+
+_NEED_AUTH: Final = reply(503, "Send AUTH TLS first.")
+_LEVELS: Final = {b"S": reply(536, "Only PROT C and PROT P."), b"E": reply(536, "Only PROT C and PROT P.")}
+
+
+def authenticate(session: FTPSession, argument: bytes) -> bytes:
+    """AUTH: go over to TLS; nothing that came before counts afterwards (CVE-2011-0411)."""
+    if session.host.tls is None:
+        return replies.NOT_IMPLEMENTED
+    if session.protection.control:
+        return reply(503, "This connection is in TLS already.")
+    private = MECHANISMS.get(argument.upper())
+    if private is None:
+        return reply(504, "Only AUTH TLS.")
+    if not session.channel.can_start_tls:
+        return reply(431, "TLS cannot start on this connection.")
+    start_tls(session, reply(234, "Go ahead with TLS."))
+    session.protection.private = private
+    return b""
+
+
+def start_tls(session: FTPSession, last: bytes) -> None:
+    """Say ``last`` in clear, and go over to TLS as a session that nobody has logged into.
+
+    Bytes behind the command were put there by somebody else, who wants them taken for bytes from
+    within TLS: they end the connection.
+    """
+    if session.wire.clear() or session.waiting:
+        session.emit("connection.injected")
+        session.waiting.clear()
+        session.refuse(b"")
+        return
+    session.reset()
+    session.data.close()
+    session.say(last)
+    session.flush()
+    session.limit(session.host.timeouts.handshake)
+    session.channel.start_tls(session.protection.begin())
+
+
+def start_implicit(session: FTPSession) -> None:
+    """TLS from the first byte, for data too: what ``ftps`` means by itself (draft-murray-auth-ftp-ssl)."""
+    start_tls(session, b"")
+    session.protection.private = True
+    session.protection.silent = True
+
+
+def secured(session: FTPSession) -> None:
+    """The handshake of the control connection is done."""
+    protection = session.protection
+    protection.handshaking = False
+    protection.control = True
+    session.limit(session.host.timeouts.login)
+    if protection.silent:
+        protection.silent = False
+        session.greet()
+
+
+def buffer_size(session: FTPSession, argument: bytes) -> bytes:
+    """PBSZ: 0 is all there is with TLS (RFC 4217 section 9)."""
+    if not session.protection.control:
+        return _NEED_AUTH
+    if not argument.isdigit():
+        return reply(501, "PBSZ takes a number.")
+    session.protection.sized = True
+    return reply(200, "PBSZ=0")
+
+
+def protection_level(session: FTPSession, argument: bytes) -> bytes:
+    """PROT: whether data connections use TLS."""
+    protection = session.protection
+    if not protection.control:
+        return _NEED_AUTH
+    if not protection.sized:
+        return reply(503, "Send PBSZ 0 first.")
+    level = argument.upper()
+    if level == b"P":
+        protection.private = True
+        return reply(200, "Data connections use TLS.")
+    if level != b"C":
+        return _LEVELS.get(level, reply(504, "Only PROT C and PROT P."))
+    if protection.data_required:
+        # RFC 4217 section 9.
+        return reply(534, "Policy wants protected data connections: PROT P only.")
+    protection.private = False
+    return reply(200, "Data connections are in clear.")
+
+
+def clear_command_channel(session: FTPSession, argument: bytes) -> bytes:
+    """CCC: refused, for whoever is on the network could go on with the session then."""
+    return reply(533, "The control connection stays in TLS.") if session.protection.control else _NEED_AUTH
+
+
+HANDLERS: Final[dict[bytes, Handler]] = {
+    b"AUTH": authenticate,
+    b"PBSZ": buffer_size,
+    b"PROT": protection_level,
+    b"CCC": clear_command_channel,
+}

@@ -1,0 +1,119 @@
+"""What TLS a session has, what it must have, and whose data connections are (RFC 4217)."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Final
+
+from twisted.internet.defer import Deferred
+
+from twisted_xfer.errors import DataTLSRefused, TimedOut
+from twisted_xfer.interfaces import IChannel, IHost, ISecureChannel, ITLSSession
+from twisted_xfer.protocols.ftp.options import FTPOptions
+from twisted_xfer.protocols.ftp.wire.replies import reply
+
+#: What ALPN calls us (IANA, RFC 4217).
+ALPN: Final = b"ftp"
+#: Letters of a CLNT argument that are remembered.
+MAX_CLIENT: Final = 128
+
+#: RFC 4217 section 10.3.
+DATA_MUST_BE_PRIVATE: Final = reply(
+    521, "Data connections must be protected here: send PBSZ 0 and PROT P first."
+)
+
+
+class Protection:
+    """The TLS of one session.
+
+    Attributes:
+        tls: that of the control connection, from the moment when its handshake begins.
+        handshaking: the handshake of the control connection is under way.
+        control: it is done.
+        silent: nobody has been greeted yet.
+        private: data connections use TLS (PROT P).
+        sized: PBSZ was given.
+        client: what CLNT said.
+    """
+
+    __slots__ = (
+        "_host", "_must", "_options", "_peer", "_resumed", "client", "control", "handshaking", "private", "silent", "sized", "tls"
+    )  # fmt: skip
+
+    def __init__(self, host: IHost, options: FTPOptions, peer: str) -> None:
+        self._host = host
+        self._options = options
+        self._peer = peer
+        self._must = options.require_tls
+        self._resumed = False
+        self.tls: ITLSSession | None = None
+        self.handshaking = False
+        self.control = False
+        self.silent = False
+        self.private = False
+        self.sized = False
+        self.client = ""
+
+    @property
+    def control_required(self) -> bool:
+        """Whether nobody may log in without TLS."""
+        return self._must in {"control", "both", True}
+
+    @property
+    def data_required(self) -> bool:
+        """Whether nothing may be transferred without TLS."""
+        return self._must in {"data", "both", True}
+
+    @property
+    def refused(self) -> bytes | None:
+        """The reply that refuses a transfer as things are; None when it may begin."""
+        return DATA_MUST_BE_PRIVATE if self.data_required and not self.private else None
+
+    def begin(self) -> object:
+        """TLS is about to start on the control connection; answers what startTLS takes."""
+        if self._host.tls is None:
+            raise DataTLSRefused(detail="no certificate")
+        self.tls = self._host.tls.control_session(ALPN)
+        self.handshaking = True
+        self.private = self.sized = False
+        return self.tls.creator
+
+    async def secure(self, waiting: Deferred[IChannel]) -> IChannel:
+        """The channel in TLS, once there is one.
+
+        Raises:
+            DataTLSRefused: no TLS on it, or not the session of the control connection; the channel
+                is closed then.
+        """
+        channel = await waiting
+        tls = self.tls
+        if tls is None:
+            channel.abort()
+            raise DataTLSRefused(detail="no certificate")
+        try:
+            secured = await tls.secure(channel, self._host.timeouts.handshake)
+        except TimedOut as error:
+            raise DataTLSRefused(detail="TLS handshake took too long") from error
+        self._bind(secured)
+        if self._never_ends_cleanly():
+            secured.accept_end()
+        return secured
+
+    def _bind(self, channel: ISecureChannel) -> None:
+        """Hold the data connection against the control connection (DESIGN: modes of ``tls_resumption``)."""
+        mode = self._options.tls_resumption
+        if mode == "off":
+            return
+        if channel.resumed:
+            self._resumed = True
+        elif mode == "require" or (mode == "auto" and self._resumed):
+            channel.abort()
+            raise DataTLSRefused(detail="session not resumed", resumption=True)
+
+    def _never_ends_cleanly(self) -> bool:
+        """Whether this client is on the list of those that never send close_notify."""
+        patterns = self._options.tls_no_close_notify
+        return any(
+            fnmatchcase(self._peer, pattern) or fnmatchcase(self.client.lower(), pattern.lower())
+            for pattern in patterns
+        )
