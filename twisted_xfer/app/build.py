@@ -6,7 +6,7 @@ The only place where kernel packages, protocols, storages and listeners meet.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -22,9 +22,17 @@ from twisted_xfer.app.config import Config, Listen
 from twisted_xfer.app.drain import DaemonService
 from twisted_xfer.app.explain import explain, warnings
 from twisted_xfer.app.host import Host
-from twisted_xfer.app.listen import DatagramPlace, Place, StreamPlace, stream_endpoint
+from twisted_xfer.app.listen import (
+    AdoptedDatagramPlace,
+    DatagramPlace,
+    Place,
+    StreamPlace,
+    adopted_endpoint,
+    stream_endpoint,
+)
 from twisted_xfer.app.rules import thaw
 from twisted_xfer.app.signals import Reloads, Signals
+from twisted_xfer.app.workers.parent import WorkerGroup, check_shareable
 from twisted_xfer.errors import ConfigError, NotADirectory, NotFound, PermissionDenied, PluginError, XferError
 from twisted_xfer.events.bus import EventBus
 from twisted_xfer.interfaces import IStorage
@@ -47,16 +55,18 @@ def build(
     reactor: Any,
     registry: Registry | None = None,
     checkers: Sequence[ICredentialsChecker] = (),
+    adopt: Sequence[int] | None = None,
 ) -> Daemon:
     """The daemon that ``config`` asks for: everything opened, nothing bound, no thread started.
 
-    ``checkers`` are asked before those that ``config`` names.
+    ``checkers`` are asked before those that ``config`` names. ``adopt``, in a worker process, is a
+    descriptor for each place to listen at, already bound.
 
     Raises:
         ConfigError: a plugin's section, a checker, an endpoint or a directory is wrong.
         PluginError: a plugin is missing or broken.
     """
-    return _Builder(config, reactor, registry or Registry.discover(), checkers).daemon()
+    return _Builder(config, reactor, registry or Registry.discover(), checkers, adopt).daemon()
 
 
 class Daemon(DaemonService):
@@ -66,26 +76,49 @@ class Daemon(DaemonService):
         config: resolved, defaults included.
         host: what its protocols use.
         reloads: what SIGHUP rereads.
+        workers: the processes that serve, or None when this one does.
     """
 
     config: Config
     host: Host
     reloads: Reloads
+    workers: WorkerGroup | None = None
+    ending: bool = False
+
+    def end(self) -> None:
+        """Stop in order, by our own hand, so that the process ends with 0 and not by a signal."""
+        if not self.ending:
+            self.ending = True
+            self.reactor.stop()
+
+    def end_or_hurry(self) -> None:
+        """The first time stop in order, the second time at once."""
+        if not self.ending:
+            self.end()
+        elif self.workers is not None:
+            self.workers.hurry()
+        else:
+            self.hurry()
 
 
 class _Builder:
     """Builds once."""
 
     def __init__(
-        self, config: Config, reactor: Any, registry: Registry, checkers: Sequence[ICredentialsChecker]
+        self,
+        config: Config,
+        reactor: Any,
+        registry: Registry,
+        checkers: Sequence[ICredentialsChecker],
+        adopt: Sequence[int] | None,
     ) -> None:
+        self.adopt = adopt
         self.config = config if config.listen else attrs.evolve(config, listen=default_listen(registry))
         self.reactor = reactor
         self.registry = registry
         self._log = Logger(namespace="xfer")
         self.reloads = Reloads(self._log)
         self.root = self.config.root
-        self.stopping = False
         self.more = bool(checkers)
         self.checkers = [*checkers, *make_checkers(self.config)]
 
@@ -94,12 +127,14 @@ class _Builder:
         if config.tls.certificate:
             remedy = "this version has no TLS of its own: leave it out, or use an ssl: endpoint"
             raise ConfigError("tls.certificate", value=config.tls.certificate, remedy=remedy)
+        if config.workers > 1:
+            check_shareable(config)
         host = self._host()
         storage = self._storage(host)
         try:
             host.login = self._login(host, storage)
             self._listeners(host)
-            places = [self._place(listen, host) for listen in config.listen]
+            places = [self._place(index, listen, host) for index, listen in enumerate(config.listen)]
         except BaseException:
             storage.close()
             raise
@@ -111,41 +146,45 @@ class _Builder:
             """Let slow listeners hear the end, within bounds."""
             return events.idle().addTimeout(LAST_WORDS, self.reactor)
 
-        def end() -> None:
-            """By our own hand, so that the process ends with 0 and not by the signal."""
-            if self.stopping:
-                daemon.hurry()
-            else:
-                self.stopping = True
-                self.reactor.stop()
-
-        signals = Signals(self.reactor.callFromThread, {"SIGHUP": self.reloads.reload, "SIGTERM": end})
-
-        def take_signals() -> None:
-            """At once, and again when the reactor has taken some for itself, which is when it runs."""
-            signals.install()
-            self.reactor.callWhenRunning(signals.install)
-
         daemon = Daemon(
             self.reactor,
             places,
             events,
             grace=config.grace,
-            on_start=(blocking.start, take_signals, self._warn),
-            on_stop=(
-                blocking.stop,
-                transfers.close,
-                storage.close,
-                events.close,
-                heard,
-                signals.uninstall,
-            ),
+            on_start=[blocking.start],
+            on_stop=[blocking.stop, transfers.close, storage.close, events.close, heard],
             give_up=self.reactor.stop,
+            quiet=self.adopt is not None,
             log=self._log,
         )
         daemon.config, daemon.host, daemon.reloads = config, host, self.reloads
         self.reloads.add("event logs", events.reopen)
+        self._take_signals(daemon)
+        if self.adopt is None:
+            daemon.before(self._warn)
+        if config.workers > 1 and self.adopt is None:
+            workers = WorkerGroup(self.reactor, config, places, on_last=daemon.end, log=self._log)
+            daemon.workers = workers
+            daemon.before(workers.start, workers.stop)
+            self.reloads.add("workers", workers.reload)
         return daemon
+
+    def _take_signals(self, daemon: Daemon) -> None:
+        actions: dict[str, Callable[[], object]] = {
+            "SIGHUP": self.reloads.reload,
+            "SIGTERM": daemon.end_or_hurry,
+        }
+        if self.adopt is not None:
+            # A worker may hear of one stop twice: from its parent, and with the whole group.
+            actions.update({"SIGTERM": daemon.end, "SIGINT": daemon.end, "SIGUSR1": daemon.hurry})
+        signals = Signals(self.reactor.callFromThread, actions)
+
+        def take() -> None:
+            """At once, and again when the reactor has taken some for itself, which is when it runs."""
+            signals.install()
+            self.reactor.callWhenRunning(signals.install)
+
+        daemon.before(take, signals.uninstall)
 
     def _warn(self) -> None:
         for warning in warnings(self.config, checkers=self.more):
@@ -260,7 +299,7 @@ class _Builder:
                 )
                 bus.emit("listener.failed", listener=name, error=type(error).__name__, failures=1)
 
-    def _place(self, listen: Listen, host: Host) -> Place:
+    def _place(self, index: int, listen: Listen, host: Host) -> Place:
         plugin = self.registry.get("protocol", listen.protocol)
         if plugin.needs_account and not listen.account:
             remedy = (
@@ -285,8 +324,13 @@ class _Builder:
                 raise ConfigError(
                     "listen", value=str(listen), remedy="does not speak UDP: use a tcp: endpoint"
                 )
+            if self.adopt is not None:
+                return AdoptedDatagramPlace(listen, self.reactor, protocol, self.adopt[index])
             return DatagramPlace(listen, self.reactor, protocol)
-        endpoint = stream_endpoint(self.reactor, listen)
+        if self.adopt is not None:
+            endpoint = adopted_endpoint(self.reactor, self.adopt[index])
+        else:
+            endpoint = stream_endpoint(self.reactor, listen)
         factory = plugin.stream_factory(options, host)
         if factory is None:
             raise ConfigError("listen", value=str(listen), remedy="speaks UDP only: use a udp: endpoint")

@@ -29,9 +29,10 @@ class DaemonService(Service):
         places: where to listen; bound in privilegedStartService, so low ports work with --uid.
         events: told of start and stop.
         grace: seconds that sessions have to end by themselves.
-        on_start: called in order once everything is bound.
+        on_start: called in order once everything is bound; it serves when their answers are there.
         on_stop: called in reverse order when all sessions are down; each may answer later.
         give_up: called when a place that binds slowly fails after the start.
+        quiet: says nothing of its start and stop: a worker, whose parent does.
     """
 
     def __init__(
@@ -44,20 +45,29 @@ class DaemonService(Service):
         on_start: Sequence[Callable[[], object]] = (),
         on_stop: Sequence[Callable[[], object]] = (),
         give_up: Callable[[], object] = lambda: None,
+        quiet: bool = False,
         log: Logger | None = None,
     ) -> None:
         self.name = "xfer"
         self.places = list(places)
         self.events = events
         self._clock = clock
+        self.reactor: Any = clock
         self._grace = grace
         self._on_start = list(on_start)
         self._on_stop = list(on_stop)
         self._give_up = give_up
+        self._quiet = quiet
         self._bound = False
         self._failed: Exception | None = None
         self._draining: Deferred[Any] | None = None
         self._log = log or Logger(namespace="xfer")
+
+    def before(self, start: Callable[[], object], stop: Callable[[], object] | None = None) -> None:
+        """Call ``start`` too when everything is bound, and ``stop`` before everything that was added earlier."""
+        self._on_start.append(start)
+        if stop is not None:
+            self._on_stop.append(stop)
 
     def privilegedStartService(self) -> None:
         """Bind everything.
@@ -84,18 +94,23 @@ class DaemonService(Service):
         self._give_up()
 
     def _unbind(self) -> list[Deferred[Any]]:
-        ports = [place.port for place in self.places if place.port is not None]
-        for place in self.places:
-            place.port = None
-        return [maybeDeferred(port.stopListening) for port in ports]
+        return [place.unbind() for place in self.places]
 
     def startService(self) -> None:
         """Serve. Binds first when nobody called privilegedStartService."""
         if not self._bound:
             self.privilegedStartService()
         super().startService()  # type: ignore[no-untyped-call]
-        for start in self._on_start:
-            start()
+        waits = [maybeDeferred(start) for start in self._on_start]
+        DeferredList(waits, fireOnOneErrback=True).addCallbacks(lambda _: self._serving(), self._start_failed)
+
+    def _start_failed(self, failure: Failure) -> None:
+        self._log.failure("xfer: the start failed", failure)
+        self._give_up()
+
+    def _serving(self) -> None:
+        if self._quiet or not self.running:
+            return
         listeners = []
         for place in self.places:
             if place.port is not None:
@@ -117,7 +132,8 @@ class DaemonService(Service):
 
     @inlineCallbacks
     def _stop(self) -> Any:
-        self.events.emit("daemon.stop", reason="stopped")
+        if not self._quiet:
+            self.events.emit("daemon.stop", reason="stopped")
         yield DeferredList(self._unbind(), consumeErrors=True)
         drained = self._draining = DeferredList([place.drain() for place in self.places], consumeErrors=True)
         # What does not end in time, or before hurry(), is cancelled here and reset below.
@@ -133,7 +149,8 @@ class DaemonService(Service):
             yield deferLater(self._clock, 0)
         yield self._close()
         self._bound = False
-        self._log.info("xfer: stopped")
+        if not self._quiet:
+            self._log.info("xfer: stopped")
 
     def hurry(self) -> None:
         """End the grace period now; nothing unless it stops."""

@@ -116,6 +116,9 @@ def warnings(config: Config, *, checkers: bool = False) -> list[str]:
         found.append(
             'symlinks = "follow" lets links lead out of the homes: only for trees that nobody untrusted writes'
         )
+    limits = config.limits
+    if config.workers > 1 and (limits.clients or limits.per_address or limits.per_user):
+        found.append(f"limits count in each of the {config.workers} workers alone: divide them")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         found.append("running as root: give twistd --uid and --gid")
     return found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import weakref
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, execute, maybeDeferred, succeed
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
     IAddress,
@@ -93,6 +95,14 @@ class Place(Protocol):
     listen: Listen
     port: IListeningPort | None
 
+    def share(self) -> int:
+        """Leave serving to other processes: the descriptor to hand to them."""
+        ...
+
+    def unbind(self) -> Deferred[Any]:
+        """Listen no more."""
+        ...
+
     def bind(self) -> Deferred[Any]:
         """Listen. Fails with ConfigError."""
         ...
@@ -106,14 +116,39 @@ class Place(Protocol):
         ...
 
 
-class StreamPlace:
+class _Bound:
+    """What has a port, once it is bound."""
+
+    port: IListeningPort | None = None
+    _shared = False
+
+    def share(self) -> int:
+        """Leave serving to other processes: the descriptor to hand to them."""
+        port: Any = self.port
+        port.stopReading()
+        self._shared = True
+        return int(port.fileno())
+
+    def unbind(self) -> Deferred[Any]:
+        """Listen no more. May be called twice, and before anything is bound."""
+        port: Any = self.port
+        self.port = None
+        if port is None:
+            return succeed(None)
+        if self._shared:
+            # stopListening would shut the socket down, also under those who still accept from it.
+            port.socket.close()
+            return succeed(None)
+        return maybeDeferred(port.stopListening)
+
+
+class StreamPlace(_Bound):
     """A stream endpoint and the factory that serves it."""
 
     def __init__(self, listen: Listen, endpoint: IStreamServerEndpoint, factory: IProtocolFactory) -> None:
         self.listen = listen
         self.endpoint = endpoint
         self.factory = TrackedFactory(factory)
-        self.port: IListeningPort | None = None
 
     def bind(self) -> Deferred[Any]:
         """Listen. Fails with ConfigError when the place is taken or not ours."""
@@ -134,14 +169,13 @@ class StreamPlace:
         return self.factory.abort()
 
 
-class DatagramPlace:
+class DatagramPlace(_Bound):
     """A UDP port and the protocol that answers there."""
 
     def __init__(self, listen: Listen, reactor: IReactorUDP, protocol: DatagramProtocol) -> None:
         self.listen = listen
         self.number, self.interface = parse_udp(listen)
         self.protocol = protocol
-        self.port: IListeningPort | None = None
         self._reactor = reactor
 
     def bind(self) -> Deferred[Any]:
@@ -161,6 +195,34 @@ class DatagramPlace:
     def abort(self) -> int:
         """There are no sessions."""
         return 0
+
+
+class AdoptedDatagramPlace(DatagramPlace):
+    """A UDP port that another process has bound: ``descriptor`` is its socket."""
+
+    def __init__(self, listen: Listen, reactor: Any, protocol: DatagramProtocol, descriptor: int) -> None:
+        super().__init__(listen, reactor, protocol)
+        self._descriptor = descriptor
+
+    def _bind(self) -> None:
+        reactor: Any = self._reactor
+        family = family_of(self._descriptor)
+        self.port = reactor.adoptDatagramPort(self._descriptor, family, self.protocol, MAX_DATAGRAM)
+        # The port has made a descriptor of its own.
+        os.close(self._descriptor)
+
+
+def adopted_endpoint(reactor: Any, descriptor: int) -> IStreamServerEndpoint:
+    """The endpoint for a listening socket that another process has bound; it is closed once adopted."""
+    make: Any = AdoptedStreamServerEndpoint
+    endpoint: IStreamServerEndpoint = make(reactor, descriptor, family_of(descriptor))
+    return endpoint
+
+
+def family_of(descriptor: int) -> socket.AddressFamily:
+    """Whether the socket ``descriptor`` is IPv4 or IPv6."""
+    with socket.socket(fileno=os.dup(descriptor)) as copy:
+        return copy.family
 
 
 def parse_udp(listen: Listen) -> tuple[int, str]:

@@ -28,6 +28,8 @@ from twisted_xfer.errors import ConfigError
 
 #: A line of a log is cut here: a traceback fits, what a peer repeats does not.
 MAX_LINE: Final = 16_384
+#: Where twistd writes when it goes into the background.
+DETACHED_FILE: Final = "twistd.log"
 #: Whoever reads the log reads what the daemon wrote, not escape sequences that peers sent.
 _UNSAFE: Final = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
 
@@ -135,7 +137,7 @@ def make_observer(log: Log, *, detached: bool) -> LineObserver:
         ConfigError: the file cannot be opened.
     """
     open_log: Any = LogFile.fromFullPath
-    stream: Any = open_log("twistd.log") if detached and not log.file else sys.stdout
+    stream: Any = open_log(DETACHED_FILE) if detached and not log.file else sys.stdout
     return LineObserver(log, stream)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, ClassVar
 
@@ -139,9 +140,10 @@ def makeService(options: Options) -> IService:
     config = load.load(options["config"] or "", options.flags())
     twistd = getattr(options, "parent", None) or {}
     daemon = build(config, reactor)
-    logs.CHOSEN.observer = observer = logs.make_observer(
-        config.log, detached=not twistd.get("nodaemon", True)
-    )
+    detached = not twistd.get("nodaemon", True)
+    logs.CHOSEN.observer = observer = logs.make_observer(config.log, detached=detached)
+    if daemon.workers is not None and detached:
+        daemon.workers.log_file = os.path.abspath(logs.DETACHED_FILE)
     # First, so that the lines about the others stand in the new file.
     daemon.reloads.add("log file", observer.reopen, first=True)
     return daemon

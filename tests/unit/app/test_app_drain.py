@@ -11,15 +11,8 @@ from twisted_xfer.errors import ConfigError
 
 
 class Port:
-    def __init__(self, calls, name):
-        self.calls, self.name = calls, name
-
     def getHost(self):
         return IPv4Address("TCP", "127.0.0.1", 1)
-
-    def stopListening(self):
-        self.calls.append(f"unbind {self.name}")
-        return succeed(None)
 
 
 class FakePlace:
@@ -35,7 +28,13 @@ class FakePlace:
         self.calls.append(f"bind {self.name}")
         if self.error is not None:
             return self.error if isinstance(self.error, Deferred) else fail(self.error)
-        self.port = Port(self.calls, self.name)
+        self.port = Port()
+        return succeed(None)
+
+    def unbind(self):
+        if self.port is not None:
+            self.calls.append(f"unbind {self.name}")
+        self.port = None
         return succeed(None)
 
     def drain(self):

@@ -187,6 +187,40 @@ def test_stream_place_binds():
     assert place.port is not None
 
 
+class OpenPort:
+    """Writes down how it is let go of."""
+
+    def __init__(self):
+        self.calls = []
+        self.socket = self
+
+    def close(self):
+        self.calls.append("close")
+
+    def stopReading(self):
+        self.calls.append("stopReading")
+
+    def stopListening(self):
+        self.calls.append("stopListening")
+
+    def fileno(self):
+        return 7
+
+
+@pytest.mark.parametrize(("shared", "calls"), [(False, ["stopListening"]), (True, ["stopReading", "close"])])
+def test_unbind(shared, calls):
+    """A socket that workers accept from is closed here, and not shut down for them."""
+    place = StreamPlace(Listen("a", "tcp:7"), None, Factory())
+    assert place.unbind().called
+    place.port = port = OpenPort()
+    if shared:
+        assert place.share() == 7
+    assert place.unbind().called
+    assert place.unbind().called
+    assert port.calls == calls
+    assert place.port is None
+
+
 def test_refusal_is_explained():
     """Who cannot listen says where, why, and what to do."""
     error = CannotListenError("", 7, OSError(98, "Address already in use"))

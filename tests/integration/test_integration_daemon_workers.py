@@ -1,0 +1,120 @@
+"""`--workers N`: real processes that share the sockets of their parent."""
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from twisted_xfer.testing.daemon import Daemon
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the workers by /proc"),
+]
+
+PLACES = [
+    "--listen",
+    "ftp=tcp:0:interface=127.0.0.1",
+    "--listen",
+    "timeecho=tcp:0:interface=127.0.0.1",
+    "--listen",
+    "timeecho=udp:0:interface=127.0.0.1",
+]
+
+
+@pytest.fixture
+def daemon(tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    with Daemon(["--root", str(root), "--workers", "2", "--auth", "memory:alice:secret", *PLACES]) as running:
+        yield running
+
+
+def workers(daemon):
+    """Process ids of the children."""
+    text = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text()
+    return [int(pid) for pid in text.split()]
+
+
+def alive(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def wait_for(condition, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen"
+        time.sleep(0.02)
+
+
+def greeting(daemon):
+    with socket.create_connection(daemon.address("ftp"), 20) as stream:
+        return stream.makefile("rb").readline()
+
+
+def test_each_place_is_served_by_the_workers(daemon):
+    """TCP and UDP answer, and the parent has two children, told of once."""
+    assert len(workers(daemon)) == 2
+    assert greeting(daemon).startswith(b"220")
+    with socket.create_connection(daemon.address("timeecho"), 20) as stream:
+        stream.sendall(b"ping\r\n")
+        assert stream.recv(100)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        datagrams.settimeout(20)
+        datagrams.sendto(b"ping\r\n", daemon.address("timeecho", datagram=True))
+        assert datagrams.recv(100)
+    assert daemon.output.count("xfer: serving") == 1
+
+
+def test_stop_ends_parent_and_workers(daemon):
+    """SIGTERM to the parent is an orderly stop for all, sessions told."""
+    children = workers(daemon)
+    with socket.create_connection(daemon.address("ftp"), 20) as stream:
+        reader = stream.makefile("rb")
+        assert reader.readline().startswith(b"220")
+        assert daemon.stop() == 0
+        assert reader.readline().startswith(b"421")
+    assert not any(alive(pid) for pid in children)
+    assert "Traceback" not in daemon.output
+
+
+def test_workers_do_not_outlive_a_killed_parent(daemon):
+    """Their standard input ends, and so do they; the port is free again."""
+    children = workers(daemon)
+    address = daemon.address("ftp")
+    daemon.kill()
+    wait_for(lambda: not any(alive(pid) for pid in children))
+    with socket.socket() as again:
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        again.bind(address)
+
+
+def test_the_others_serve_on_when_one_dies(daemon):
+    """A dead worker is an error in the log and nothing that clients see."""
+    os.kill(workers(daemon)[0], signal.SIGKILL)
+    wait_for(lambda: "has ended" in daemon.output)
+    for _ in range(10):
+        assert greeting(daemon).startswith(b"220")
+    assert daemon.stop() == 0
+
+
+def test_nothing_is_left_when_the_last_one_dies(daemon):
+    """A daemon that cannot serve does not pretend to."""
+    for pid in workers(daemon):
+        os.kill(pid, signal.SIGKILL)
+    daemon.wait()
+    assert "no worker is left" in daemon.output
+
+
+def test_reload_reaches_the_workers(daemon):
+    """SIGHUP to the parent is heard by each."""
+    daemon.signal(signal.SIGHUP)
+    wait_for(lambda: daemon.output.count("xfer: reloaded event logs") == 3)
+    assert daemon.stop() == 0

@@ -1,0 +1,1 @@
+"""More processes than one: the parent binds, its children adopt the sockets and serve."""
