@@ -202,7 +202,7 @@ class Avatar:
         return self._told(self._view.remove(path), "file.delete", path)
 
     async def _remove_charged(self, path: VirtualPath, ledger: IQuotaLedger) -> None:
-        size = await resolve(self._published(path))
+        size = await resolve(self._published(path, follow=False))
         await resolve(self._told(self._view.remove(path), "file.delete", path))
         if size is not None:
             await resolve(ledger.adjust(self.username, -size, -1))
@@ -229,7 +229,7 @@ class Avatar:
         return self._told(self._view.rename(source, target), "file.rename", source, target=bytes(target))
 
     async def _rename_checked(self, source: VirtualPath, target: VirtualPath) -> None:
-        replaced = None if source == target else await resolve(self._published(target))
+        replaced = None if source == target else await resolve(self._published(target, follow=False))
         if replaced is not None and Right.OVERWRITE not in self._at(target):
             self._refuse(Right.OVERWRITE, target)
         answer = self._view.rename(source, target)
@@ -301,16 +301,19 @@ class Avatar:
 
         return then(answer, tell)  # type: ignore[no-any-return]
 
-    def _published(self, path: VirtualPath) -> Eventually[int | None]:
-        """The size of what everybody sees at ``path``, or None; directories count as 0 bytes."""
-        if IHasParts.providedBy(self._view):
-            return self._view.published(path)
+    def _published(self, path: VirtualPath, follow: bool = True) -> Eventually[int | None]:
+        """The size of the file that everybody sees at ``path``, or None."""
+        view = self._view
+        if IHasParts.providedBy(view):
+            return view.published(path) if follow else view.published(path, follow=False)
         return Deferred.fromCoroutine(self._published_by_stat(path))
 
     async def _published_by_stat(self, path: VirtualPath) -> int | None:
         try:
             info = await resolve(self._view.stat(path))
         except NotFound:
+            return None
+        if info.kind == "dir":
             return None
         return info.size if info.kind == "file" else 0
 

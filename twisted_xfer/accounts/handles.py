@@ -7,6 +7,8 @@ without ``fileno`` for each direction.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -245,13 +247,42 @@ class UploadHandle:
 
     def suspend(self, reason: Exception | None = None) -> Eventually[None]:
         """Keep the part; its quota is given back until it is resumed."""
-        self._ended(reason)
-        return self._inner.suspend(reason)
+        return self._let_go(self._inner.suspend, reason)
 
     def abort(self, reason: Exception | None = None) -> Eventually[None]:
         """Drop it."""
+        return self._let_go(self._inner.abort, reason)
+
+    def _let_go(
+        self, way: Callable[[Exception | None], Eventually[None]], reason: Exception | None
+    ) -> Eventually[None]:
+        """Say how it ended, end it, and settle the quota by what stays."""
+        charge, self._charge = self._charge, None
         self._ended(reason)
-        return self._inner.abort(reason)
+        if charge is None:
+            return way(reason)
+        try:
+            answer = way(reason)
+        except BaseException:
+            charge.release()
+            raise
+        if waiting(answer):
+            return then_or(answer, partial(self._settle, charge), partial(self._unsettled, charge))  # type: ignore[no-any-return]
+        self._settle(charge, None)
+        return None
+
+    def _settle(self, charge: Charge, _none: None) -> None:
+        """Nothing was published, unless the storage writes under the final name itself."""
+        inner = self._inner
+        kept = getattr(inner, "kept", None)
+        if kept is not None:
+            charge.commit(kept, getattr(inner, "replaced", None))
+        else:
+            charge.release()
+
+    def _unsettled(self, charge: Charge, failure: Failure) -> Failure:
+        charge.release()
+        return failure
 
     async def _commit_asking(self, expected: Expected | None) -> FileInfo:
         """Publish after the veto listeners, and with the ledger."""

@@ -132,7 +132,7 @@ class Realm:
         home, create = self._home(account)
         lease = self._limits.session(account.username, context.peer, account.max_sessions)
         try:
-            answer = self._storage.view(home, owner=account.username, create=create)
+            answer = self._storage.view(home, owner=self._owner(account, context), create=create)
         except Exception as error:  # noqa: BLE001 - whatever a storage raises, there is no home
             lease.release()
             raise self._refusal(account, error) from None
@@ -155,6 +155,15 @@ class Realm:
         username = plain_username(avatar_id)
         found = self._accounts.account(username) if self._accounts is not None else None
         return found if found is not None else attrs.evolve(self._defaults, username=username)
+
+    def _owner(self, account: Account, context: LoginContext) -> str:
+        """Whose parts the session sees: its account's; of nobody in particular only its own.
+
+        A slash keeps the second kind apart from every account.
+        """
+        if account is self._anonymous:
+            return f"{ANONYMOUS_NAME}/{context.session_id}"
+        return account.username
 
     def _home(self, account: Account) -> tuple[str, bool]:
         """Where the account lives, and whether that may be made now."""

@@ -78,8 +78,12 @@ class IHasFileno(Interface):
 class IHasParts(Interface):
     """A storage that keeps parts, and so may show an owner what is not published yet."""
 
-    def published(path: VirtualPath) -> Eventually[int | None]:
-        """The size of what is published at ``path``; None when nothing is, kept part or not."""
+    def published(path: VirtualPath, follow: bool = True) -> Eventually[int | None]:
+        """The size of the file that everybody sees at ``path``, kept part or not.
+
+        None when there is nothing, or a directory. Without ``follow`` a link stands for itself, as
+        for remove() and rename(), and is a file of 0 bytes, as is anything else that is no file.
+        """
 
 
 class IReadFile(Interface):
@@ -130,7 +134,9 @@ class IUpload(Interface):
 
         May fail with Truncated or DigestMismatch (the part is kept), AlreadyExists, Vetoed (dropped).
         A storage that knows the size of the published file that this replaced, taken in the same
-        step, says so afterwards in an optional attribute ``replaced`` (None: there was none).
+        step, says so afterwards in an optional attribute ``replaced`` (None: there was none). One
+        that writes under the final name itself says after suspend() and abort() in an optional
+        attribute ``kept`` how many bytes stay there (None: no file does).
         """
 
     def suspend(reason: Exception | None = None) -> Eventually[None]:

@@ -32,6 +32,7 @@ from twisted_xfer.interfaces import (
     Eventually,
     FileInfo,
     IBlocking,
+    IHasParts,
     IListing,
     IReadFile,
     IStorage,
@@ -68,7 +69,7 @@ _LIST: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CAPABILITIES: Final = frozenset({"append", "resume", "chmod", "utime", "fileno", "unique"})
 
 
-@implementer(IStorage)
+@implementer(IStorage, IHasParts)
 class LocalStorage(LocalTree):
     """A directory of the operating system as a storage.
 
@@ -169,6 +170,25 @@ class LocalStorage(LocalTree):
         if status is None:
             raise NotFound(bytes(path))
         return make_info(path.name, status)
+
+    def published(self, path: VirtualPath, follow: bool = True) -> int | None:
+        """The size of the file at ``path``, parts aside."""
+        anchor = self._anchor()
+        try:
+            try:
+                if follow:
+                    directory, _, status = self._locate_file(anchor.fd, path)
+                else:
+                    directory, name = self._locate(anchor.fd, path)
+                    status = lstat(directory, name)
+                release(anchor.fd, directory)
+            except (NotFound, FileNotFoundError):
+                return None
+        except OSError as error:
+            raise translate(error, path) from error
+        if status is None or stat.S_ISDIR(status.st_mode):
+            return None
+        return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
     def list(self, path: VirtualPath) -> IListing:
         """Open a directory."""

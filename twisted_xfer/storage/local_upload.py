@@ -34,6 +34,7 @@ from twisted_xfer.storage.digests import file_digest
 from twisted_xfer.storage.errnos import translate
 from twisted_xfer.storage.jail import Anchor
 from twisted_xfer.storage.local_files import make_info
+from twisted_xfer.storage.local_tree import lstat
 from twisted_xfer.storage.parts import write_key
 
 #: Names tried for if_exists="rename" before AlreadyExists; each costs one link(2).
@@ -77,11 +78,14 @@ class LocalUpload:
         "mode",
         "offset",
         "path",
+        "replaced",
     )
 
     path: VirtualPath
     offset: int
     mode: str
+    #: Once committed: the size of the published file that this replaced; None when there was none.
+    replaced: int | None
 
     def __init__(
         self,
@@ -104,6 +108,7 @@ class LocalUpload:
         self._finishing = False
         self.path = target.path
         self.offset = offset
+        self.replaced = None if target.replaced is None else target.replaced.st_size
         self.mode = "image"
 
     def fileno(self) -> int:
@@ -262,8 +267,12 @@ class StagedUpload(LocalUpload):
         if intent.key:
             write_key(self._fd, "")
         if intent.if_exists == "overwrite" and not intent.unique:
+            # Our lock on the part keeps other uploads of this owner away from between these two.
+            old = lstat(directory, name)
             os.rename(self._part, name, src_dir_fd=directory, dst_dir_fd=directory)
+            self.replaced = old.st_size if old is not None and stat.S_ISREG(old.st_mode) else None
             return name
+        self.replaced = None
         if self._take_name(directory, name):
             return name
         if intent.if_exists == "rename" and not intent.unique:
@@ -303,9 +312,12 @@ class InPlaceUpload(LocalUpload):
 
     ``suspend`` leaves what has come; ``abort`` removes a file that this upload created and leaves
     one that was there before as far as it was overwritten: there is no old copy to return to.
+    ``kept`` says afterwards how many bytes stay under the final name, or None.
     """
 
-    __slots__ = ("_created",)
+    __slots__ = ("_created", "kept")
+
+    kept: int | None
 
     def __init__(
         self,
@@ -319,11 +331,15 @@ class InPlaceUpload(LocalUpload):
     ) -> None:
         super().__init__(fd, target, intent, offset, fsync, blocking)
         self._created = created
+        if created:
+            self.replaced = None
+        self.kept = offset
 
     def suspend(self, reason: Exception | None = None) -> None:
         """Leave what has come; nothing stays of a new file without bytes."""
         if not self._finishing and self._fd >= 0:
-            if self._created and not os.fstat(self._fd).st_size:
+            self.kept = os.fstat(self._fd).st_size
+            if self._created and not self.kept:
                 self.abort(reason)
             self._let_go()
 
@@ -332,14 +348,17 @@ class InPlaceUpload(LocalUpload):
         if self._finishing or self._fd < 0:
             return
         try:
+            ours = os.fstat(self._fd)
+            self.kept = ours.st_size
             if self._created:
-                ours = os.fstat(self._fd)
                 directory, name = self._directory, self._name
                 linked = os.stat(name, dir_fd=directory, follow_symlinks=False)
                 if os.path.samestat(ours, linked):
                     os.unlink(name, dir_fd=directory)
+                # Gone, or no longer under this name: whoever took it away has counted it.
+                self.kept = None
         except FileNotFoundError:
-            return
+            self.kept = None
         except OSError as error:
             raise translate(error, self.path) from error
         finally:

@@ -22,7 +22,7 @@ from twisted_xfer.errors import (
     OffsetInvalid,
     PermissionDenied,
 )
-from twisted_xfer.interfaces import FileInfo, IStorage, RandomBytes, WriteIntent
+from twisted_xfer.interfaces import FileInfo, IHasParts, IStorage, RandomBytes, WriteIntent
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.storage.local_upload import MAX_RENAMES, numbered
 from twisted_xfer.storage.memory_files import (
@@ -40,7 +40,7 @@ from twisted_xfer.storage.memory_files import (
 from twisted_xfer.storage.parts import is_part_name
 
 
-@implementer(IStorage)
+@implementer(IStorage, IHasParts)
 class MemoryStorage:
     """A tree in memory.
 
@@ -127,6 +127,14 @@ class MemoryStorage:
         if node is None:
             raise NotFound(bytes(path))
         return make_info(path.name, node)
+
+    def published(self, path: VirtualPath, follow: bool = True) -> int | None:
+        """The size of the file at ``path``, parts aside; there are no links to follow."""
+        try:
+            node = self._find(path)
+        except NotFound:
+            return None
+        return len(node.data) if isinstance(node, File) else None
 
     def list(self, path: VirtualPath) -> MemoryListing:
         """Open a directory."""

@@ -133,7 +133,7 @@ class Growth:
 class MemoryUpload:
     """An upload into a part."""
 
-    __slots__ = ("_growth", "_open", "mode", "offset", "path")
+    __slots__ = ("_growth", "_open", "mode", "offset", "path", "replaced")
 
     def __init__(self, growth: Growth, path: VirtualPath) -> None:
         self._growth = growth
@@ -142,6 +142,8 @@ class MemoryUpload:
         self.path = path
         self.offset = len(growth.part.data)
         self.mode = "image"
+        #: Once committed: the size of the published file that this replaced; None when there was none.
+        self.replaced: int | None = None
 
     def reserve(self, size: int) -> int:
         """All of it."""
@@ -183,6 +185,7 @@ class MemoryUpload:
         node = File(data, growth.part.mtime_ns, growth.part.number)
         if old is not None:
             node.mode = old.mode
+            self.replaced = len(old.data)
             growth.space.take(-len(old.data))
         if expected is not None and expected.mtime_ns is not None:
             node.mtime_ns = expected.mtime_ns

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from twisted.internet.defer import Deferred, DeferredLock
-from zope.interface import implementer
+from zope.interface import directlyProvides, implementer, providedBy
 
 from twisted_xfer.interfaces import (
     Expected,
     FileInfo,
     IBlocking,
+    IHasParts,
     IListing,
     IReadFile,
     IStorage,
@@ -114,6 +115,18 @@ class ThreadedUpload:
     def mode(self, mode: str) -> None:
         self._inner.mode = mode
 
+    @property
+    def replaced(self) -> int | None:
+        """The upload's within; AttributeError where it does not say."""
+        size: int | None = self._inner.replaced  # type: ignore[attr-defined]
+        return size
+
+    @property
+    def kept(self) -> int | None:
+        """The upload's within; AttributeError where it does not say."""
+        size: int | None = self._inner.kept  # type: ignore[attr-defined]
+        return size
+
     def reserve(self, size: int) -> int:
         """What the upload within allows."""
         return self._inner.reserve(size)
@@ -170,6 +183,8 @@ class ThreadedStorage:
         self._inner = inner
         self._blocking = blocking
         self.capabilities = inner.capabilities - {"fileno"}
+        if IHasParts.providedBy(inner):
+            directlyProvides(self, IHasParts, providedBy(self))
 
     def _run(self, function: Callable[..., object], *args: object) -> Deferred[Any]:
         return self._blocking.run(function, *args)
@@ -186,6 +201,10 @@ class ThreadedStorage:
     def stat(self, path: VirtualPath) -> Deferred[FileInfo]:
         """What ``path`` is."""
         return self._run(self._inner.stat, path)
+
+    def published(self, path: VirtualPath, follow: bool = True) -> Deferred[int | None]:
+        """The size of the file at ``path``; offered only where the storage within has parts."""
+        return self._run(cast("IHasParts", self._inner).published, path, follow)
 
     def list(self, path: VirtualPath) -> Deferred[IListing]:
         """Open a directory."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from twisted_xfer.errors import AlreadyExists, Busy, NotFound, OffsetInvalid, Truncated
-from twisted_xfer.interfaces import Expected, WriteIntent
+from twisted_xfer.interfaces import Expected, IHasParts, WriteIntent
 from twisted_xfer.paths import MAX_NAME
 from twisted_xfer.testing.contracts_storage import StorageContract
 from twisted_xfer.testing.storage_checks import (
@@ -80,6 +80,31 @@ class StagedContract(StorageContract):
             equal(value_of(storage.stat(path_of(b"/a"))).size, 3)
             equal(entries(storage)[b"a"].size, 14)
             equal(get(storage, b"/a"), b"whole old file")
+
+    def test_what_is_published_is_told_apart_from_parts(self) -> None:
+        """published() sees no part; replaced is the size of the old file at the moment of publishing."""
+        with self.opened() as (storage, view):
+            parts = IHasParts(storage)
+            equal(value_of(parts.published(path_of(b"/a"))), None)
+            equal(value_of(parts.published(path_of(b"/none/a"))), None)
+            put_part(storage, b"/a", b"0123456789")
+            equal(value_of(parts.published(path_of(b"/a"))), None, "only a part")
+            upload = value_of(storage.open_write(path_of(b"/a"), WriteIntent(append=True)))
+            value_of(upload.commit())
+            equal(getattr(upload, "replaced", "missing"), None, "nothing replaced")
+            equal(value_of(parts.published(path_of(b"/a"))), 10)
+            for follow in (True, False):
+                equal(value_of(parts.published(path_of(b"/a"), follow)), 10)
+            late = value_of(storage.open_write(path_of(b"/a"), WriteIntent()))
+            value_of(late.write(b"abc"))
+            equal(value_of(parts.published(path_of(b"/a"))), 10, "under way")
+            value_of(storage.rename(path_of(b"/a"), path_of(b"/b")))
+            put(view("bob"), b"/a", b"1234567")
+            value_of(late.commit())
+            equal(getattr(late, "replaced", "missing"), 7, "what bob has put there meanwhile")
+            equal(value_of(parts.published(path_of(b"/a"))), 3)
+            value_of(storage.make_directory(path_of(b"/d")))
+            equal(value_of(parts.published(path_of(b"/d"))), None, "a directory")
 
     def test_a_fresh_upload_forgets_the_part(self) -> None:
         """STOR from the start begins anew."""

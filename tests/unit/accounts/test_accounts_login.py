@@ -402,10 +402,10 @@ def test_anonymous_reads_one_directory_and_only_where_it_is_allowed():
     avatar = house.login.login(PeerAnonymous(CLEAR), CLEAR)
     assert avatar.username == "anonymous"
     assert avatar.account.rights == READ_ONLY
-    assert house.tree.views == [("/srv/pub", "anonymous", False)]
+    assert house.tree.views == [("/srv/pub", "anonymous/s1", False)]
     house = House(AllowAnonymousAccess(), anonymous=".")
     house.login.login(PeerAnonymous(CLEAR), CLEAR)
-    assert house.tree.views == [("/srv", "anonymous", False)]
+    assert house.tree.views == [("/srv", "anonymous/s1", False)]
     with pytest.raises(LoginRefused):
         House().realm.requestAvatar(ANONYMOUS, CLEAR, IAvatar)
 

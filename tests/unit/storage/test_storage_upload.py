@@ -229,3 +229,36 @@ def test_an_unlink_that_fails_is_told(tmp_path, monkeypatch):
         assert descriptors() == before
         for name in os.listdir(tmp_path):
             os.unlink(tmp_path / name)
+
+
+def test_in_place_says_what_stays_and_what_was_there(tmp_path):
+    """Quota needs both: the size before, and the bytes that a broken upload leaves under the name."""
+    storage = LocalStorage(tmp_path, uploads="in-place")
+    (tmp_path / "old").write_bytes(b"0123456789")
+    for name, intent, data, end, replaced, kept in [
+        (b"/old", WriteIntent(), b"abc", "suspend", 10, 3),
+        (b"/old", WriteIntent(append=True), b"de", "abort", 3, 5),
+        (b"/new", WriteIntent(), b"abc", "suspend", None, 3),
+        (b"/newer", WriteIntent(), b"abc", "abort", None, None),
+        (b"/empty", WriteIntent(), b"", "suspend", None, None),
+    ]:
+        path = path_of(name)
+        upload = storage.open_write(path, intent)
+        if data:
+            upload.write(data)
+        getattr(upload, end)()
+        assert (upload.replaced, upload.kept) == (replaced, kept), (name, end)
+        assert storage.published(path) == kept
+    storage.close()
+
+
+def test_a_link_counts_for_itself_or_for_its_target(tmp_path):
+    """Who writes through a link replaces its target; who removes it removes no byte."""
+    storage = LocalStorage(tmp_path)
+    (tmp_path / "a").write_bytes(b"0123")
+    (tmp_path / "link").symlink_to("a")
+    (tmp_path / "lost").symlink_to("nowhere")
+    link, lost = path_of(b"/link"), path_of(b"/lost")
+    assert (storage.published(link), storage.published(link, follow=False)) == (4, 0)
+    assert (storage.published(lost), storage.published(lost, follow=False)) == (None, 0)
+    storage.close()
