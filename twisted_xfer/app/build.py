@@ -32,6 +32,7 @@ from twisted_xfer.app.listen import (
 )
 from twisted_xfer.app.rules import thaw
 from twisted_xfer.app.signals import Reloads, Signals
+from twisted_xfer.app.tls import make_tls
 from twisted_xfer.app.workers.parent import WorkerGroup, check_shareable
 from twisted_xfer.errors import ConfigError, NotADirectory, NotFound, PermissionDenied, PluginError, XferError
 from twisted_xfer.events.bus import EventBus
@@ -124,9 +125,6 @@ class _Builder:
 
     def daemon(self) -> Daemon:
         config = self.config
-        if config.tls.certificate:
-            remedy = "this version has no TLS of its own: leave it out, or use an ssl: endpoint"
-            raise ConfigError("tls.certificate", value=config.tls.certificate, remedy=remedy)
         if config.workers > 1:
             check_shareable(config)
         host = self._host()
@@ -208,7 +206,11 @@ class _Builder:
         data_ports = DataPorts(
             self.reactor, ports=config.passive_ports, public_addresses=public, events=events
         )
+        tls = make_tls(config, self.reactor, self._log)
+        if tls is not None:
+            self.reloads.add("certificates", tls.reload)
         return Host(
+            tls=tls,
             clock=self.reactor,
             events=events,
             blocking=blocking,
@@ -253,6 +255,7 @@ class _Builder:
     def _login(self, host: Host, storage: IStorage) -> Login:
         config = self.config
         lookups: list[Any] = [checker for checker in self.checkers if hasattr(checker, "account")]
+        accounts = Accounts(inline_accounts(config), lookups)
         realm = Realm(
             storage,
             root=self.root,
@@ -260,7 +263,7 @@ class _Builder:
             limits=host.limits,
             clock=self.reactor,
             home_template=config.home,
-            accounts=Accounts(inline_accounts(config), lookups),
+            accounts=accounts,
             anonymous=config.anonymous or None,
         )
         for checker in self.checkers:
@@ -277,6 +280,7 @@ class _Builder:
             host.events,
             self.reactor,
             require_tls=config.require_tls,
+            accounts=accounts,
             anonymous=bool(config.anonymous),
             log=self._log,
         )

@@ -144,12 +144,34 @@ AUTH: Final = Rule(
 )
 
 
+def _certificates(value: object) -> tuple[Table, ...]:
+    if not isinstance(value, list | tuple):
+        raise TypeError
+    for one in value:
+        if not isinstance(one, Mapping) or set(one) != {"certificate", "key"}:
+            raise ValueError
+        for path in one.values():
+            rules.as_text(path)
+    return tuple(rules.freeze(one) for one in value)
+
+
+CERTIFICATES: Final = Rule(
+    _certificates,
+    "an array of tables with certificate and key, the paths of PEM files",
+    lambda value: [rules.thaw(one) for one in value],
+)
+
+
 @attrs.frozen
 class TLS:
-    """Where the certificate chain and its key are; both or neither."""
+    """Where the certificate chain and its key are; both or neither.
+
+    ``more`` are tables with certificate and key of further names, which clients ask for by SNI.
+    """
 
     certificate: str = setting(rules.FILE, "")
     key: str = setting(rules.FILE, "")
+    more: tuple[Table, ...] = setting(CERTIFICATES, ())
 
 
 @attrs.frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import ipaddress
 import os
 import sys
@@ -11,6 +12,7 @@ from twisted.python.failure import Failure
 
 from twisted_xfer.app.config import Config, Listen
 from twisted_xfer.app.rules import split_endpoint
+from twisted_xfer.app.tls import certificate_warnings
 from twisted_xfer.errors import ConfigError, XferError
 
 #: The longest value that is repeated in a message.
@@ -112,6 +114,7 @@ def warnings(config: Config, *, checkers: bool = False) -> list[str]:
         found.append(
             "protocols.ftp.fxp lets clients make this server dial other hosts: leave it out unless needed"
         )
+    found += certificate_warnings(config, dt.datetime.now(dt.UTC))
     if config.symlinks == "follow":
         found.append(
             'symlinks = "follow" lets links lead out of the homes: only for trees that nobody untrusted writes'

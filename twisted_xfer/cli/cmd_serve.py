@@ -92,7 +92,6 @@ def _serve(root: str, user: str, password: str, host: str, port: int, verbose: b
     except XferError as error:
         fail(error)
     reactor.addSystemEventTrigger("before", "shutdown", daemon.stopService)
-    _announce(daemon, root, user, password)
     interrupted: list[bool] = []
 
     def interrupt() -> None:
@@ -104,6 +103,7 @@ def _serve(root: str, user: str, password: str, host: str, port: int, verbose: b
 
     # After the reactor took the signal for itself, which is when it runs.
     reactor.callWhenRunning(Signals(reactor.callFromThread, {"SIGINT": interrupt}).install)
+    reactor.callWhenRunning(_announce, daemon, root, user, password)
     reactor.run()
     return Exit.INTERRUPTED if interrupted else Exit.VERIFIED
 
