@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import attrs
@@ -277,8 +276,3 @@ class TLS:
     def _read(self) -> list[Identity]:
         files = self._files
         return [] if files is None else [Identity.load(*pair) for pair in files.pairs]
-
-
-def pem_pair(directory: Path) -> tuple[str, str]:
-    """Where a demonstration keeps its certificate and key."""
-    return str(directory / "certificate.pem"), str(directory / "key.pem")

@@ -1,0 +1,57 @@
+"""The daemon's certificates: from the configuration to TLS, and what to warn of."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+from twisted.logger import Logger
+
+from twisted_xfer.app.config import Config
+from twisted_xfer.errors import ConfigError
+from twisted_xfer.runtime.tls import TLS, TLSFiles
+from twisted_xfer.runtime.tls_identity import Identity, self_signed, write_pem
+
+
+def tls_files(config: Config) -> TLSFiles | None:
+    """The PEM files that ``config`` names; None without a certificate."""
+    tls = config.tls
+    if not tls.certificate:
+        return None
+    more = tuple((one["certificate"], one["key"]) for one in tls.more)
+    return TLSFiles(((tls.certificate, tls.key), *more))
+
+
+def make_tls(config: Config, reactor: Any, log: Logger) -> TLS | None:
+    """TLS for the daemon; None without a certificate.
+
+    Raises:
+        ConfigError: a file is unreadable or wrong, or a key is another certificate's.
+    """
+    files = tls_files(config)
+    return None if files is None else TLS(reactor, files, log=log)
+
+
+def certificate_warnings(config: Config, now: dt.datetime) -> list[str]:
+    """What is about to go wrong with the certificates; nothing about files that cannot be read."""
+    files = tls_files(config)
+    found: list[str] = []
+    for certificate, key in files.pairs if files is not None else ():
+        try:
+            identity = Identity.load(certificate, key)
+        except ConfigError:
+            continue
+        found += identity.warnings(now)
+    return found
+
+
+def make_demo_certificate(directory: str, *names: str) -> tuple[str, str]:
+    """Make a self-signed certificate and its key in ``directory``: the paths of both.
+
+    ``names`` are the host names and addresses that clients will use.
+    """
+    certificate, key = Path(directory) / "certificate.pem", Path(directory) / "key.pem"
+    wanted = tuple(dict.fromkeys((*names, "localhost", "127.0.0.1", "::1")))
+    write_pem(self_signed(wanted, now=dt.datetime.now(dt.UTC)), certificate, key)
+    return str(certificate), str(key)
