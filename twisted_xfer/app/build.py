@@ -220,6 +220,7 @@ class _Builder:
             timeouts=config.timeouts.timeouts(),
             server_name=config.server_name,
             log=self._log,
+            registry=self.registry,
         )
 
     def _storage(self, host: Host) -> IStorage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import attrs
@@ -25,6 +25,8 @@ from twisted_xfer.interfaces import (
     RandomBytes,
     Timeouts,
 )
+from twisted_xfer.plugins.options import options_from_table
+from twisted_xfer.plugins.registry import Registry
 
 #: Crockford's base 32: no letters that are read as digits.
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -74,6 +76,7 @@ class Host:
     random: RandomBytes = os.urandom
     log: Logger = attrs.field(factory=lambda: Logger(namespace="xfer"))
     time: Callable[[], float] = time.time
+    registry: Registry = attrs.field(factory=lambda: Registry(()))
     login: ILogin = attrs.field(init=False)
     _ids: SessionIds = attrs.field(init=False)
 
@@ -87,3 +90,8 @@ class Host:
     def new_session_id(self) -> str:
         """A short id, unique in the daemon's life."""
         return self._ids()
+
+    def command_rows(self, plugin: str, options: Mapping[str, object]) -> Iterable[object]:
+        """The rows of a command plugin. Raises PluginError and ConfigError."""
+        found = self.registry.get("command", plugin)
+        return found.rows(options_from_table(found.options, options, where=f"commands.{plugin}"), self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import attrs
@@ -98,3 +99,11 @@ class IHost(Interface):
 
     def new_session_id() -> str:
         """A short id, unique in the daemon's life, for logs, events and replies."""
+
+    def command_rows(plugin: str, options: Mapping[str, object]) -> Iterable[object]:
+        """The rows of the command plugin of this name (see ICommandPlugin), ``options`` being its table.
+
+        Raises:
+            PluginError: there is none, or it is broken.
+            ConfigError: its options are wrong.
+        """

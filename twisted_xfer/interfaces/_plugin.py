@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Literal
 
 import attrs
@@ -79,5 +80,9 @@ class IListenerPlugin(IXferPlugin):
 class ICommandPlugin(IXferPlugin):
     """Extra FTP commands."""
 
-    def rows() -> object:
-        """Rows for the FTP command table (twisted_xfer.protocols.ftp)."""
+    def rows(options: object, host: IHost) -> Iterable[object]:
+        """Rows for the FTP command table, as twisted_xfer.protocols.ftp.extend describes them.
+
+        Asked once for each place where FTP listens with this plugin among its ``commands``; a
+        failure stops the start.
+        """

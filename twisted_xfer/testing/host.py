@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 from twisted.cred.checkers import ANONYMOUS, ICredentialsChecker
@@ -17,12 +17,13 @@ from zope.interface import implementer
 
 from twisted_xfer.accounts.login import Login
 from twisted_xfer.accounts.realm import Realm
-from twisted_xfer.errors import XferError
+from twisted_xfer.errors import PluginError, XferError
 from twisted_xfer.events import EventBus
 from twisted_xfer.interfaces import (
     ITLS,
     Account,
     Event,
+    ICommandPlugin,
     IEventListener,
     IHost,
     ILease,
@@ -30,6 +31,7 @@ from twisted_xfer.interfaces import (
     IStorage,
     Timeouts,
 )
+from twisted_xfer.plugins import options_from_table
 from twisted_xfer.runtime.blocking import InlineBlocking
 from twisted_xfer.runtime.data_ports import DataPorts
 from twisted_xfer.storage.memory import MemoryStorage
@@ -172,6 +174,7 @@ class MemoryHost:
         anonymous: the directory that anonymous logins see; None refuses them.
         timeouts: deadlines, IHost's own by default.
         tls: certificates, if the protocol under test needs them.
+        commands: the command plugins that are installed.
 
     Attributes:
         reactor: turn it by hand; the same object as ``clock``.
@@ -188,6 +191,7 @@ class MemoryHost:
         anonymous: str | None = None,
         timeouts: Timeouts | None = None,
         tls: ITLS | None = None,
+        commands: Iterable[ICommandPlugin] = (),
     ) -> None:
         self.reactor = SteppedReactor()
         self.clock = self.reactor
@@ -205,6 +209,7 @@ class MemoryHost:
         self.log = Logger(namespace="memory_host", observer=cast(ILogObserver, self.logged.append))
         self.storage: IStorage = storage or MemoryStorage(self.wall_time, random=self.random)
         self._ids = itertools.count(1)
+        self._commands = {plugin.name: plugin for plugin in commands}
         self.login = self._login(users or {}, accounts or {}, anonymous)
 
     def _login(
@@ -236,6 +241,13 @@ class MemoryHost:
     def new_session_id(self) -> str:
         """``s1``, ``s2`` and so on."""
         return f"s{next(self._ids)}"
+
+    def command_rows(self, plugin: str, options: Mapping[str, object]) -> Iterable[object]:
+        """The rows of one of ``commands``. Raises PluginError and ConfigError."""
+        found = self._commands.get(plugin)
+        if found is None:
+            raise PluginError(plugin, "no such command plugin")
+        return found.rows(options_from_table(found.options, options, where=f"commands.{plugin}"), self)
 
     def later(self) -> list[str]:
         """What is still to be called, by name: a test ends with none."""

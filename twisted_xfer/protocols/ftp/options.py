@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -21,6 +21,9 @@ class FTPOptions:
     others once a client has resumed, ``require`` always. ``tls_no_close_notify`` are patterns of
     client addresses and CLNT names whose uploads may end without close_notify, which anybody on the
     network can fake.
+
+    ``commands`` are the command plugins whose commands are added: each a name, or a table with
+    ``plugin`` and the options of that plugin.
     """
 
     banner: str = "twisted-xfer ready."
@@ -33,3 +36,4 @@ class FTPOptions:
     require_tls: Literal["none", "control", "data", "both"] | bool = "none"
     tls_resumption: Literal["off", "prefer", "auto", "require"] = "auto"
     tls_no_close_notify: tuple[str, ...] = ()
+    commands: tuple[str | dict[str, Any], ...] = ()

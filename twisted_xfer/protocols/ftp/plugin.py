@@ -10,6 +10,7 @@ from zope.interface import implementer
 from twisted_xfer.errors import ConfigError
 from twisted_xfer.interfaces import API_VERSION, IHost, IProtocolPlugin
 from twisted_xfer.protocols.ftp.commands import HANDLERS
+from twisted_xfer.protocols.ftp.extend import extended
 from twisted_xfer.protocols.ftp.options import FTPOptions
 from twisted_xfer.protocols.ftp.server import FTPFactory
 from twisted_xfer.protocols.ftp.wire.verbs import VERBS
@@ -45,7 +46,8 @@ class FTPPlugin:
                 value="",
                 remedy=f"{self.name} needs TLS as it is configured: give --tls-certificate and --tls-key",
             )
-        return FTPFactory(host, options, VERBS, HANDLERS, implicit=self._implicit)
+        verbs, handlers = extended(VERBS, HANDLERS, options.commands, host)
+        return FTPFactory(host, options, verbs, handlers, implicit=self._implicit)
 
     def datagram(self, options: object, host: IHost) -> DatagramProtocol | None:
         """There is no FTP over UDP."""

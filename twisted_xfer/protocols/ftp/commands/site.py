@@ -9,7 +9,7 @@ from twisted_xfer.interfaces.answers import then
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.wire import grammar
 from twisted_xfer.protocols.ftp.wire.replies import multiline, reply
-from twisted_xfer.protocols.ftp.wire.verbs import SITE_VERBS
+from twisted_xfer.protocols.ftp.wire.verbs import SITE_PREFIX, SITE_VERBS
 
 #: The shortest idle time a client may ask for: less is of no use to anybody.
 MIN_IDLE: Final = 10
@@ -42,7 +42,8 @@ def idle(session: FTPSession, argument: bytes) -> bytes:
 
 def help_text(session: FTPSession, argument: bytes) -> bytes:
     """SITE HELP."""
-    lines = [verb.help for verb in SITE_VERBS.values()]
+    added = [verb for name, verb in session.verbs.items() if name.startswith(SITE_PREFIX)]
+    lines = [verb.help for verb in [*SITE_VERBS.values(), *added]]
     return multiline(214, "These SITE commands are understood:", lines, "End.")
 
 
@@ -58,8 +59,9 @@ def site(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     """SITE word arguments."""
     word, _, rest = argument.partition(b" ")
     name = word.upper()
-    verb = SITE_VERBS.get(name)
-    handler = SITE_HANDLERS.get(name)
+    added = SITE_PREFIX + name
+    verb = SITE_VERBS.get(name) or session.verbs.get(added)
+    handler = SITE_HANDLERS.get(name) or session.handlers.get(added)
     if verb is None or handler is None:
         return reply(504, "No such SITE command; try SITE HELP.")
     if verb.argument == "required" and not rest:

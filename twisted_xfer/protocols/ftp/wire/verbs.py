@@ -17,6 +17,8 @@ LoginRule = Literal["before", "after", "any"]
 
 #: Longer words are no verbs of anyone; also what is kept of an unknown one for the log.
 MAX_VERB: Final = 16
+#: How a table tells a SITE command from a command; no verb on the wire has a blank in it.
+SITE_PREFIX: Final = b"SITE "
 
 
 class Verb(NamedTuple):
@@ -129,13 +131,14 @@ def with_rows(table: Mapping[bytes, Verb], extra: Iterable[Verb]) -> Mapping[byt
     """A new table with ``extra`` rows, as command plugins bring them.
 
     Raises:
-        LocalProtocolError: a name twice, one that is not 1-16 upper-case letters or digits, or
-            an alias of nothing.
+        LocalProtocolError: a name twice, one that is not 1-16 upper-case letters or digits (with
+            ``SITE`` and a blank in front for a SITE command), or an alias of nothing.
     """
     merged = dict(table)
     for verb in extra:
         name = verb.name
-        if not (0 < len(name) <= MAX_VERB and name.isalnum() and name.isascii() and name == name.upper()):
+        word = name.removeprefix(SITE_PREFIX)
+        if not (0 < len(word) <= MAX_VERB and word.isalnum() and word.isascii() and word == word.upper()):
             raise LocalProtocolError(name, "not a verb")
         if name in merged:
             raise LocalProtocolError(name, "verb is there already")
