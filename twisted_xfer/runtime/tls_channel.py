@@ -90,7 +90,7 @@ class TLSChannel:
         self._ends: tuple[int, ...] | None = None
         self._received = 0
         self._notes = HandshakeNotes()
-        connection = self._connection = SSL.Connection(context, sock)
+        connection = self._connection = self._connect(context)
         connection.set_app_data(self._notes)
         if server:
             connection.set_accept_state()
@@ -100,6 +100,9 @@ class TLSChannel:
             if session is not None:
                 connection.set_session(session)
             connection.set_connect_state()
+
+    def _connect(self, context: SSL.Context) -> SSL.Connection:
+        return SSL.Connection(context, self._sock)
 
     @property
     def resumed(self) -> bool:
@@ -123,7 +126,7 @@ class TLSChannel:
         except SSL.WantWriteError:
             raise WantWrite from None
         except SSL.Error as error:
-            raise DataTLSRefused(detail=_reason(error)) from error
+            raise DataTLSRefused(detail=reason_of(error)) from error
         self.established = True
 
     def fileno(self) -> int:
@@ -147,6 +150,8 @@ class TLSChannel:
             try:
                 total += receive(buffer[total:], min(RECORD, size - total))
             except SSL.WantReadError:
+                if self._fetch():
+                    continue
                 if total:
                     break
                 raise WantRead from None
@@ -168,6 +173,10 @@ class TLSChannel:
             raise self._failure
         return total
 
+    def _fetch(self) -> bool:
+        """Whether more could be fetched for OpenSSL, which here fetches for itself."""
+        return False
+
     def _may_end(self, received: int) -> bool:
         return self._ends is not None and (not self._ends or received in self._ends)
 
@@ -186,19 +195,12 @@ class TLSChannel:
             if not total:
                 raise WantRead from None
         except SSL.Error as error:
-            raise ConnectionLost(detail=_reason(error)) from error
+            raise ConnectionLost(detail=reason_of(error)) from error
         return total
 
     def shutdown(self) -> bool:
         """Send close_notify, then the end. Raises WantWrite, ConnectionLost."""
-        try:
-            self._connection.shutdown()
-        except SSL.WantWriteError:
-            raise WantWrite from None
-        except SSL.WantReadError:
-            raise WantRead from None
-        except SSL.Error as error:
-            raise ConnectionLost(detail=_reason(error)) from error
+        self._say_end()
         sock = self._sock
         try:
             sock.shutdown(socket.SHUT_WR)
@@ -211,6 +213,17 @@ class TLSChannel:
         except OSError as error:
             raise lost(error) from error
         return True
+
+    def _say_end(self) -> None:
+        """Send close_notify."""
+        try:
+            self._connection.shutdown()
+        except SSL.WantWriteError:
+            raise WantWrite from None
+        except SSL.WantReadError:
+            raise WantRead from None
+        except SSL.Error as error:
+            raise ConnectionLost(detail=reason_of(error)) from error
 
     def close(self) -> None:
         """Close the socket. May be called twice."""
@@ -227,7 +240,7 @@ class TLSChannel:
         self._connection.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
 
 
-def _reason(error: SSL.Error) -> str:
+def reason_of(error: SSL.Error) -> str:
     """OpenSSL's own words for what went wrong: fixed texts, nothing of the peer's."""
     first: Any = error.args[0] if error.args else ""
     if isinstance(error, SSL.SysCallError):
@@ -240,7 +253,7 @@ def _reason(error: SSL.Error) -> str:
 def _read_failure(error: SSL.Error) -> XferError:
     if isinstance(error, SSL.SysCallError) and error.args[0] in {-1, 0}:
         return Truncated(detail="no close_notify")
-    return ConnectionLost(detail=_reason(error))
+    return ConnectionLost(detail=reason_of(error))
 
 
 @implementer(IReadDescriptor, IWriteDescriptor)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from typing import Any, Final
 
 from twisted.python.failure import Failure
@@ -190,11 +192,9 @@ class ReceivePump(Pump):
 
     def _last_written(self, answer: None) -> None:
         if self._channel.secure:
-            try:
+            # Our own close_notify is a courtesy: the peer has said all it had to say, and is often gone.
+            with contextlib.suppress(WantRead, WantWrite, XferError):
                 self._channel.shutdown()
-            except (WantRead, WantWrite, XferError):
-                # Our own close_notify is a courtesy: the peer has said all it had to say.
-                self._bench.log.debug("no close_notify could be sent")
         self._end(None)
 
     # --- the end -------------------------------------------------------------------------------

@@ -73,8 +73,11 @@ class DataLink:
             return refused
         return None if self._passive or self._active != 0 else NO_DATA
 
-    def open(self) -> Deferred[IChannel]:
-        """The data connection, once, in TLS after PROT P. Fails with DataConnectionFailed or Cancelled."""
+    def open(self, *, receive: bool = False) -> Deferred[IChannel]:
+        """The data connection, once, in TLS after PROT P; for an upload with ``receive``.
+
+        Fails with DataConnectionFailed or Cancelled.
+        """
         passive, port = self._passive, self._active
         self._passive, self._active = False, 0
         timeout = self._host.timeouts.accept
@@ -86,7 +89,7 @@ class DataLink:
         else:
             raise DataConnectionFailed(None, "no PASV, EPSV, PORT or EPRT before")
         if self._protection.private:
-            pending = Deferred.fromCoroutine(self._protection.secure(pending))
+            pending = Deferred.fromCoroutine(self._protection.secure(pending, receive=receive))
         if pending.called:
             return pending
         self._pending = pending

@@ -78,8 +78,8 @@ class Protection:
         self.private = self.sized = False
         return self.tls.creator
 
-    async def secure(self, waiting: Deferred[IChannel]) -> IChannel:
-        """The channel in TLS, once there is one.
+    async def secure(self, waiting: Deferred[IChannel], *, receive: bool) -> IChannel:
+        """The channel in TLS, once there is one; for an upload with ``receive``.
 
         Raises:
             DataTLSRefused: no TLS on it, or not the session of the control connection; the channel
@@ -91,13 +91,24 @@ class Protection:
             channel.abort()
             raise DataTLSRefused(detail="no certificate")
         try:
-            secured = await tls.secure(channel, self._host.timeouts.handshake)
+            secured = await tls.secure(channel, self._host.timeouts.handshake, receive=receive)
         except TimedOut as error:
             raise DataTLSRefused(detail="TLS handshake took too long") from error
         self._bind(secured)
+        return secured
+
+    def expect(self, channel: IChannel, size: int | None, offset: int) -> None:
+        """What ends an upload without close_notify: the ``size`` that ALLO announced, if any.
+
+        RFC 959 leaves open whether that counts what lies before the restart point at ``offset``.
+        """
+        if not ISecureChannel.providedBy(channel):
+            return
+        secured = ISecureChannel(channel)
         if self._never_ends_cleanly():
             secured.accept_end()
-        return secured
+        elif size is not None:
+            secured.accept_end(size, size - offset)
 
     def _bind(self, channel: ISecureChannel) -> None:
         """Hold the data connection against the control connection (DESIGN: modes of ``tls_resumption``)."""

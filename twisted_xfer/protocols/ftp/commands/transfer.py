@@ -27,14 +27,14 @@ def _take_restart(session: FTPSession) -> int:
     return offset
 
 
-async def connect(session: FTPSession, opening: bytes) -> IChannel:
+async def connect(session: FTPSession, opening: bytes, *, receive: bool = False) -> IChannel:
     """Say 150 and make the data connection: in that order, for clients that wait for the 150.
 
     A connection that is there already costs no turn of the reactor, and then the 150 leaves in
     one segment with what follows it.
     """
     session.say(opening)
-    waiting: Deferred[IChannel] = session.data.open()
+    waiting: Deferred[IChannel] = session.data.open(receive=receive)
     if not waiting.called:
         session.flush()
     try:
@@ -120,13 +120,15 @@ async def _receive(session: FTPSession, argument: bytes, intent: WriteIntent) ->
     if intent.unique:
         opening = reply(150, b"FILE: " + session.codec.to_wire(upload.path.name))
     try:
-        channel = await connect(session, opening)
+        channel = await connect(session, opening, receive=True)
         if session.closed:
             channel.abort()
             raise Cancelled(None, "control connection lost")
     except BaseException as error:
         await resolve(upload.suspend(error if isinstance(error, Exception) else None))
         raise
+    # In text mode lines have other lengths on the wire than in the file.
+    session.protection.expect(channel, intent.size if mode is TransferMode.IMAGE else None, intent.offset)
     transfer = session.host.transfers.upload(
         upload, channel, mode, avatar.upload_limiter, session.host.timeouts.stall
     )
