@@ -27,7 +27,15 @@ from twisted_xfer.interfaces._plugin import (
     IXferPlugin,
     PluginKind,
 )
-from twisted_xfer.interfaces._quota import IQuotaLedger, IReservation, Usage
+from twisted_xfer.interfaces._quota import (
+    ICountsAnew,
+    IHasQuota,
+    IQuotaLedger,
+    IReservation,
+    QuotaScope,
+    QuotaStatus,
+    Usage,
+)
 from twisted_xfer.interfaces._storage import (
     Eventually,
     Expected,
@@ -69,11 +77,13 @@ __all__ = [
     "IBlocking",
     "IChannel",
     "ICommandPlugin",
+    "ICountsAnew",
     "IDataPorts",
     "IEventListener",
     "IEvents",
     "IHasFileno",
     "IHasParts",
+    "IHasQuota",
     "IHoldsFile",
     "IHost",
     "ILease",
@@ -101,6 +111,8 @@ __all__ = [
     "Kind",
     "LoginContext",
     "PluginKind",
+    "QuotaScope",
+    "QuotaStatus",
     "RandomBytes",
     "Right",
     "Timeouts",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
+from typing import Literal
 
 import attrs
 from zope.interface import Attribute, Interface
 
+from twisted_xfer.interfaces._quota import QuotaScope
 from twisted_xfer.interfaces._storage import Eventually, IStorage
 
 
@@ -52,7 +54,9 @@ class Account:
 
     ``home`` replaces the daemon's template when it is not empty; ``charset`` is the Python codec
     of its names on the wire; ``path_rights`` narrows or widens rights below a virtual path
-    pattern, last match wins.
+    pattern, last match wins. ``quota_scopes`` are what its files count in besides: groups that
+    share a limit, and directories that have one. ``if_exists`` is what an upload to a taken name
+    does unless the protocol says so; empty: as the daemon's setting.
     """
 
     username: str
@@ -68,6 +72,8 @@ class Account:
     rate_down: int = 0
     comment: str = ""
     groups: tuple[str, ...] = ()
+    quota_scopes: tuple[QuotaScope, ...] = ()
+    if_exists: Literal["", "overwrite", "refuse", "rename"] = ""
 
 
 class ILimiter(Interface):
@@ -114,4 +120,10 @@ class ILogin(Interface):
         """``credentials`` provides a twisted.cred credentials interface.
 
         Fails with LoginFailed, LoginRefused, LimitReached, Banned, TLSRequired.
+        """
+
+    def trusted(username: str, context: LoginContext) -> Eventually[IAvatar]:
+        """Without a password: the account that the operator gave to a listener (``PROTOCOL@ACCOUNT``).
+
+        Never with a name that came over a wire. Fails with LoginRefused, LimitReached, TLSRequired.
         """

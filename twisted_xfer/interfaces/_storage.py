@@ -85,6 +85,12 @@ class IHasParts(Interface):
         for remove() and rename(), and is a file of 0 bytes, as is anything else that is no file.
         """
 
+    def count(path: VirtualPath) -> Eventually[tuple[int, int]]:
+        """Bytes and files that are published at and below ``path``, links not followed.
+
+        Adds up what ``published`` without ``follow`` answers for each entry; nothing there is (0, 0).
+        """
+
 
 class IReadFile(Interface):
     """An open file, or any other source of bytes, positioned at the offset it was opened with."""

@@ -1,0 +1,162 @@
+"""The ledger on disk: restarts, processes that die, machines that do, and files that are wrong."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from twisted_xfer.errors import QuotaExceeded, StorageFailure
+from twisted_xfer.interfaces import Usage
+from twisted_xfer.quota.leases import Lease, boot_id
+from twisted_xfer.quota.sqlite import SCHEMA_VERSION, SqliteLedger
+
+#: Reserves, says so, and dies by its own SIGKILL while it holds it.
+DIES = """
+import os, signal, sys
+from twisted_xfer.quota.sqlite import SqliteLedger
+ledger = SqliteLedger(sys.argv[1])
+reservation = ledger.reserve("alice", 90, limit_bytes=100, limit_files=None)
+ledger.adjust("bob", 1, 1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def reserve(ledger, size, limit=100):
+    return ledger.reserve("alice", size, limit_bytes=limit, limit_files=None)
+
+
+def counted(ledger, name, size=0, files=0):
+    assert ledger.end_count(name, size, files, ledger.begin_count(name))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "state" / "quota.sqlite")
+
+
+def test_nothing_is_opened_before_it_is_needed(path):
+    """A daemon forks and drops its rights after it was built."""
+    ledger = SqliteLedger(path)
+    assert not os.path.exists(path)
+    ledger.close()
+    with pytest.raises(StorageFailure):
+        ledger.usage("alice")
+
+
+def test_what_is_published_survives_a_restart(path):
+    """What is known stays known, and exact."""
+    first = SqliteLedger(path)
+    counted(first, "alice", 30, 3)
+    reserve(first, 10).commit(10)
+    first.close()
+    second = SqliteLedger(path)
+    assert second.usage("alice") == Usage(40, 4, 0)
+    assert second.exact("alice")
+    second.close()
+
+
+def test_a_close_with_uploads_open_gives_back_and_doubts(path):
+    """They did not end in order, so what they left has to be counted."""
+    first = SqliteLedger(path)
+    counted(first, "alice")
+    reserve(first, 10)
+    first.close()
+    second = SqliteLedger(path)
+    assert second.usage("alice") == Usage(0, 0, 0)
+    assert not second.exact("alice")
+    second.close()
+
+
+def test_processes_share_one_limit(path):
+    """What one has set aside, the other cannot have; nobody takes the living for dead."""
+    one, two = SqliteLedger(path), SqliteLedger(path)
+    held = reserve(one, 60)
+    with pytest.raises(QuotaExceeded) as caught:
+        reserve(two, 41)
+    assert caught.value.fields["left"] == 40
+    assert reserve(two, 40).granted == 40
+    held.commit(60)
+    assert two.usage("alice") == Usage(60, 1, 40)
+    one.close()
+    two.close()
+
+
+def test_what_a_killed_process_held_is_given_back(path):
+    """At the first refusal, not before somebody needs it; what it touched is counted anew, the rest not."""
+    ledger = SqliteLedger(path)
+    for name in ("alice", "bob", "carol"):
+        counted(ledger, name)
+    done = subprocess.run([sys.executable, "-c", DIES, path], timeout=60, check=False)
+    assert done.returncode == -9
+    assert ledger.usage("alice").reserved == 90
+    assert reserve(ledger, 100).granted == 100
+    assert [ledger.exact(name) for name in ("alice", "bob", "carol")] == [False, False, True]
+    assert len(os.listdir(path + "-leases")) == 1
+    ledger.close()
+
+
+def test_a_new_process_finds_the_dead(path):
+    """The next start gives back at once."""
+    assert subprocess.run([sys.executable, "-c", DIES, path], timeout=60, check=False).returncode == -9
+    ledger = SqliteLedger(path)
+    assert ledger.usage("alice") == Usage(0, 0, 0)
+    ledger.close()
+
+
+def test_a_machine_that_went_down_doubts_everything(path):
+    """The last entries may not have reached the disk; a clean stop leaves nothing to doubt."""
+    first = SqliteLedger(path, boot=lambda: "one")
+    counted(first, "alice")
+    first.close()
+    second = SqliteLedger(path, boot=lambda: "two")
+    assert second.exact("alice"), "it was closed in order"
+    second._lease.end()
+    second._connection.close()
+    third = SqliteLedger(path, boot=lambda: "three")
+    assert not third.exact("alice")
+    third.close()
+
+
+def test_a_refusal_by_a_broken_ledger_is_ours(path):
+    """Neither a later version's file nor one that is no database is touched."""
+    os.makedirs(os.path.dirname(path))
+    with sqlite3.connect(path) as other:
+        other.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    other.close()
+    with pytest.raises(StorageFailure, match="version 2"):
+        SqliteLedger(path).usage("alice")
+    with open(path, "wb") as stream:
+        stream.write(b"no database" * 100)
+    with pytest.raises(StorageFailure, match="not a database"):
+        SqliteLedger(path).usage("alice")
+    with pytest.raises(StorageFailure):
+        SqliteLedger("/proc/nowhere/quota.sqlite").usage("alice")
+    assert os.listdir(path + "-leases") == []
+
+
+def test_a_failed_transaction_changes_nothing(path):
+    """Half of an entry is none."""
+    ledger = SqliteLedger(path)
+    counted(ledger, "alice", 5, 1)
+    with pytest.raises(ZeroDivisionError), ledger._writing() as (connection, _):
+        connection.execute("DELETE FROM account")
+        raise ZeroDivisionError
+    assert ledger.usage("alice") == Usage(5, 1, 0)
+    ledger.close()
+
+
+def test_leases(tmp_path):
+    """Held while its holder lives; the file of a dead one goes with the question."""
+    lease = Lease(str(tmp_path), "a")
+    assert Lease.is_held(str(tmp_path), "a")
+    assert not Lease.is_held(str(tmp_path), "b")
+    os.close(lease._fd)
+    assert not Lease.is_held(str(tmp_path), "a")
+    assert os.listdir(tmp_path) == []
+    lease._fd = -1
+    lease.end()
+    assert boot_id() == boot_id()
