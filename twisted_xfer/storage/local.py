@@ -171,25 +171,6 @@ class LocalStorage(LocalTree):
             raise NotFound(bytes(path))
         return make_info(path.name, status)
 
-    def published(self, path: VirtualPath, follow: bool = True) -> int | None:
-        """The size of the file at ``path``, parts aside."""
-        anchor = self._anchor()
-        try:
-            try:
-                if follow:
-                    directory, _, status = self._locate_file(anchor.fd, path)
-                else:
-                    directory, name = self._locate(anchor.fd, path)
-                    status = lstat(directory, name)
-                release(anchor.fd, directory)
-            except (NotFound, FileNotFoundError):
-                return None
-        except OSError as error:
-            raise translate(error, path) from error
-        if status is None or stat.S_ISDIR(status.st_mode):
-            return None
-        return status.st_size if stat.S_ISREG(status.st_mode) else 0
-
     def list(self, path: VirtualPath) -> IListing:
         """Open a directory."""
         anchor = self._anchor()

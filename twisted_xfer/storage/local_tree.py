@@ -9,10 +9,13 @@ from typing import Final, Literal
 from weakref import WeakValueDictionary
 
 import attrs
+from twisted.internet.defer import Deferred
 
 from twisted_xfer.errors import ForbiddenPath, NameInvalid, NotAFile, NotFound, StorageFailure
-from twisted_xfer.interfaces import IBlocking, RandomBytes
+from twisted_xfer.interfaces import Eventually, IBlocking, RandomBytes
 from twisted_xfer.paths import VirtualPath
+from twisted_xfer.storage.count import LIST_FLAGS, count_tree
+from twisted_xfer.storage.errnos import translate
 from twisted_xfer.storage.jail import Anchor, SymlinkPolicy, release, walk
 from twisted_xfer.storage.parts import SUFFIX, is_part_name
 
@@ -98,6 +101,51 @@ class LocalTree:
         if status is None:
             raise NotFound(bytes(path))
         return status
+
+    def published(self, path: VirtualPath, follow: bool = True) -> int | None:
+        """The size of the file at ``path``, parts aside."""
+        anchor = self._anchor()
+        try:
+            if follow:
+                directory, _, status = self._locate_file(anchor.fd, path)
+                release(anchor.fd, directory)
+            else:
+                directory, name = self._locate(anchor.fd, path)
+                try:
+                    status = lstat(directory, name)
+                finally:
+                    release(anchor.fd, directory)
+        except (NotFound, FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise translate(error, path) from error
+        if status is None or stat.S_ISDIR(status.st_mode):
+            return None
+        return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+    def count(self, path: VirtualPath) -> Eventually[tuple[int, int]]:
+        """Bytes and files at and below ``path``; in a thread where there are any."""
+        anchor = self._anchor()
+        blocking = self._settings.blocking
+        if blocking is None:
+            return self._count(anchor, path)
+        answer: Deferred[tuple[int, int]] = blocking.run(self._count, anchor, path)
+        return answer
+
+    def _count(self, anchor: Anchor, path: VirtualPath) -> tuple[int, int]:
+        size = self.published(path, follow=False)
+        if size is not None:
+            return size, 1
+        try:
+            fd = self._open(anchor.fd, path, LIST_FLAGS)
+            try:
+                return count_tree(fd)
+            finally:
+                os.close(fd)
+        except (NotFound, FileNotFoundError, NotADirectoryError):
+            return 0, 0
+        except OSError as error:
+            raise translate(error, path) from error
 
     def _open(self, root: int, path: VirtualPath, flags: int) -> int:
         """Open the last component; only if it turns out to be a link is it resolved."""

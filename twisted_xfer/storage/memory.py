@@ -136,6 +136,22 @@ class MemoryStorage:
             return None
         return len(node.data) if isinstance(node, File) else None
 
+    def count(self, path: VirtualPath) -> tuple[int, int]:
+        """Bytes and files at and below ``path``, parts aside."""
+        try:
+            node = self._find(path)
+        except (NotFound, NotADirectory):
+            return 0, 0
+        size = files = 0
+        pending = [] if node is None else [node]
+        while pending:
+            one = pending.pop()
+            if isinstance(one, Directory):
+                pending += one.entries.values()
+            else:
+                size, files = size + len(one.data), files + 1
+        return size, files
+
     def list(self, path: VirtualPath) -> MemoryListing:
         """Open a directory."""
         node = self._need(path)

@@ -206,6 +206,10 @@ class ThreadedStorage:
         """The size of the file at ``path``; offered only where the storage within has parts."""
         return self._run(cast("IHasParts", self._inner).published, path, follow)
 
+    def count(self, path: VirtualPath) -> Deferred[tuple[int, int]]:
+        """Bytes and files at and below ``path``; offered only where the storage within has parts."""
+        return self._run(cast("IHasParts", self._inner).count, path)
+
     def list(self, path: VirtualPath) -> Deferred[IListing]:
         """Open a directory."""
         return self._run(lambda: ThreadedListing(cast("IListing", self._inner.list(path)), self._blocking))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zope.interface.verify import verifyObject
+
 from twisted_xfer.errors import AlreadyExists, Busy, NotFound, OffsetInvalid, Truncated
 from twisted_xfer.interfaces import Expected, IHasParts, WriteIntent
 from twisted_xfer.paths import MAX_NAME
@@ -105,6 +107,29 @@ class StagedContract(StorageContract):
             equal(value_of(parts.published(path_of(b"/a"))), 3)
             value_of(storage.make_directory(path_of(b"/d")))
             equal(value_of(parts.published(path_of(b"/d"))), None, "a directory")
+
+    def test_counting_what_is_published(self) -> None:
+        """Bytes and files at and below a path, parts of anybody aside."""
+        with self.opened() as (storage, view):
+            verifyObject(IHasParts, storage)
+            parts = IHasParts(storage)
+
+            def count(path: bytes) -> object:
+                return value_of(parts.count(path_of(path)))
+
+            equal(count(b"/"), (0, 0))
+            value_of(storage.make_directory(path_of(b"/d")))
+            value_of(storage.make_directory(path_of(b"/d/e")))
+            for path, size in ((b"/a", 1), (b"/d/b", 10), (b"/d/e/c", 100)):
+                put(storage, path, b"x" * size)
+            put_part(storage, b"/d/part", b"mine")
+            put_part(view("bob"), b"/d/part", b"theirs")
+            equal(count(b"/"), (111, 3))
+            equal(count(b"/d"), (110, 2))
+            equal(count(b"/a"), (1, 1), "a file")
+            equal(count(b"/d/part"), (0, 0), "a part")
+            equal(count(b"/none/at/all"), (0, 0))
+            equal(count(b"/a/below"), (0, 0))
 
     def test_a_fresh_upload_forgets_the_part(self) -> None:
         """STOR from the start begins anew."""

@@ -13,6 +13,7 @@ from twisted_xfer import errors
 from twisted_xfer.interfaces import Expected, IBlocking, WriteIntent
 from twisted_xfer.paths import MAX_NAME
 from twisted_xfer.storage import local_stage
+from twisted_xfer.storage.count import count_tree
 from twisted_xfer.storage.digests import copy_prefix, file_digest, make_hasher
 from twisted_xfer.storage.local import LocalStorage
 from twisted_xfer.storage.local_upload import numbered
@@ -262,3 +263,23 @@ def test_a_link_counts_for_itself_or_for_its_target(tmp_path):
     assert (storage.published(link), storage.published(link, follow=False)) == (4, 0)
     assert (storage.published(lost), storage.published(lost, follow=False)) == (None, 0)
     storage.close()
+
+
+def test_counting_follows_no_link_and_knows_its_bound(tmp_path):
+    """A link is a file of no bytes, a loop is no loop, and more entries than allowed are told."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "file").write_bytes(b"0123")
+    (tmp_path / "loop").symlink_to(".")
+    (tmp_path / "link").symlink_to("d/file")
+    os.mkfifo(tmp_path / "pipe")
+    before = descriptors()
+    storage = LocalStorage(tmp_path)
+    assert storage.count(path_of(b"/")) == (4, 4)
+    assert storage.count(path_of(b"/link")) == (0, 1)
+    storage.close()
+    fd = os.open(tmp_path, os.O_RDONLY)
+    assert count_tree(fd, 5) == (4, 4)
+    with pytest.raises(errors.StorageFailure):
+        count_tree(fd, 4)
+    os.close(fd)
+    assert descriptors() == before
