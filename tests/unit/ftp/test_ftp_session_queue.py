@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 
 from twisted_xfer.errors import Cancelled, ConnectionLost, TimedOut
 from twisted_xfer.interfaces import Timeouts
-from twisted_xfer.protocols.ftp.session import COMMANDS_PER_TURN, MAX_WAITING
+from twisted_xfer.protocols.ftp.session import CLOSE_SECONDS, COMMANDS_PER_TURN, MAX_WAITING
 
 
 def test_transfer_replies_in_order(user):
@@ -213,3 +213,42 @@ def test_drain_of_an_idle_session(user):
     user.factory.drain()
     assert user.take().startswith(b"421 ")
     assert user.transport.disconnecting
+
+
+def test_client_that_does_not_read(user):
+    """While the transport is full nothing is run and nothing is read; then it goes on."""
+    user.say("NOOP")
+    assert user.transport.producer is user.protocol
+    user.protocol.pauseProducing()
+    assert user.say("PWD") == b""
+    assert user.transport.producerState == "paused"
+    user.protocol.resumeProducing()
+    assert user.take().startswith(b"257 ")
+    assert user.transport.producerState == "producing"
+
+
+def test_client_that_never_takes_the_goodbye(make_rig):
+    """A session that was told to go and does not is cut off."""
+    aborted = []
+    rig = make_rig(timeouts=Timeouts(idle=10)).login()
+    rig.transport.abortConnection = lambda: aborted.append(True)
+    rig.clock.pump([1] * 12)
+    assert rig.take().startswith(b"421 ")
+    rig.clock.pump([1] * (int(CLOSE_SECONDS) - 5))
+    assert aborted == []
+    rig.clock.pump([1] * 6)
+    assert aborted
+
+
+def test_nothing_passes_a_login(user):
+    """Replies stay in order while a password is being checked: only transfers are passed."""
+    later = Deferred()
+    user.session.handlers = {**user.session.handlers, b"PWD": lambda session, argument: later}
+    assert user.say("PWD", "NOOP", "STAT") == b""
+    later.callback(b"257 later\r\n")
+    assert [line[:3] for line in user.take().splitlines() if line[:1].isdigit()] == [
+        b"257",
+        b"200",
+        b"211",
+        b"211",
+    ]

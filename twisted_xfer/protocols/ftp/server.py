@@ -36,13 +36,14 @@ def host_of(address: IAddress) -> str:
     return str(getattr(address, "host", ""))
 
 
-@implementer(IHandshakeListener)
+@implementer(IHandshakeListener, IPushProducer)
 class FTPServerProtocol(Protocol):
     """Moves bytes between a transport and a session."""
 
     factory: FTPFactory
     session: FTPSession | None = None
     _direct: Callable[[bytes], int] | None = None
+    _produces = False
 
     def connectionMade(self) -> None:
         """Begin the session."""
@@ -115,7 +116,24 @@ class FTPServerProtocol(Protocol):
             self._direct = None
             data = data[sent:]
         if self.transport is not None:
+            if not self._produces:
+                # From here on the transport tells when it holds more than the client takes.
+                self._produces = True
+                self.transport.registerProducer(self, True)  # type: ignore[attr-defined]
             self.transport.write(data)
+
+    def pauseProducing(self) -> None:
+        """The transport's buffer is full: replies wait, and so do the commands that make them."""
+        if self.session is not None:
+            self.session.hold(held=True)
+
+    def resumeProducing(self) -> None:
+        """The client took what there was."""
+        if self.session is not None:
+            self.session.hold(held=False)
+
+    def stopProducing(self) -> None:
+        """The connection is going; connectionLost says the rest."""
 
     @property
     def can_start_tls(self) -> bool:
@@ -131,6 +149,10 @@ class FTPServerProtocol(Protocol):
     def close(self) -> None:
         """Close after what was sent."""
         if self.transport is not None:
+            if self._produces:
+                # The transport does not close before its producer has ended.
+                self._produces = False
+                self.transport.unregisterProducer()  # type: ignore[attr-defined]
             self.transport.loseConnection()
 
     def abort(self) -> None:

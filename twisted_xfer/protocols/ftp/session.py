@@ -26,16 +26,15 @@ from twisted_xfer.protocols.ftp.wire import replies
 from twisted_xfer.protocols.ftp.wire.replies import reply
 from twisted_xfer.protocols.ftp.wire.server import Command, Rejected, ServerWire
 from twisted_xfer.protocols.ftp.wire.states import Sequence
-from twisted_xfer.protocols.ftp.wire.verbs import Verb
+from twisted_xfer.protocols.ftp.wire.verbs import DATA_VERBS, FOREIGN_VERBS, Verb
 
 #: Commands that may wait behind a running one; past it the transport is paused. Clients that
 #: pipeline send a handful.
 MAX_WAITING: Final = 64
+#: Seconds that a client gets to take our last words and to close, before it is cut off.
+CLOSE_SECONDS: Final = 30.0
 #: Commands taken in one go before other sessions get their turn.
 COMMANDS_PER_TURN: Final = 50
-
-#: First words of HTTP and SMTP.
-FOREIGN_VERBS: Final = frozenset({b"GET", b"POST", b"HEAD", b"PUT", b"CONNECT", b"EHLO", b"HELO", b"MAIL"})
 
 #: Answers the last reply of the command, or nothing when all was said already.
 Handler = Callable[["FTPSession", bytes], Eventually[bytes]]
@@ -51,9 +50,10 @@ class FTPSession:
 
     __slots__ = (
         "abort_replies", "avatar", "bad_commands", "channel", "closed", "codec", "commands", "cwd",
-        "data", "deadline", "draining", "epsv_all", "facts", "handlers", "host", "idle", "lease",
-        "local", "mode", "opened", "options", "output", "paused", "peer", "protection", "quitting", "running", "sequence", "session_id", "size_hint", "transfer", "turning",
-        "username", "verbs", "waiting", "wire",
+        "data", "deadline", "draining", "epsv_all", "facts", "handlers", "held", "host", "idle", "lease",
+        "local", "mode", "opened", "options", "output", "paused", "peer", "protection", "quitting",
+        "running", "sequence", "session_id", "size_hint", "transfer", "turning", "username",
+        "verbs", "waiting", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -78,7 +78,7 @@ class FTPSession:
         self.session_id = host.new_session_id()
         self.wire = ServerWire(verbs, options.max_line)
         self.sequence = Sequence()
-        self.protection = Protection(host, options, peer)
+        self.protection = Protection(host, options, peer, self.session_id)
         self.data = DataLink(host, local, peer, self.protection)
         self.closed = False
         self.quitting = False
@@ -95,6 +95,7 @@ class FTPSession:
         self.output: list[bytes] = []
         self.turning = False
         self.paused = False
+        self.held = False
         self.avatar: IAvatar | None = None
         self.commands = 0
         self.codec = codec
@@ -161,6 +162,7 @@ class FTPSession:
             return
         self.output.append(last)
         self.flush()
+        self.deadline = self.host.clock.seconds() + CLOSE_SECONDS
         self.channel.close()
 
     def refuse(self, last: bytes) -> None:
@@ -171,11 +173,14 @@ class FTPSession:
     def check_deadline(self, now: float) -> None:
         """Called now and then by the factory: ends a session that has been silent for too long."""
         self.data.release_unused(now)
-        if self.protection.handshaking and self.deadline and now >= self.deadline:
-            # Nothing can be said to somebody with whom there is no TLS yet.
+        if not self.deadline or now < self.deadline or self.closed:
+            return
+        if self.protection.handshaking or self.quitting:
+            # Nothing can be said to somebody with whom there is no TLS yet, nor to one who does not
+            # take what was said before.
             self.quitting = True
             self.channel.abort()
-        elif self.deadline and now >= self.deadline and self.running is None and not self.quitting:
+        elif self.running is None:
             what = "Idle for too long" if self.avatar is not None else "Login took too long"
             self.refuse(reply(421, f"{what}; closing."))
 
@@ -198,9 +203,18 @@ class FTPSession:
             self.turning = False
             self.flush()
 
+    def hold(self, *, held: bool) -> None:
+        """The client does not take our replies, or takes them again: make none meanwhile."""
+        self.held = held
+        if not held:
+            self.turn()
+
     def _run_commands(self) -> None:
         budget = COMMANDS_PER_TURN
         while not self.quitting and not self.closed:
+            if self.held:
+                self._pause(paused=True)
+                return
             if self.running is None and self.waiting:
                 self._run(self.waiting.popleft())
                 continue
@@ -221,11 +235,19 @@ class FTPSession:
             elif self.running is None:
                 budget -= 1
                 self._run(event)
-            elif event.verb.priority and not (event.verb.name == b"STAT" and event.argument):
+            elif self._passes(event):
+                budget -= 1
                 self._run_at_once(event)
             else:
                 self.waiting.append(event)
         self._pause(paused=False)
+
+    def _passes(self, command: Command) -> bool:
+        """Whether a command may pass the running one: a transfer can be passed, a login cannot."""
+        verb, running = command.verb, self.running
+        if not verb.priority or running is None or running.verb.name not in DATA_VERBS:
+            return False
+        return verb.name != b"STAT" or not command.argument
 
     def _pause(self, *, paused: bool) -> None:
         if paused != self.paused and not self.closed:
@@ -284,10 +306,10 @@ class FTPSession:
             # RFC 959 section 4.1.1: the transfer's reply comes first, then the end.
             self.waiting.clear()
             self.waiting.append(command)
-        elif name == b"NOOP":
-            self.output.append(reply(200, "Transfer in progress."))
-        elif name == b"STAT":
-            self.output.append(self.status())
+        else:
+            # NOOP, and STAT without a path: they answer at once, whatever runs.
+            answer = self.handlers[name](self, b"")
+            self.output.append(answer if isinstance(answer, bytes) else b"")
 
     def abort(self) -> None:
         """End the transfer under way, or the wait for its data connection."""
@@ -375,9 +397,3 @@ class FTPSession:
                 peer=self.peer,
                 **fields,
             )
-
-    def status(self) -> bytes:
-        """STAT without an argument (RFC 959 section 4.1.3)."""
-        from twisted_xfer.protocols.ftp.commands.info import session_status
-
-        return session_status(self)
