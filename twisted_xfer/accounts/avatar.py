@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from twisted_xfer.accounts.answers import resolve, then
 from twisted_xfer.accounts.handles import Charge, Published, wrap_read, wrap_upload
+from twisted_xfer.accounts.quota import AccountQuota, charges
 from twisted_xfer.accounts.reports import Reporter
 from twisted_xfer.accounts.rights import PathRights
 from twisted_xfer.errors import NotFound, RightMissing, Unsupported
@@ -23,6 +24,7 @@ from twisted_xfer.interfaces import (
     FileInfo,
     IAvatar,
     IHasParts,
+    IHasQuota,
     ILease,
     ILimiter,
     IListing,
@@ -31,6 +33,7 @@ from twisted_xfer.interfaces import (
     IReservation,
     IStorage,
     IUpload,
+    QuotaStatus,
     Right,
     WriteIntent,
 )
@@ -39,7 +42,7 @@ from twisted_xfer.paths import VirtualPath
 _FULL_WRITE = frozenset({Right.WRITE, Right.OVERWRITE, Right.APPEND})
 
 
-@implementer(IAvatar)
+@implementer(IAvatar, IHasQuota)
 class Avatar:
     """One logged-in session of one account, over the account's view of a storage.
 
@@ -57,7 +60,7 @@ class Avatar:
         "_asked",
         "_began",
         "_lease",
-        "_ledger",
+        "_quota",
         "_reporter",
         "_rights",
         "_view",
@@ -89,8 +92,7 @@ class Avatar:
         self._asked = rights.base if not rights.varied else None
         self._reporter = reporter
         self._lease = lease
-        limited = account.quota_bytes is not None or account.quota_files is not None
-        self._ledger = ledger if limited else None
+        self._quota = AccountQuota(account, ledger, view) if ledger is not None and charges(account) else None
         self._began: float | None = reporter.clock.seconds()
 
     def __repr__(self) -> str:
@@ -147,7 +149,7 @@ class Avatar:
         with one's own unpublished part is writing a new name.
         """
         rights = self._at(path)
-        if self._ledger is not None or (rights & _FULL_WRITE) != _FULL_WRITE:
+        if self._quota is not None or (rights & _FULL_WRITE) != _FULL_WRITE:
             return Deferred.fromCoroutine(self._open_write_checked(path, intent, rights))
         answer = self._view.open_write(path, intent)
         if not self._reporter.active and not self._reporter.asks:
@@ -167,20 +169,16 @@ class Avatar:
         for right in _rights_to_write(intent, published):
             if right not in rights:
                 self._refuse(right, path)
-        ledger = self._ledger
-        if ledger is None:
+        quota = self._quota
+        if quota is None:
             upload = await resolve(self._view.open_write(path, intent))
             if not self._reporter.active and not self._reporter.asks:
                 return upload
             return wrap_upload(upload, self._reporter)
-        base = 0 if published is None or intent.if_exists == "rename" else published
+        replaces = published is not None and intent.if_exists != "rename"
+        base = published if published is not None and replaces else 0
         announced = None if intent.size is None else max(0, intent.size - base)
-        account = self.account
-        reservation: IReservation = await resolve(
-            ledger.reserve(
-                self.username, announced, limit_bytes=account.quota_bytes, limit_files=account.quota_files
-            )
-        )
+        reservation: IReservation = await resolve(quota.reserve(path, announced, replaces))
         try:
             upload = await resolve(self._view.open_write(path, intent))
         except BaseException:
@@ -197,15 +195,15 @@ class Avatar:
     def remove(self, path: VirtualPath) -> Eventually[None]:
         """Right: delete."""
         self._need(Right.DELETE, path)
-        if self._ledger is not None:
-            return Deferred.fromCoroutine(self._remove_charged(path, self._ledger))
+        if self._quota is not None:
+            return Deferred.fromCoroutine(self._remove_charged(path, self._quota))
         return self._told(self._view.remove(path), "file.delete", path)
 
-    async def _remove_charged(self, path: VirtualPath, ledger: IQuotaLedger) -> None:
+    async def _remove_charged(self, path: VirtualPath, quota: AccountQuota) -> None:
         size = await resolve(self._published(path, follow=False))
         await resolve(self._told(self._view.remove(path), "file.delete", path))
         if size is not None:
-            await resolve(ledger.adjust(self.username, -size, -1))
+            await quota.gone(path, size)
 
     def remove_directory(self, path: VirtualPath) -> Eventually[None]:
         """Right: rmdir."""
@@ -224,7 +222,7 @@ class Avatar:
                 self._refuse(Right.RENAME, source)
             if Right.WRITE not in self._rights.throughout(target):
                 self._refuse(Right.WRITE, target)
-        if self._ledger is not None or Right.OVERWRITE not in self._at(target):
+        if self._quota is not None or Right.OVERWRITE not in self._at(target):
             return Deferred.fromCoroutine(self._rename_checked(source, target))
         return self._told(self._view.rename(source, target), "file.rename", source, target=bytes(target))
 
@@ -232,10 +230,13 @@ class Avatar:
         replaced = None if source == target else await resolve(self._published(target, follow=False))
         if replaced is not None and Right.OVERWRITE not in self._at(target):
             self._refuse(Right.OVERWRITE, target)
-        answer = self._view.rename(source, target)
-        await resolve(self._told(answer, "file.rename", source, target=bytes(target)))
-        if replaced is not None and self._ledger is not None:
-            await resolve(self._ledger.adjust(self.username, -replaced, -1))
+        if self._quota is None:
+            await resolve(self._view.rename(source, target))
+        else:
+            await self._quota.move(source, target, partial(self._view.rename, source, target))
+            if replaced is not None:
+                await self._quota.gone(target, replaced)
+        self._told(None, "file.rename", source, target=bytes(target))
 
     def set_times(self, path: VirtualPath, mtime_ns: int) -> Eventually[None]:
         """Right: utime."""
@@ -246,6 +247,16 @@ class Avatar:
         """Right: chmod."""
         self._need(Right.CHMOD, path)
         return self._told(self._view.set_mode(path, mode), "file.mode", path, mode=mode)
+
+    # --- quota ---------------------------------------------------------------------------
+
+    def quota(self, path: VirtualPath) -> Eventually[tuple[QuotaStatus, ...]]:
+        """What is used and left of each limit that a file at ``path`` counts in."""
+        return () if self._quota is None else self._quota.status(path)
+
+    def settle(self) -> Eventually[None]:
+        """Count what quota does not know for certain; for whoever makes the avatar."""
+        return None if self._quota is None else self._quota.settle()
 
     # --- the end -------------------------------------------------------------------------
 

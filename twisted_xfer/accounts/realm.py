@@ -194,7 +194,19 @@ class Realm:
             lease.release()
             view.close()
             raise
-        return IAvatar, avatar, avatar.logout
+        entered = IAvatar, avatar, avatar.logout
+        answer = avatar.settle()
+        return then_or(answer, lambda _: entered, partial(self._not_counted, entered))
+
+    def _not_counted(self, entered: tuple[Any, Avatar, Any], failure: Failure) -> tuple[Any, Avatar, Any]:
+        """The sums stay in doubt, which the next login tries to end; what they hold is kept to."""
+        error = failure.value
+        self._log.error(
+            "files of {username!r} could not be counted for quota: {error}",
+            username=entered[1].username,
+            error=str(error) if isinstance(error, (XferError, OSError)) else type(error).__name__,
+        )
+        return entered
 
     def _rights(self, account: Account) -> PathRights:
         defaults = self._defaults

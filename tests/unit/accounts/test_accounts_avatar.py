@@ -338,7 +338,7 @@ class Ledger:
     def __init__(self, free, used=0, files=0):
         self.free, self.used, self.files = free, used, files
 
-    def reserve(self, username, size, *, limit_bytes, limit_files):
+    def reserve(self, username, size, *, limit_bytes, limit_files, also=(), files=1):
         reservation = Reservation(self)
         if size:
             if size > self.free:
