@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import socket
 from collections import OrderedDict
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from twisted_xfer.errors import Banned, LimitReached
-from twisted_xfer.interfaces import ILease, ILimits
+from twisted_xfer.interfaces import IEvents, ILease, ILimits
+from twisted_xfer.runtime.bans import AllowList, Ban, Bans
 
 #: Remembered addresses and (address, user) pairs that failed: some megabytes at most. The oldest go first.
 MAX_FAILURES: Final = 10_000
-#: Bans at once; the oldest goes first.
-MAX_BANS: Final = 10_000
 #: Failures of one user from one address before answers slow down: people mistype.
 FREE_PER_USER: Final = 2
 #: The same for an address as a whole, where many users may share a NAT.
@@ -28,6 +28,11 @@ MAX_STEP: Final = 16.0
 HALF_LIFE: Final = 60.0
 #: A login that would have to queue for longer than this is refused instead.
 MAX_QUEUE: Final = 30.0
+#: Addresses whose rate of connections is remembered; the oldest go first.
+MAX_RATES: Final = 10_000
+#: Connections that an address may make at once beyond its rate, as a part of a minute's worth:
+#: clients open a handful together.
+BURST: Final = 0.5
 #: Bytes of a user name that count: longer ones are no account anyhow.
 MAX_USERNAME: Final = 255
 
@@ -67,13 +72,6 @@ class Guesses:
         return self.count
 
 
-class Ban(NamedTuple):
-    """An address or network that stays out until ``until`` (seconds of the clock)."""
-
-    address: str
-    until: float
-
-
 @implementer(ILease)
 class _Lease:
     """A place in one or two counting tables. Bounded by the connections that are open."""
@@ -109,8 +107,14 @@ class Limits:
         max_per_address: connections of one address (IPv6: of one /64).
         max_per_user: sessions of one account that has no limit of its own.
         max_failures: size of the back-off tables.
-        ban_after: failures (decaying) of one address that ban it; 0 never bans.
+        connects_per_minute: connections that one address may make.
+        ban_after: score of one address that bans it; 0 never bans. A failed login counts 1 and so does
+            an attempt refused for its queue; HALF_LIFE lets it fall.
         ban_seconds: how long such a ban lasts.
+        ban_file: where bans are kept and shared with other processes; empty for nowhere.
+        allow: networks that are neither banned nor slowed down as a whole.
+        events: hears of bans.
+        wall_time: Unix seconds, for the file; unless given, the clock's.
     """
 
     def __init__(
@@ -121,8 +125,13 @@ class Limits:
         max_per_address: int = 0,
         max_per_user: int = 0,
         max_failures: int = MAX_FAILURES,
+        connects_per_minute: int = 0,
         ban_after: int = 0,
         ban_seconds: float = 600.0,
+        ban_file: str = "",
+        allow: Iterable[str] = (),
+        events: IEvents | None = None,
+        wall_time: Callable[[], float] | None = None,
     ) -> None:
         self._clock = clock
         self.max_clients = max_clients
@@ -136,24 +145,28 @@ class Limits:
         self._users: dict[str, int] = {}
         self._failures: OrderedDict[tuple[str, str], Guesses] = OrderedDict()
         self._max_failures = max_failures
-        self._bans: OrderedDict[str, Ban] = OrderedDict()
+        self._connects = connects_per_minute
+        self._rates: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._allow = AllowList(allow)
+        self._bans = Bans(clock, wall_time=wall_time, events=events, path=ban_file, forget=self._forget)
 
     def admit(self, peer: str) -> _Lease:
         """A connection from ``peer``.
 
         Raises:
             Banned: field ``retry_after``.
-            LimitReached: field ``limit`` is ``clients`` or ``address``.
+            LimitReached: field ``limit`` is ``clients``, ``address`` or ``rate``.
         """
         key = network_of(peer) if ":" in peer else peer
-        if self._bans:
-            self._refuse_banned(key)
+        self._refuse_banned(key, peer)
         if 0 < self.max_clients <= self.clients:
             raise LimitReached(detail="too many connections", limit="clients")
         addresses = self._addresses
         here = addresses.get(key, 0)
         if 0 < self.max_per_address <= here:
             raise LimitReached(peer, "too many connections from this address", limit="address")
+        if self._connects:
+            self._refuse_hasty(key, peer)
         addresses[key] = here + 1
         self.clients += 1
         return _Lease(self, addresses, key)
@@ -179,17 +192,18 @@ class Limits:
         guess no faster than one.
 
         Raises:
-            Banned: the turn would come later than MAX_QUEUE.
+            Banned: the address is banned, or the turn would come later than MAX_QUEUE.
         """
+        address = network_of(peer)
+        self._refuse_banned(address, peer)
         if not self._failures:
             return 0.0
         now = self._clock.seconds()
-        address = network_of(peer)
         longest = 0.0
         turns: list[tuple[Guesses, float]] = []
         for key, free in (((address, ""), FREE_PER_ADDRESS), ((address, _name(username)), FREE_PER_USER)):
             entry = self._failures.get(key)
-            if entry is None:
+            if entry is None or (not key[1] and peer in self._allow):
                 continue
             over = entry.decay(now) - free
             if over > -0.5:  # Counts decay from the first moment: the free ones are whole failures.
@@ -198,6 +212,8 @@ class Limits:
                 turns.append((entry, turn))
                 longest = max(longest, turn - now)
         if longest > MAX_QUEUE:
+            # Whoever goes on all the same is no one who mistyped.
+            self._score(self._count((address, ""), now), address, peer)
             raise Banned(peer, "too many failed logins", retry_after=longest)
         for entry, turn in turns:
             entry.next_answer = turn
@@ -209,8 +225,7 @@ class Limits:
         address = network_of(peer)
         total = self._count((address, ""), now)
         self._count((address, _name(username)), now)
-        if self.ban_after and total > self.ban_after - 0.5:
-            self.ban(address, self.ban_seconds)
+        self._score(total, address, peer)
 
     def succeeded(self, peer: str, username: str) -> None:
         """A login was good: the user's own failures are forgotten, the address's are not.
@@ -220,34 +235,52 @@ class Limits:
         if self._failures:
             self._failures.pop((network_of(peer), _name(username)), None)
 
-    def ban(self, address: str, seconds: float) -> None:
+    def ban(self, address: str, seconds: float, reason: str = "") -> None:
         """Keep ``address`` out for ``seconds``."""
-        key = address if address.endswith("/64") else network_of(address)
-        self._bans[key] = Ban(key, self._clock.seconds() + seconds)
-        self._bans.move_to_end(key)
-        while len(self._bans) > MAX_BANS:
-            self._bans.popitem(last=False)
+        self._bans.add(_key(address), seconds, reason)
 
     def lift(self, address: str) -> bool:
         """Let ``address`` in again and forget its failures; False when it was not banned."""
-        key = address if address.endswith("/64") else network_of(address)
-        self._failures.pop((key, ""), None)
-        return self._bans.pop(key, None) is not None
+        return self._bans.lift(_key(address))
 
     def bans(self) -> list[Ban]:
         """Who is kept out now."""
-        now = self._clock.seconds()
-        return [ban for ban in self._bans.values() if ban.until > now]
+        return self._bans.current()
 
-    def _refuse_banned(self, key: str) -> None:
-        ban = self._bans.get(key)
-        if ban is None:
+    def close(self) -> None:
+        """Let go of the file of bans. May be called twice."""
+        self._bans.close()
+
+    def _forget(self, key: str) -> None:
+        """A ban is over: what led to it does not count twice."""
+        self._failures.pop((key, ""), None)
+
+    def _score(self, total: float, address: str, peer: str) -> None:
+        # Counts decay from the first moment: as many failures as configured must be enough.
+        if not self.ban_after or total <= self.ban_after - 0.5 or peer in self._allow:
             return
-        left = ban.until - self._clock.seconds()
-        if left <= 0:
-            del self._bans[key]
-            return
-        raise Banned(key, retry_after=left)
+        if not self._bans.left(address):
+            self.ban(address, self.ban_seconds, "failed logins")
+
+    def _refuse_banned(self, key: str, peer: str) -> None:
+        left = self._bans.left(key)
+        if left > 0 and peer not in self._allow:
+            raise Banned(key, retry_after=left)
+
+    def _refuse_hasty(self, key: str, peer: str) -> None:
+        """Count a connection against the rate of its address: a bucket that fills up steadily."""
+        now = self._clock.seconds()
+        most = max(1.0, self._connects * BURST)
+        left, updated = self._rates.get(key, (most, now))
+        left = min(most, left + max(0.0, now - updated) * self._connects / 60.0)
+        if left < 1.0:
+            if peer in self._allow:
+                return
+            raise LimitReached(peer, "too many connections in a short time", limit="rate")
+        self._rates[key] = (left - 1.0, now)
+        self._rates.move_to_end(key)
+        while len(self._rates) > MAX_RATES:
+            self._rates.popitem(last=False)
 
     def _count(self, key: tuple[str, str], now: float) -> float:
         entry = self._failures.get(key)
@@ -260,6 +293,11 @@ class Limits:
         entry.decay(now)
         entry.count += 1.0
         return entry.count
+
+
+def _key(address: str) -> str:
+    """What a ban of ``address`` is filed under; a /64 may be given as such."""
+    return address if address.endswith("/64") else network_of(address)
 
 
 def _name(username: str) -> str:

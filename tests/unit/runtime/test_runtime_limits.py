@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
-from twisted_xfer.errors import Banned, LimitReached
+from twisted_xfer.errors import Banned, ConfigError, LimitReached
 from twisted_xfer.interfaces import ILease, ILimits
 from twisted_xfer.runtime import limits as module
 from twisted_xfer.runtime.limits import FREE_PER_ADDRESS, FREE_PER_USER, Limits, network_of
@@ -199,10 +199,79 @@ def test_ban_after_failures_expires_and_is_lifted():
     limits.admit("192.0.2.1")
 
 
-def test_ban_table_is_bounded(monkeypatch):
-    """The oldest ban goes when there are too many."""
-    monkeypatch.setattr(module, "MAX_BANS", 2)
-    _, limits = make()
+def test_rate_at_the_limit_and_one_past():
+    """Half a minute's worth at once, then one for each that the minute brings; others are not touched."""
+    clock, limits = make(connects_per_minute=4)
+    for _ in range(2):
+        limits.admit("192.0.2.1").release()
+    with pytest.raises(LimitReached) as caught:
+        limits.admit("192.0.2.1")
+    assert caught.value.fields["limit"] == "rate"
+    assert limits.clients == 0
+    limits.admit("192.0.2.2")
+    clock.advance(15)
+    limits.admit("192.0.2.1")
+    with pytest.raises(LimitReached):
+        limits.admit("192.0.2.1")
+    clock.advance(3600)
+    for _ in range(2):
+        limits.admit("192.0.2.1")
+    with pytest.raises(LimitReached):
+        limits.admit("192.0.2.1")
+
+
+def test_rate_table_is_bounded(monkeypatch):
+    """The address that was quiet longest is forgotten first."""
+    monkeypatch.setattr(module, "MAX_RATES", 2)
+    _, limits = make(connects_per_minute=2)
     for n in range(3):
-        limits.ban(f"192.0.2.{n}", 60)
-    assert [ban.address for ban in limits.bans()] == ["192.0.2.1", "192.0.2.2"]
+        limits.admit(f"192.0.2.{n}")
+    assert list(limits._rates) == ["192.0.2.1", "192.0.2.2"]
+
+
+def test_allowed_networks_are_neither_banned_nor_hurried():
+    """Its failures slow down one user there, not the whole address; connections are not counted by rate."""
+    _, limits = make(connects_per_minute=2, ban_after=3, allow=["10.0.0.0/8", "2001:db8::/32"])
+    for peer in ("10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1"):
+        for n in range(FREE_PER_ADDRESS + 3):
+            limits.failed(peer, f"u{n}")
+            limits.admit(peer)
+        assert limits.delay(peer, "other") == 0.0
+    assert limits.bans() == []
+    for _ in range(3):
+        limits.failed("11.0.0.1", "a")
+    assert [ban.address for ban in limits.bans()] == ["11.0.0.1"]
+
+
+def test_banned_address_gets_no_login_on_a_connection_it_has():
+    """The attempt is refused before anything is hashed."""
+    _, limits = make(ban_after=2)
+    limits.admit("192.0.2.1")
+    for _ in range(2):
+        limits.failed("192.0.2.1", "a")
+    with pytest.raises(Banned) as caught:
+        limits.delay("192.0.2.1", "b")
+    assert caught.value.fields["retry_after"] == 600
+
+
+def test_attempts_that_jump_the_queue_add_to_the_score():
+    """Who goes on when told to wait is banned in the end, however slowly answers are given."""
+    _, limits = make(ban_after=20)
+    for _ in range(FREE_PER_USER):
+        limits.failed("192.0.2.1", "a")
+    refused = 0
+    while not limits.bans():
+        try:
+            limits.delay("192.0.2.1", "a")
+        except Banned:
+            refused += 1
+        assert refused < 100
+    assert refused == 20 - FREE_PER_USER
+
+
+@pytest.mark.parametrize("network", ["10.0.0.0/33", "here", ""])
+def test_allow_list_that_is_none(network):
+    """A slip in it stops the start, with the remedy."""
+    with pytest.raises(ConfigError) as caught:
+        make(allow=[network])
+    assert caught.value.value == network
