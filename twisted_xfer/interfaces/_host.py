@@ -34,6 +34,10 @@ class ISecureChannel(IChannel):
         "whether it resumed a session of its control connection: it is the same client's"
     )
 
+    one_ticket: bool = Attribute(
+        "whether it used up the client's ticket, until the client has read what it sends (TLS 1.3)"
+    )
+
     def accept_end(*received: int) -> None:
         """Take an end without close_notify for a clean one after exactly so many bytes.
 

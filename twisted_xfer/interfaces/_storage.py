@@ -60,12 +60,18 @@ class WriteIntent:
 
 @attrs.frozen
 class Expected:
-    """What a finished upload must be: its size, its digest (algorithm and raw bytes), its metadata."""
+    """What a finished upload must be: its size, its digest (algorithm and raw bytes), its metadata.
+
+    ``prefix`` belongs before what was written, and is put there before anything is checked: for
+    senders of whom only the end says where their file began. Give it with ``size``, so that a
+    storage that does not know it refuses.
+    """
 
     size: int | None = None
     digest: tuple[str, bytes] | None = None
     mtime_ns: int | None = None
     mode: int | None = None
+    prefix: bytes = b""
 
 
 class IHasFileno(Interface):

@@ -28,6 +28,7 @@ CATALOGUE: Final[dict[str, tuple[str, ...]]] = {
     "directory.remove": ("path",),
     "right.missing": ("path", "right"),
     "data.peer_refused": ("intruder",),
+    "data.not_resumed": ("refused",),
     "quota.exceeded": ("path", "left"),
     "ban.added": ("address", "seconds"),
     "ban.removed": ("address",),

@@ -113,6 +113,11 @@ class TLSChannel:
         return self.established and self._notes.seen and not self._notes.full
 
     @property
+    def one_ticket(self) -> bool:
+        """See ISecureChannel: RFC 8446 appendix C.4 wants each ticket to be used once."""
+        return self._connection.get_protocol_version() >= SSL.TLS1_3_VERSION
+
+    @property
     def session(self) -> SSL.Session | None:
         """The session, for a client to offer again."""
         return self._connection.get_session()

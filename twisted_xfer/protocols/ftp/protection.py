@@ -37,15 +37,16 @@ class Protection:
     """
 
     __slots__ = (
-        "_host", "_must", "_options", "_peer", "_resumed", "client", "control", "handshaking", "private", "silent", "sized", "tls"
+        "_host", "_must", "_options", "_peer", "_resumed", "_session_id", "_spent", "_thrifty", "client", "control", "handshaking", "private", "silent", "sized", "tls"
     )  # fmt: skip
 
-    def __init__(self, host: IHost, options: FTPOptions, peer: str) -> None:
+    def __init__(self, host: IHost, options: FTPOptions, peer: str, session_id: str) -> None:
         self._host = host
         self._options = options
         self._peer = peer
         self._must = options.require_tls
-        self._resumed = False
+        self._session_id = session_id
+        self._resumed = self._spent = self._thrifty = False
         self.tls: ITLSSession | None = None
         self.handshaking = False
         self.control = False
@@ -95,7 +96,12 @@ class Protection:
         except TimedOut as error:
             raise DataTLSRefused(detail="TLS handshake took too long") from error
         self._bind(secured)
+        self._spent = secured.one_ticket
         return secured
+
+    def delivered(self) -> None:
+        """A download is done: with it the client has read its next ticket."""
+        self._spent = False
 
     def expect(self, channel: IChannel, size: int | None, offset: int) -> None:
         """What ends an upload without close_notify: the ``size`` that ALLO announced, if any.
@@ -111,15 +117,36 @@ class Protection:
             secured.accept_end(size, size - offset)
 
     def _bind(self, channel: ISecureChannel) -> None:
-        """Hold the data connection against the control connection (DESIGN: modes of ``tls_resumption``)."""
+        """Hold the data connection against the control connection.
+
+        In TLS 1.3, curl and others use a ticket once. Having sent a file they cannot resume, since
+        they close before they read the next ticket: ``auto`` bears with that, unless this client
+        has shown that it can resume all the same.
+        """
         mode = self._options.tls_resumption
         if mode == "off":
             return
         if channel.resumed:
             self._resumed = True
-        elif mode == "require" or (mode == "auto" and self._resumed):
+            self._thrifty = self._thrifty or self._spent
+        elif mode == "prefer" or (
+            mode == "auto" and not (self._resumed and (self._thrifty or not self._spent))
+        ):
+            self._report(refused=False)
+        else:
+            self._report(refused=True)
             channel.abort()
             raise DataTLSRefused(detail="session not resumed", resumption=True)
+
+    def _report(self, *, refused: bool) -> None:
+        if self._host.events.active:
+            self._host.events.emit(
+                "data.not_resumed",
+                session=self._session_id,
+                protocol="ftp",
+                peer=self._peer,
+                refused=refused,
+            )
 
     def _never_ends_cleanly(self) -> bool:
         """Whether this client is on the list of those that never send close_notify."""

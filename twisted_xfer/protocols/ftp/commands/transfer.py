@@ -60,6 +60,7 @@ async def send(session: FTPSession, file: IReadFile, opening: bytes, mode: Trans
     )
     session.transfer = transfer
     await transfer.result
+    session.protection.delivered()
     return TRANSFER_COMPLETE
 
 
