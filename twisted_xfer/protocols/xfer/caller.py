@@ -1,0 +1,319 @@
+"""The caller's end of one connection: trust, handshake, login; then whatever role is given to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Literal
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from zope.interface import implementer
+
+from twisted_xfer.errors import ConnectionLost, RemoteProtocolError, TimedOut, XferError
+from twisted_xfer.interfaces import RandomBytes
+from twisted_xfer.protocols.xfer.connection import Connection
+from twisted_xfer.protocols.xfer.content import HASHES
+from twisted_xfer.protocols.xfer.errormap import from_peer
+from twisted_xfer.protocols.xfer.pairing import Pairing, binding_of, hello_digest
+from twisted_xfer.protocols.xfer.secure import ALPN, PinningCreator, exporter_of, key_digest
+from twisted_xfer.protocols.xfer.wire.link import Event, check_select
+from twisted_xfer.protocols.xfer.wire.messages import (
+    NONCE_SIZE,
+    Auth,
+    Authenticated,
+    Challenge,
+    Error,
+    Hello,
+    Response,
+    Select,
+)
+
+#: Seconds for the way to the peer, and for everything until the login is answered.
+CONNECT_SECONDS: Final = 30.0
+LOGIN_SECONDS: Final = 30.0
+AGENT: Final = "twisted-xfer"
+
+
+class CannotConnect(XferError):
+    """There is nobody who speaks the protocol there."""
+
+    code = "cannot_connect"
+
+
+class UntrustedKey(XferError):
+    """The peer's key is not the one that was expected, or nobody vouches for it; ``subject`` is its digest."""
+
+    code = "untrusted_key"
+
+
+class LoginImpossible(XferError):
+    """The peer offers no mechanism that we have what it takes for."""
+
+    code = "login_impossible"
+
+
+@attrs.frozen
+class Target:
+    """Where to, and as whom. ``path`` is below the account's root, without a slash at its ends.
+
+    ``pin`` is the SHA-256 of the peer's public key in hexadecimal, if it is known.
+    """
+
+    host: str
+    port: int = 5001
+    path: bytes = b""
+    username: str = ""
+    pin: str = ""
+
+    @property
+    def place(self) -> str:
+        """Host and port, as pins are kept by."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def trust_nobody(_place: str, _digest: str) -> bool:
+    """For whoever gave neither a pin, a CA, a code nor somebody to ask."""
+    return False
+
+
+@attrs.frozen
+class Login:
+    """How to log in, and whom to trust.
+
+    ``plain`` speaks without TLS. ``ca`` is PEM text of authorities. Else the peer's key is taken if
+    the target's pin is its digest, if a pairing ``code`` is used, or if ``trust(place, digest)``
+    says so.
+    """
+
+    username: str = ""
+    password: str = attrs.field(default="", repr=False)
+    code: str = attrs.field(default="", repr=False)
+    plain: bool = False
+    ca: str = ""
+    trust: Callable[[str, str], bool] = trust_nobody
+    hashes: tuple[str, ...] = HASHES
+    window: int = 64
+
+
+@implementer(IHandshakeListener)
+class Caller(Connection):
+    """One connection to a listener.
+
+    Attributes:
+        ready: fires with this when the login was good; fails with what prevented it.
+        over: fires with None after ``finish``, or with the error that ended the connection before.
+    """
+
+    def __init__(
+        self,
+        clock: Any,
+        target: Target,
+        login: Login,
+        role: Literal["send", "receive"],
+        random: RandomBytes,
+    ) -> None:
+        super().__init__("caller", clock)
+        self.target = target
+        self.ready: Deferred[Caller] = Deferred()
+        self.over: Deferred[XferError | None] = Deferred()
+        self.select: Select | None = None
+        self._options = login
+        self._role = role
+        self._random = random
+        self._hello: Hello | None = None
+        self._listener: Hello | None = None
+        self._pairing: Pairing | None = None
+        self._finished = False
+        self._met = False
+        self._deadline: IDelayedCall | None = None
+
+    # --- the life of the connection ----------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        """In plain we begin now, else when TLS is there."""
+        super().connectionMade()
+        self._deadline = self.clock.callLater(LOGIN_SECONDS, self._too_late)
+        if self._options.plain:
+            self._begin()
+
+    def handshakeCompleted(self) -> None:
+        """TLS is there: look at the key before anything is said."""
+        try:
+            self._check_key()
+        except XferError as error:
+            self.cut(error)
+            return
+        self._begin()
+
+    def _check_key(self) -> None:
+        options = self._options
+        if options.ca or options.code:
+            # The chain was verified, or the code will be: it is bound to this TLS session.
+            return
+        transport: Any = self.transport
+        digest = key_digest(transport.getPeerCertificate())
+        if self.target.pin:
+            if digest != self.target.pin.lower():
+                raise UntrustedKey(digest, "not the key that was given")
+        elif not options.trust(self.target.place, digest):
+            raise UntrustedKey(digest, self.target.place)
+
+    def _begin(self) -> None:
+        self._met = True
+        options = self._options
+        hello = Hello(
+            nonce=self._random(NONCE_SIZE),
+            role=self._role,
+            agent=AGENT,
+            hashes=options.hashes,
+            window=options.window,
+        )
+        self._hello = hello
+        self.send(hello)
+
+    def _too_late(self) -> None:
+        self._deadline = None
+        self.cut(TimedOut(None, "no answer to the login"))
+
+    def _stop_deadline(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None:
+            deadline.cancel()
+
+    def finish(self) -> None:
+        """All is done: close in peace."""
+        self._finished = True
+        self.close()
+
+    def remote_error(self, error: Error) -> None:
+        """The listener ends it."""
+        self.reason = from_peer(error)
+        self.close()
+
+    def ended(self, error: XferError) -> None:
+        """Tell whoever waits."""
+        self._stop_deadline()
+        if not self.ready.called:
+            if not self._met and isinstance(error, ConnectionLost):
+                error = CannotConnect(self.target.place, "no TLS there (or not trusted by the CA)")
+            self.ready.errback(error)
+        self.over.callback(None if self._finished else error)
+
+    # --- the handshake -----------------------------------------------------------------------
+
+    def handshake(self, event: Event) -> None:
+        """HELLO, SELECT, CHALLENGE and AUTHENTICATED; their order was checked."""
+        if isinstance(event, Hello):
+            self._listener = event
+        elif isinstance(event, Select):
+            self._selected(event)
+        elif isinstance(event, Challenge) and self._pairing is not None:
+            self._pairing.receive(event.data)
+            self.send(Response(data=self._pairing.proof()))
+        elif isinstance(event, Authenticated):
+            self._authenticated(event)
+        else:
+            raise RemoteProtocolError(detail="out of order")
+
+    def _selected(self, select: Select) -> None:
+        hello, listener = self._hello, self._listener
+        if hello is None or listener is None:
+            raise RemoteProtocolError(detail="out of order")
+        check_select(select, hello, listener)
+        self.select = select
+        self.link.selected(select)
+        self._log_in(listener.mechanisms)
+
+    def _log_in(self, offered: tuple[str, ...]) -> None:
+        options = self._options
+        digest = hello_digest(self.link.hellos)
+        username = options.username or self.target.username
+        if options.code and "CODE" in offered:
+            binding = binding_of(self.link.hellos, exporter_of(self.transport))
+            self._pairing = Pairing(options.code, binding, self._random, caller=True)
+            self.send(Auth(mechanism="CODE", data=self._pairing.message, hello_digest=digest))
+        elif not options.code and username and "PLAIN" in offered:
+            self.send(
+                Auth(mechanism="PLAIN", username=username, password=options.password, hello_digest=digest)
+            )
+        elif not options.code and not username and "ANONYMOUS" in offered:
+            self.send(Auth(mechanism="ANONYMOUS", hello_digest=digest))
+        else:
+            raise LoginImpossible(self.target.place, ", ".join(offered) or "no mechanism is offered")
+
+    def _authenticated(self, answer: Authenticated) -> None:
+        if answer.hello_digest != hello_digest(self.link.hellos):
+            raise RemoteProtocolError(detail="the HELLOs were changed on the way")
+        if self._pairing is not None:
+            self._pairing.check_listener(answer.data)
+        self._stop_deadline()
+        self.ready.callback(self)
+
+
+def endpoint_for(reactor: Any, target: Target, login: Login) -> IStreamClientEndpoint:
+    """Where to dial: TLS unless ``plain``; IPv6 and IPv4, whichever answers first.
+
+    Raises:
+        CannotConnect: ``ca`` holds no certificate.
+    """
+    tcp = HostnameEndpoint(reactor, target.host.encode("idna"), target.port, timeout=CONNECT_SECONDS)
+    if login.plain:
+        return tcp
+    creator: Any = PinningCreator(target.host)
+    if login.ca:
+        from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+
+        marker = "-----BEGIN CERTIFICATE-----"
+        blocks = [marker + block for block in login.ca.split(marker)[1:]]
+        if not blocks:
+            raise CannotConnect(target.place, "the CA file holds no certificate")
+        roots = trustRootFromCertificates([Certificate.loadPEM(block.encode()) for block in blocks])  # type: ignore[no-untyped-call]
+        creator = optionsForClientTLS(target.host, trustRoot=roots, acceptableProtocols=[ALPN])
+    endpoint: IStreamClientEndpoint = wrapClientTLS(creator, tcp)
+    return endpoint
+
+
+async def call(
+    reactor: Any,
+    target: Target,
+    login: Login,
+    role: Literal["send", "receive"],
+    random: RandomBytes,
+    endpoint: IStreamClientEndpoint | None = None,
+) -> Caller:
+    """A connection that is logged in.
+
+    Raises:
+        CannotConnect, UntrustedKey, LoginImpossible, PeerError, TimedOut...
+    """
+    made: list[Caller] = []
+
+    def build() -> Caller:
+        made.append(Caller(reactor, target, login, role, random))
+        return made[0]
+
+    factory = _OneFactory(build)
+    where = endpoint or endpoint_for(reactor, target, login)
+    try:
+        await where.connect(factory)
+    except XferError:
+        raise
+    except Exception as error:
+        raise CannotConnect(target.place, str(error) or type(error).__name__) from error
+    return await made[0].ready
+
+
+class _OneFactory(Factory):
+    """For one connection."""
+
+    noisy = False
+
+    def __init__(self, build: Callable[[], Caller]) -> None:
+        self._build = build
+
+    def buildProtocol(self, addr: object) -> Caller:
+        """The one protocol."""
+        return self._build()

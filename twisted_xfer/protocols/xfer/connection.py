@@ -1,0 +1,246 @@
+"""What both ends of an xfer connection have in common: bytes, backpressure, liveness."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+from typing import Protocol as Shape
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IPushProducer,
+    IReactorTime,
+    ISSLTransport,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_xfer.errors import ConnectionLost, RemoteProtocolError, TimedOut, XferError
+from twisted_xfer.protocols.xfer.errormap import error_message
+from twisted_xfer.protocols.xfer.wire.frames import data_header
+from twisted_xfer.protocols.xfer.wire.link import Event, Link
+from twisted_xfer.protocols.xfer.wire.messages import Error, Message, Ping, Pong
+
+#: Silence after which we ask, and after which we give up, in seconds.
+PING_AFTER: Final = 15.0
+DEAD_AFTER: Final = 60.0
+
+
+class Role(Shape):
+    """Who handles what comes once the login is done."""
+
+    def event(self, event: Event) -> None:
+        """One event. May raise XferError: the connection then ends with it."""
+        ...
+
+    def lost(self, reason: XferError) -> None:
+        """The connection is gone."""
+        ...
+
+
+@implementer(IPushProducer)
+class Connection(Protocol):
+    """One end. Subclasses do the handshake in ``handshake`` and then set ``role``.
+
+    What the peer controls is bounded: input by the link and by pausing the transport, output by
+    ``writable``, which those who send content wait for; time by the two constants above.
+    """
+
+    def __init__(self, side: Literal["caller", "listener"], clock: IReactorTime) -> None:
+        self.link = Link(side)
+        self.clock = clock
+        self.role: Role | None = None
+        self.closed = False
+        #: Why it ended, as far as we know better than the transport.
+        self.reason: XferError | None = None
+        self._paused = False
+        self._pulling = False
+        self._full = False
+        self._closing = False
+        self._waiting: list[Deferred[None]] = []
+        self._last_heard = 0.0
+        self._watch: IDelayedCall | None = None
+
+    # --- the transport ---------------------------------------------------------------------
+
+    @property
+    def secure(self) -> bool:
+        """Whether bytes go through TLS."""
+        return ISSLTransport.providedBy(self.transport)
+
+    def connectionMade(self) -> None:
+        """Begin to watch and to be told when the peer reads slowly."""
+        transport = self.transport
+        if ITCPTransport.providedBy(transport):
+            transport.setTcpNoDelay(True)
+            transport.setTcpKeepAlive(True)
+        if transport is not None:
+            transport.registerProducer(self, True)  # type: ignore[attr-defined]
+        self._last_heard = self.clock.seconds()
+        self._watch = self.clock.callLater(PING_AFTER, self._check_alive)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes from the peer."""
+        if self._closing:
+            return
+        self._last_heard = self.clock.seconds()
+        try:
+            self.link.receive_data(data)
+        except RemoteProtocolError as error:
+            self.fail(error)
+            return
+        self._pull()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone."""
+        self.closed = self._closing = True
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        error = self.reason or ConnectionLost(None, type(reason.value).__name__)
+        role, self.role = self.role, None
+        if role is not None:
+            role.lost(error)
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.callback(None)
+        self.ended(error)
+
+    def ended(self, error: XferError) -> None:
+        """For subclasses: after the role was told."""
+
+    # --- input -----------------------------------------------------------------------------
+
+    def _pull(self) -> None:
+        if self._pulling:
+            return
+        self._pulling = True
+        try:
+            while not self._paused and not self._closing:
+                event = self.link.next_event()
+                if event is None:
+                    break
+                self._dispatch(event)
+        except XferError as error:
+            self.fail(error)
+        finally:
+            self._pulling = False
+
+    def _dispatch(self, event: Event) -> None:
+        if isinstance(event, Ping):
+            self.send(Pong())
+        elif isinstance(event, Pong):
+            pass
+        elif isinstance(event, Error) and not event.stream:
+            self.remote_error(event)
+        elif self.role is not None:
+            self.role.event(event)
+        else:
+            self.handshake(event)
+
+    def handshake(self, event: Event) -> None:
+        """For subclasses: an event before there is a role."""
+        raise RemoteProtocolError(detail="out of order")
+
+    def remote_error(self, error: Error) -> None:
+        """For subclasses: the peer ends the connection."""
+        self.close()
+
+    def pause(self) -> None:
+        """Take no more events for now."""
+        if not self._paused:
+            self._paused = True
+            producer = IPushProducer(self.transport, None)
+            if producer is not None and not self.closed:
+                producer.pauseProducing()
+
+    def resume(self) -> None:
+        """Take events again, those first that have come already."""
+        if self._paused:
+            self._paused = False
+            self._last_heard = self.clock.seconds()
+            self._pull()
+            producer = IPushProducer(self.transport, None)
+            if producer is not None and not self._paused and not self.closed:
+                producer.resumeProducing()
+
+    # --- output ----------------------------------------------------------------------------
+
+    def send(self, message: Message) -> None:
+        """Send a message."""
+        if not self._closing and self.transport is not None:
+            self.transport.write(self.link.encode(message))
+
+    def send_data(self, stream: int, data: bytes) -> None:
+        """Send a DATA frame."""
+        if not self._closing and self.transport is not None:
+            self.transport.writeSequence([data_header(stream, len(data)), data])
+
+    def send_raw(self, data: bytes) -> None:
+        """Send bytes that make whole frames."""
+        if not self._closing and self.transport is not None:
+            self.transport.write(data)
+
+    def writable(self) -> Deferred[None] | None:
+        """None, or a Deferred that fires when the peer has read enough (or is gone)."""
+        if not self._full or self._closing:
+            return None
+        waiter: Deferred[None] = Deferred()
+        self._waiting.append(waiter)
+        return waiter
+
+    def pauseProducing(self) -> None:
+        """The transport's buffer is full."""
+        self._full = True
+
+    def resumeProducing(self) -> None:
+        """There is room again."""
+        self._full = False
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.callback(None)
+
+    def stopProducing(self) -> None:
+        """The connection is going away."""
+        self.resumeProducing()
+
+    # --- the end ---------------------------------------------------------------------------
+
+    def fail(self, error: XferError) -> None:
+        """Tell the peer why, and close."""
+        if self._closing:
+            return
+        self.reason = error
+        self.send(error_message(error))
+        self.close()
+
+    def close(self) -> None:
+        """Close once everything was sent."""
+        if not self._closing and self.transport is not None:
+            self._closing = True
+            self.transport.unregisterProducer()  # type: ignore[attr-defined]
+            self.resumeProducing()
+            self.transport.loseConnection()
+
+    def cut(self, reason: XferError) -> None:
+        """Close at once, whatever is still to be sent."""
+        if self.reason is None:
+            self.reason = reason
+        self._closing = True
+        if self.transport is not None:
+            self.transport.abortConnection()  # type: ignore[attr-defined]
+
+    def _check_alive(self) -> None:
+        self._watch = self.clock.callLater(PING_AFTER, self._check_alive)
+        silent = self.clock.seconds() - self._last_heard
+        if self._paused:
+            # It is us who do not listen.
+            return
+        if silent >= DEAD_AFTER:
+            self._watch.cancel()
+            self._watch = None
+            self.cut(TimedOut(None, "nothing heard"))
+        elif silent >= PING_AFTER and self.role is not None:
+            self.send(Ping())

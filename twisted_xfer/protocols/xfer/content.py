@@ -1,0 +1,97 @@
+"""Content in threads: reading, writing and hashing of plain files, and what fails there."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from blake3 import blake3
+
+from twisted_xfer.errors import NoSpace, ReadOnly, SourceChanged, StorageFailure, Unsupported, XferError
+
+#: Both sides compare what they have every so many bytes: what a flipped bit costs at most.
+SEGMENT: Final = 16 * 1024 * 1024
+#: One read, one write and one piece of work for a thread.
+CHUNK: Final = 1024 * 1024
+#: Content up to this is hashed and stored where it is: a thread would cost more.
+AT_ONCE: Final = 256 * 1024
+#: Digests that can be negotiated, in our order of preference.
+HASHES: Final = ("blake3", "sha256", "md5")
+
+
+class Hasher(Protocol):
+    """A running digest."""
+
+    def update(self, data: Any, /) -> object:
+        """Go on."""
+        ...
+
+    def digest(self) -> bytes:
+        """Of everything until now."""
+        ...
+
+
+_MAKERS: Final[dict[str, Callable[[], Hasher]]] = {
+    "blake3": blake3,
+    "sha256": hashlib.sha256,
+    "md5": lambda: hashlib.md5(usedforsecurity=False),
+}
+
+
+def make_hasher(name: str) -> Hasher:
+    """A fresh hasher. Raises Unsupported."""
+    maker = _MAKERS.get(name)
+    if maker is None:
+        raise Unsupported(name, "digest")
+    return maker()
+
+
+def from_system(error: OSError) -> XferError:
+    """What a failed call on a descriptor means."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return NoSpace()
+    if error.errno == errno.EROFS:
+        return ReadOnly()
+    return StorageFailure(None, os.strerror(error.errno or 0), errno=error.errno)
+
+
+def store(fd: int, offset: int, data: bytes | memoryview, hasher: Hasher) -> None:
+    """Write ``data`` at ``offset`` and hash it. Raises NoSpace, ReadOnly, StorageFailure."""
+    hasher.update(data)
+    view = memoryview(data)
+    try:
+        while view:
+            written = os.pwrite(fd, view, offset)
+            offset += written
+            view = view[written:]
+    except OSError as error:
+        raise from_system(error) from error
+
+
+def load(fd: int, offset: int, size: int, hasher: Hasher) -> bytes:
+    """At most ``size`` bytes from ``offset``, hashed. Raises StorageFailure."""
+    try:
+        data = os.pread(fd, size, offset)
+    except OSError as error:
+        raise from_system(error) from error
+    hasher.update(data)
+    return data
+
+
+def hash_prefix(fd: int, size: int, name: str) -> Hasher:
+    """A hasher that has seen the first ``size`` bytes.
+
+    Raises:
+        SourceChanged: there are fewer. StorageFailure: they cannot be read.
+    """
+    hasher = make_hasher(name)
+    position = 0
+    while position < size:
+        data = load(fd, position, min(CHUNK, size - position), hasher)
+        if not data:
+            raise SourceChanged(None, "shorter than what was sent of it", transferred=position)
+        position += len(data)
+    return hasher

@@ -1,0 +1,30 @@
+"""What an administrator can set for an xfer listener."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+
+@attrs.frozen
+class XferOptions:
+    """The ``[protocols.xfer]`` table. Seconds, bytes and counts as the names say.
+
+    ``plain`` is who may speak without TLS. ``anonymous`` offers the ANONYMOUS mechanism, if the
+    daemon lets anonymous users in at all. ``window`` is how many entries a sender may have in the
+    air, ``login_seconds`` how long a login may take in all. ``code``, with the account that it
+    stands for, is the one-off pairing code of ``xfer receive``. ``modes`` and ``times`` say whether
+    a sender's permission bits (never more than 0755) and modification times are applied.
+    """
+
+    plain: Literal["never", "loopback", "always"] = "loopback"
+    anonymous: bool = False
+    max_data: int = 4 * 1024 * 1024
+    window: int = 64
+    login_seconds: float = 10.0
+    modes: bool = True
+    times: bool = True
+    code: str = attrs.field(default="", repr=False)
+    code_username: str = ""
+    code_password: str = attrs.field(default="", repr=False)

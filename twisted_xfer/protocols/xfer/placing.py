@@ -1,0 +1,145 @@
+"""Where an offered entry goes: the policy for taken names, kept parts, and what commit checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from typing import Any, Final, Literal
+
+import attrs
+
+from twisted_xfer.errors import AlreadyExists, IsADirectory, NotADirectory, NotFound, RightMissing
+from twisted_xfer.interfaces import (
+    Expected,
+    IAvatar,
+    IHasFileno,
+    IStorage,
+    IUpload,
+    Right,
+    WriteIntent,
+)
+from twisted_xfer.interfaces.answers import resolve
+from twisted_xfer.paths import VirtualPath
+from twisted_xfer.protocols.xfer.wire.messages import Entry
+
+#: What a sender's permission bits may give at most: nobody else may write.
+MODE_MASK: Final = 0o755
+
+Policy = Literal["overwrite", "refuse", "rename"]
+
+
+@attrs.frozen
+class Rules:
+    """The receiver's own: ``base`` is where relative paths begin.
+
+    ``if_exists``, when not empty, counts instead of what the sender asks for; ``done`` are paths
+    of this transfer that an earlier connection has brought already.
+    """
+
+    base: VirtualPath = attrs.field(factory=VirtualPath)
+    modes: bool = True
+    times: bool = True
+    if_exists: str = ""
+    done: Container[bytes] = frozenset()
+
+
+class Placing:
+    """Opens uploads in one storage. Everything may fail as that storage says."""
+
+    def __init__(self, storage: IStorage, rules: Rules, hash_name: str) -> None:
+        self.storage = storage
+        self.rules = rules
+        self._hash_name = hash_name
+        self._avatar = IAvatar(storage) if IAvatar.providedBy(storage) else None
+
+    async def directory(self, path: VirtualPath) -> None:
+        """Make a directory, unless it is there. Raises NotADirectory when something else is."""
+        try:
+            await self._with_parents(path, lambda: self.storage.make_directory(path))
+        except AlreadyExists:
+            info = await resolve(self.storage.stat(path))
+            if info.kind != "dir":
+                raise NotADirectory(bytes(path)) from None
+
+    async def _with_parents(self, path: VirtualPath, call: Callable[[], Any]) -> Any:
+        """``call()``, and once more with the directories above made if it says NotFound."""
+        try:
+            return await resolve(call())
+        except NotFound:
+            for depth in range(1, len(path.parts)):
+                try:
+                    await resolve(self.storage.make_directory(VirtualPath(path.parts[:depth])))
+                except (AlreadyExists, RightMissing):
+                    continue
+            return await resolve(call())
+
+    async def open(self, entry: Entry, path: VirtualPath, *, resume: bool) -> tuple[IUpload, Policy] | str:
+        """The upload under the policy asked for, or why the entry is to be skipped.
+
+        Raises:
+            AlreadyExists: and the sender asked to refuse then.
+            RightMissing, Busy, QuotaExceeded...: as the storage says.
+        """
+        if entry.path in self.rules.done:
+            return "same"
+        if_exists = self.rules.if_exists or entry.if_exists
+        policy: Policy = "rename" if if_exists == "rename" else "refuse"
+        try:
+            return await self._open_as(entry, path, policy, resume=resume), policy
+        except AlreadyExists:
+            if if_exists == "refuse":
+                raise
+        if if_exists in {"newer", "skip-same"}:
+            info = await resolve(self.storage.stat(path))
+            if info.kind == "dir":
+                raise IsADirectory(bytes(path))
+            if info.size == entry.size and info.mtime_ns == entry.mtime_ns:
+                return "same"
+            if if_exists == "newer" and info.mtime_ns >= (entry.mtime_ns or 0):
+                return "newer"
+        if self._avatar is not None and not self._avatar.may(Right.OVERWRITE, path):
+            # Going on with a part asks the avatar for less than replacing a file does.
+            raise RightMissing(bytes(path), right=Right.OVERWRITE.value)
+        return await self._open_as(entry, path, "overwrite", resume=resume), "overwrite"
+
+    def _intent(self, entry: Entry, policy: Policy, *, resume: bool = True, offset: int = 0) -> WriteIntent:
+        """How to write ``entry``; with a key only if its size and time name the source."""
+        key = ""
+        if resume and entry.size and entry.mtime_ns is not None:
+            # A changed source never goes on with an old part.
+            key = f"xfer1:{self._hash_name}:{entry.size}:{entry.mtime_ns}"
+        return WriteIntent(offset=offset, size=entry.size, if_exists=policy, key=key)
+
+    async def _open_as(self, entry: Entry, path: VirtualPath, policy: Policy, *, resume: bool) -> IUpload:
+        intent = self._intent(entry, policy, resume=resume)
+        first = attrs.evolve(intent, append=bool(intent.key))
+        upload: IUpload = await self._with_parents(path, lambda: self.storage.open_write(path, first))
+        if upload.offset and (not IHasFileno.providedBy(upload) or upload.offset > (entry.size or 0)):
+            # What cannot be proved is not gone on with.
+            await resolve(upload.suspend())
+            upload = await resolve(self.storage.open_write(path, intent))
+        return upload
+
+    async def anew(self, upload: IUpload, entry: Entry, path: VirtualPath, policy: Policy) -> IUpload:
+        """The same upload from its first byte."""
+        await resolve(upload.suspend())
+        return await resolve(self.storage.open_write(path, self._intent(entry, policy)))
+
+    async def cut(
+        self, upload: IUpload, entry: Entry, path: VirtualPath, policy: Policy, verified: int
+    ) -> None:
+        """Put the upload away with only its first ``verified`` bytes."""
+        intent = self._intent(entry, policy, offset=verified)
+        if not intent.key or not verified:
+            await resolve(upload.abort())
+            return
+        await resolve(upload.suspend())
+        shorter = await resolve(self.storage.open_write(path, intent))
+        await resolve(shorter.suspend())
+
+    def expected(self, entry: Entry, size: int) -> Expected:
+        """What commit applies and checks; the digest was compared already."""
+        rules, avatar = self.rules, self._avatar
+        times = rules.times and (avatar is None or avatar.may(Right.UTIME))
+        modes = rules.modes and (avatar is None or avatar.may(Right.CHMOD))
+        mode = entry.mode & MODE_MASK if modes and entry.mode is not None else None
+        return Expected(size=size, mtime_ns=entry.mtime_ns if times else None, mode=mode)

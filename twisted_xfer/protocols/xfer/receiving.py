@@ -1,0 +1,414 @@
+"""The role of the receiver: offers in, files out, over any storage."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from twisted_xfer.errors import (
+    AlreadyExists,
+    ConnectionLost,
+    DigestMismatch,
+    ForbiddenPath,
+    QuotaExceeded,
+    RemoteProtocolError,
+    SourceChanged,
+    TooLarge,
+    Vetoed,
+    XferError,
+)
+from twisted_xfer.interfaces import (
+    IBlocking,
+    IHasFileno,
+    IStorage,
+    IUpload,
+)
+from twisted_xfer.interfaces.answers import resolve
+from twisted_xfer.paths import VirtualPath
+from twisted_xfer.protocols.xfer.connection import Connection
+from twisted_xfer.protocols.xfer.content import (
+    AT_ONCE,
+    CHUNK,
+    SEGMENT,
+    Hasher,
+    hash_prefix,
+    make_hasher,
+    store,
+)
+from twisted_xfer.protocols.xfer.errormap import error_message, refusal
+from twisted_xfer.protocols.xfer.placing import Placing, Policy, Rules
+from twisted_xfer.protocols.xfer.report import OnEvent, TransferEvent, ignore
+from twisted_xfer.protocols.xfer.wire.frames import Data, Inline
+from twisted_xfer.protocols.xfer.wire.link import Event
+from twisted_xfer.protocols.xfer.wire.messages import (
+    Abort,
+    Ack,
+    Done,
+    End,
+    EndOfOffer,
+    Entry,
+    Message,
+    Restart,
+    Segment,
+    Skip,
+    Take,
+)
+from twisted_xfer.protocols.xfer.wire.peer import Open, Receiver
+from twisted_xfer.protocols.xfer.wire.states import EntryState
+
+#: Content that waits for the disk, on one connection; past it we stop reading.
+MAX_QUEUED: Final = 2 * CHUNK
+#: Nothing of such an upload may be kept.
+_DROPPED: Final = (QuotaExceeded, TooLarge, Vetoed, AlreadyExists)
+
+
+@attrs.define(eq=False)
+class Incoming:
+    """A file being received. ``position`` is stored and hashed; ``verified`` was proved by a SEGMENT."""
+
+    entry: Entry
+    path: VirtualPath
+    upload: IUpload
+    hasher: Hasher
+    policy: Policy
+    position: int = 0
+    verified: int = 0
+    acked: int = 0
+    resumed: int = 0
+    queue: deque[bytes | Message] = attrs.field(factory=deque)
+    working: bool = False
+    over: XferError | None = None
+
+
+class ReceiverRole:
+    """Answers offers and stores content.
+
+    Memory: MAX_QUEUED of content for all streams, one Incoming for each open entry (the window).
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        connection: Connection,
+        storage: IStorage,
+        blocking: IBlocking,
+        *,
+        window: int,
+        hash_name: str,
+        rules: Rules,
+        on_event: OnEvent = ignore,
+        on_finished: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.connection = connection
+        self.placing = Placing(storage, rules, hash_name)
+        self.blocking = blocking
+        self.books = Receiver(window)
+        self.hash_name = hash_name
+        self._on_event = on_event
+        self._on_finished = on_finished
+        self._incoming: dict[int, Incoming] = {}
+        self._queued = 0
+        self._gone: XferError | None = None
+
+    # --- events ----------------------------------------------------------------------------
+
+    def event(self, event: Event) -> None:
+        """One event of the sender. Raises RemoteProtocolError."""
+        one = self.books.received(event)
+        if isinstance(event, EndOfOffer):
+            self._look_finished()
+        elif isinstance(event, Entry):
+            if not event.inline:
+                self._run(event, self._offered(event))
+        elif isinstance(event, Inline) and one is not None:
+            self._run(one.entry, self._small(one.entry, event.data))
+        elif isinstance(event, Abort):
+            self._drop(event.stream, ConnectionLost(None, "given up by the sender"))
+            self._look_finished()
+        elif one is not None:
+            self._content(one, event)
+
+    def lost(self, reason: XferError) -> None:
+        """The connection is gone: what was not whole is kept to be resumed."""
+        self._gone = reason
+        for stream in list(self._incoming):
+            self._drop(stream, reason)
+
+    @property
+    def busy(self) -> bool:
+        """Whether entries are open."""
+        return bool(self.books.open)
+
+    def _run(self, entry: Entry, work: Coroutine[Any, Any, None]) -> None:
+        def failed(failure: Any) -> None:
+            error = failure.value
+            if not isinstance(error, XferError):
+                self.log.failure("receiving failed", failure)
+                error = XferError()
+            self._fail(entry, error)
+
+        Deferred.fromCoroutine(work).addErrback(failed)
+
+    def _look_finished(self) -> None:
+        if self.books.finished and self._gone is None:
+            self._on_finished()
+
+    def _answer(self, message: Message) -> None:
+        if self._gone is None and message.stream in self.books.open:
+            self.books.answer(message)
+            self.connection.send(message)
+            self._look_finished()
+
+    def _fail(self, entry: Entry, error: XferError) -> None:
+        """This entry cannot be; the connection goes on."""
+        stream = entry.stream
+        self._drop(stream, error)
+        one = self.books.open.get(stream)
+        self._on_event(TransferEvent("failed", entry.path, error=error))
+        if one is None or self._gone is not None or one.state is EntryState.FAILED:
+            return
+        offered = one.state is EntryState.OFFERED
+        self._answer(refusal(error, stream) if offered else error_message(error, stream))
+
+    def _drop(self, stream: int, error: XferError) -> None:
+        """Let go of an upload: kept to be resumed, unless nothing of it may stay."""
+        incoming = self._incoming.pop(stream, None)
+        if incoming is None:
+            return
+        incoming.over = error
+        self._queued -= sum(len(item) for item in incoming.queue if isinstance(item, bytes))
+        incoming.queue.clear()
+        if not incoming.working:
+            self._let_go(incoming)
+        self._maybe_resume()
+
+    def _let_go(self, incoming: Incoming) -> None:
+        error = incoming.over
+        self._close_upload(incoming.upload, error)
+
+    def _close_upload(self, upload: IUpload, error: XferError | None) -> None:
+        def logged(failure: Any) -> None:
+            self.log.failure("an upload could not be put away", failure)
+
+        end = upload.abort if isinstance(error, _DROPPED) else upload.suspend
+
+        async def put_away() -> None:
+            await resolve(end(error))
+
+        Deferred.fromCoroutine(put_away()).addErrback(logged)
+
+    # --- offers ----------------------------------------------------------------------------
+
+    def _path(self, entry: Entry) -> VirtualPath:
+        return VirtualPath.parse(entry.path, self.placing.rules.base)
+
+    async def _offered(self, entry: Entry) -> None:
+        path = self._path(entry)
+        if entry.type == "dir":
+            await self.placing.directory(path)
+            self._on_event(TransferEvent("done", entry.path, type="dir"))
+            self._answer(Done(stream=entry.stream, stored_as=bytes(path)))
+            return
+        if entry.type == "symlink":
+            raise ForbiddenPath(entry.path, "symbolic links are not taken here")
+        opened = await self.placing.open(entry, path, resume=True)
+        if isinstance(opened, str):
+            self._skip(entry, opened)
+            return
+        upload, policy = opened
+        hasher = make_hasher(self.hash_name)
+        digest = None
+        if upload.offset:
+            try:
+                hasher = await self.blocking.run(
+                    hash_prefix, IHasFileno(upload).fileno(), upload.offset, self.hash_name
+                )
+            except BaseException:
+                self._close_upload(upload, None)
+                raise
+            digest = hasher.digest()
+        if self._gone is not None or entry.stream not in self.books.open:
+            self._close_upload(upload, self._gone)
+            return
+        self._incoming[entry.stream] = Incoming(
+            entry, path, upload, hasher, policy, upload.offset, upload.offset, upload.offset, upload.offset
+        )
+        self._on_event(TransferEvent("started", entry.path, size=entry.size, resumed=upload.offset))
+        self._answer(Take(stream=entry.stream, offset=upload.offset, prefix_digest=digest))
+
+    def _skip(self, entry: Entry, why: str) -> None:
+        self._on_event(TransferEvent("skipped", entry.path, size=entry.size))
+        self._answer(Skip(stream=entry.stream, why=why))
+
+    # --- small files -----------------------------------------------------------------------
+
+    async def _small(self, entry: Entry, data: bytes) -> None:
+        hasher = make_hasher(self.hash_name)
+        hasher.update(data)
+        digest = hasher.digest()
+        if digest != entry.digest:
+            raise DigestMismatch(entry.path, self.hash_name)
+        path = self._path(entry)
+        opened = await self.placing.open(entry, path, resume=False)
+        if isinstance(opened, str):
+            self._skip(entry, opened)
+            return
+        upload = opened[0]
+        try:
+            left = memoryview(data)
+            while left:
+                room = upload.reserve(len(left))
+                await resolve(upload.write(left[:room]))
+                left = left[room:]
+            await resolve(upload.commit(self.placing.expected(entry, len(data))))
+        except XferError as error:
+            self._close_upload(upload, error)
+            raise
+        self._stored(entry, upload, digest, len(data), 0)
+
+    def _stored(self, entry: Entry, upload: IUpload, digest: bytes, size: int, resumed: int) -> None:
+        stored_as = bytes(upload.path)
+        self._on_event(
+            TransferEvent(
+                "done",
+                entry.path,
+                size=size,
+                position=size,
+                digest=digest,
+                hash=self.hash_name,
+                stored_as=stored_as,
+                resumed=resumed,
+            )
+        )
+        self._answer(Done(stream=entry.stream, digest=digest, stored_as=stored_as, size=size))
+
+    # --- content ---------------------------------------------------------------------------
+
+    def _content(self, one: Open, event: Event) -> None:
+        incoming = self._incoming.get(event.stream)
+        if incoming is None:
+            # Failed already: dropped until the sender has noticed.
+            self._look_finished()
+            return
+        if isinstance(event, Data):
+            incoming.queue.append(event.data)
+            self._queued += len(event.data)
+            if self._queued >= MAX_QUEUED:
+                self.connection.pause()
+        elif isinstance(event, Segment | End | Restart):
+            incoming.queue.append(event)
+        else:
+            raise RemoteProtocolError(detail="not for a sender to say")
+        if not incoming.working:
+            incoming.working = True
+            self._run(incoming.entry, self._work(incoming))
+
+    async def _work(self, incoming: Incoming) -> None:
+        """Do what is in the queue, in order, until it is empty."""
+        try:
+            while incoming.queue and incoming.over is None:
+                item = incoming.queue.popleft()
+                if isinstance(item, bytes):
+                    await self._store(incoming, self._batch(incoming, item))
+                elif isinstance(item, Segment):
+                    await self._segment(incoming, item)
+                elif isinstance(item, Restart):
+                    await self._restart(incoming)
+                elif isinstance(item, End):
+                    await self._end(incoming, item)
+        finally:
+            incoming.working = False
+            if incoming.over is not None:
+                self._let_go(incoming)
+
+    def _batch(self, incoming: Incoming, first: bytes) -> bytes:
+        """``first`` and what follows it in the queue, up to CHUNK: one piece of work."""
+        pieces, size = [first], len(first)
+        queue = incoming.queue
+        while queue and isinstance(queue[0], bytes) and size + len(queue[0]) <= CHUNK:
+            piece = queue.popleft()
+            if isinstance(piece, bytes):
+                pieces.append(piece)
+                size += len(piece)
+        return first if len(pieces) == 1 else b"".join(pieces)
+
+    async def _store(self, incoming: Incoming, data: bytes) -> None:
+        upload = incoming.upload
+        left = memoryview(data)
+        try:
+            while left and incoming.over is None:
+                piece = left[: upload.reserve(len(left))]
+                if not IHasFileno.providedBy(upload):
+                    incoming.hasher.update(piece)
+                    await resolve(upload.write(piece))
+                else:
+                    fd = IHasFileno(upload).fileno()
+                    if (incoming.entry.size or AT_ONCE + 1) > AT_ONCE:
+                        await self.blocking.run(store, fd, incoming.position, piece, incoming.hasher)
+                    else:
+                        store(fd, incoming.position, piece, incoming.hasher)
+                    upload.advance(len(piece))
+                incoming.position += len(piece)
+                left = left[len(piece) :]
+        finally:
+            self._queued -= len(data)
+            self._maybe_resume()
+        if incoming.over is None:
+            self._on_event(
+                TransferEvent(
+                    "progress", incoming.entry.path, size=incoming.entry.size, position=incoming.position
+                )
+            )
+            if incoming.position - incoming.acked >= SEGMENT:
+                incoming.acked = incoming.position
+                self.connection.send(Ack(stream=incoming.entry.stream, durable_offset=incoming.position))
+
+    def _maybe_resume(self) -> None:
+        if self._queued < MAX_QUEUED and self._gone is None:
+            self.connection.resume()
+
+    async def _segment(self, incoming: Incoming, segment: Segment) -> None:
+        if incoming.hasher.digest() == segment.digest:
+            incoming.verified = incoming.position
+            return
+        await self._cut_back(incoming)
+        raise DigestMismatch(incoming.entry.path, "segment", transferred=incoming.position)
+
+    async def _cut_back(self, incoming: Incoming) -> None:
+        """Keep only what a SEGMENT has proved, so that resuming does not meet the damage again."""
+        entry = incoming.entry
+        self._incoming.pop(entry.stream, None)
+        self._queued -= sum(len(item) for item in incoming.queue if isinstance(item, bytes))
+        incoming.queue.clear()
+        self._maybe_resume()
+        await self.placing.cut(incoming.upload, entry, incoming.path, incoming.policy, incoming.verified)
+
+    async def _restart(self, incoming: Incoming) -> None:
+        """The part is not the beginning of the source: begin anew."""
+        entry = incoming.entry
+        incoming.upload = await self.placing.anew(incoming.upload, entry, incoming.path, incoming.policy)
+        incoming.hasher = make_hasher(self.hash_name)
+        incoming.position = incoming.verified = incoming.acked = incoming.resumed = 0
+
+    async def _end(self, incoming: Incoming, end: End) -> None:
+        entry = incoming.entry
+        if end.changed or (entry.size is not None and end.size != entry.size):
+            raise SourceChanged(entry.path)
+        if incoming.hasher.digest() != end.digest:
+            await self._cut_back(incoming)
+            raise DigestMismatch(entry.path, "at the end")
+        try:
+            await resolve(incoming.upload.commit(self.placing.expected(entry, incoming.position)))
+        except XferError as error:
+            incoming.over = error
+            self._incoming.pop(entry.stream, None)
+            raise
+        self._incoming.pop(entry.stream, None)
+        incoming.over = None
+        self._stored(entry, incoming.upload, end.digest, incoming.position, incoming.resumed)

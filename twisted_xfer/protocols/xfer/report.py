@@ -1,0 +1,77 @@
+"""What happens during a transfer, as events for whoever watches, and the sum of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import attrs
+
+Kind = Literal["connected", "started", "progress", "done", "skipped", "failed", "reconnecting", "listed"]
+
+
+@attrs.frozen
+class TransferEvent:
+    """One step. ``path`` is relative, as on the wire; ``position`` and ``size`` are bytes.
+
+    ``done`` carries the verified ``digest`` and where it is ``stored_as``; ``failed`` and
+    ``reconnecting`` the ``error``; ``resumed`` is where a transfer went on from.
+    """
+
+    kind: Kind
+    path: bytes = b""
+    type: str = "file"
+    size: int | None = None
+    position: int = 0
+    resumed: int = 0
+    digest: bytes = b""
+    hash: str = ""
+    stored_as: bytes = b""
+    error: Exception | None = None
+    seconds: float = 0.0
+    mtime_ns: int | None = None
+    mode: int | None = None
+
+
+OnEvent = Callable[[TransferEvent], object]
+
+
+def ignore(_event: TransferEvent) -> None:
+    """For whoever does not watch."""
+
+
+@attrs.define
+class Summary:
+    """What came of it all. ``bytes`` moved over the wire, ``verified`` bytes are known to be stored."""
+
+    files: int = 0
+    directories: int = 0
+    skipped: int = 0
+    moved: int = 0
+    verified: int = 0
+    failures: list[tuple[bytes, Exception]] = attrs.field(factory=list)
+    #: Names of failures are kept up to MAX_FAILURES, their number always.
+    failed: int = 0
+    digest: bytes = b""
+    hash: str = ""
+
+    def note(self, event: TransferEvent) -> None:
+        """Add an event to the sum."""
+        if event.kind == "done":
+            if event.type == "dir":
+                self.directories += 1
+                return
+            self.files += 1
+            self.moved += max(0, event.position - event.resumed)
+            self.verified += event.position
+            self.digest, self.hash = event.digest, event.hash
+        elif event.kind == "skipped":
+            self.skipped += 1
+        elif event.kind == "failed":
+            self.failed += 1
+            if len(self.failures) < MAX_FAILURES and event.error is not None:
+                self.failures.append((event.path, event.error))
+
+
+#: Failures that are kept by name; a tree may have a hundred thousand of them.
+MAX_FAILURES = 1000

@@ -1,0 +1,399 @@
+"""The role of the sender: offers out, content behind them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from twisted_xfer.errors import DigestMismatch, RemoteProtocolError, SourceChanged, XferError
+from twisted_xfer.interfaces import IBlocking, IHasFileno, IReadFile
+from twisted_xfer.interfaces.answers import resolve
+from twisted_xfer.protocols.xfer.connection import Connection
+from twisted_xfer.protocols.xfer.content import (
+    AT_ONCE,
+    CHUNK,
+    SEGMENT,
+    Hasher,
+    hash_prefix,
+    load,
+    make_hasher,
+)
+from twisted_xfer.protocols.xfer.errormap import from_peer
+from twisted_xfer.protocols.xfer.report import OnEvent, TransferEvent, ignore
+from twisted_xfer.protocols.xfer.sources import Offer, Source, has_changed
+from twisted_xfer.protocols.xfer.wire.frames import MAX_INLINE, Data, FrameType, Inline, encode_frame
+from twisted_xfer.protocols.xfer.wire.link import Event
+from twisted_xfer.protocols.xfer.wire.messages import (
+    Abort,
+    Ack,
+    Done,
+    End,
+    EndOfOffer,
+    Entry,
+    Error,
+    Refuse,
+    Restart,
+    Segment,
+    Skip,
+    Take,
+)
+from twisted_xfer.protocols.xfer.wire.peer import Sender
+
+#: Small files read and offered before other connections get their turn.
+OFFERS_PER_TURN: Final = 64
+
+
+@attrs.define(eq=False)
+class Outgoing:
+    """An entry in the air."""
+
+    offer: Offer
+    digest: bytes = b""
+    resumed: int = 0
+    failed: XferError | None = None
+
+
+class Bell:
+    """One waits, somebody else rings."""
+
+    def __init__(self) -> None:
+        self._waiter: Deferred[None] | None = None
+
+    def wait(self) -> Deferred[None]:
+        """Fires at the next ring."""
+        waiter = self._waiter = Deferred()
+        return waiter
+
+    def ring(self) -> None:
+        """Wake whoever waits; they may wait again at once."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.callback(None)
+
+
+class SenderRole:
+    """Offers what ``source`` gives, sends what is taken, believes only DONE with an equal digest.
+
+    Memory: ``window`` entries, two pieces of content of CHUNK bytes.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        connection: Connection,
+        source: Source,
+        blocking: IBlocking,
+        *,
+        window: int,
+        hash_name: str,
+        max_data: int,
+        if_exists: str = "skip-same",
+        on_event: OnEvent = ignore,
+        on_finished: Callable[[], object] = lambda: None,
+        on_closed: Callable[[Offer], object] = lambda _offer: None,
+        end_stream: int = 0,
+    ) -> None:
+        self.connection = connection
+        self.source = source
+        self.blocking = blocking
+        self.books = Sender(window)
+        self.hash_name = hash_name
+        self.if_exists = if_exists
+        self._piece = min(max_data, CHUNK)
+        self._on_event = on_event
+        self._on_finished = on_finished
+        self._on_closed = on_closed
+        self._end_stream = end_stream
+        self._out: dict[int, Outgoing] = {}
+        self._takes: deque[tuple[int, Take]] = deque()
+        self._wake_offers = Bell()
+        self._wake_content = Bell()
+        self._gone: XferError | None = None
+        self._entries = self._bytes = 0
+
+    def start(self) -> None:
+        """Begin to offer."""
+        for work in (self._offer_all(), self._send_all()):
+            Deferred.fromCoroutine(work).addErrback(self._broken)
+
+    def _broken(self, failure: Any) -> None:
+        error = failure.value
+        if not isinstance(error, XferError):
+            self.log.failure("sending failed", failure)
+            error = XferError()
+        self.connection.fail(error)
+
+    def gone(self) -> bool:
+        """Whether the connection is."""
+        return self._gone is not None
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is still to be done."""
+        return not self.books.finished
+
+    # --- answers ---------------------------------------------------------------------------
+
+    def event(self, event: Event) -> None:
+        """One answer of the receiver. Raises RemoteProtocolError."""
+        if isinstance(event, Data | Inline):
+            raise RemoteProtocolError(detail="content from a receiver")
+        self.books.received(event)
+        out = self._out.get(event.stream)
+        if out is None:
+            return
+        if isinstance(event, Take):
+            self._takes.append((event.stream, event))
+            self._wake_content.ring()
+        elif isinstance(event, Ack):
+            pass
+        elif isinstance(event, Done):
+            self._stored(event, out)
+        elif isinstance(event, Skip):
+            self._on_event(TransferEvent("skipped", out.offer.path, size=out.offer.size))
+            self._close(event.stream)
+        elif isinstance(event, Refuse | Error):
+            self._failed(event.stream, out, from_peer(event))
+
+    def _stored(self, done: Done, out: Outgoing) -> None:
+        offer = out.offer
+        if offer.kind == "file" and done.digest != out.digest:
+            self._report_failure(offer, DigestMismatch(offer.path, "the receiver stored something else"))
+        else:
+            self._on_event(
+                TransferEvent(
+                    "done",
+                    offer.path,
+                    type=offer.kind,
+                    size=offer.size,
+                    position=done.size if offer.kind == "file" else 0,
+                    resumed=out.resumed,
+                    digest=out.digest,
+                    hash=self.hash_name,
+                    stored_as=done.stored_as or b"",
+                )
+            )
+        self._close(done.stream)
+
+    def _failed(self, stream: int, out: Outgoing, error: XferError) -> None:
+        self._report_failure(out.offer, error)
+        if stream in self.books.open:
+            # Its content is under way: whoever sends it says ABORT.
+            out.failed = error
+            if not any(number == stream for number, _ in self._takes):
+                return
+            self._abort(stream)
+            return
+        self._close(stream)
+
+    def _report_failure(self, offer: Offer, error: XferError) -> None:
+        self._on_event(TransferEvent("failed", offer.path, error=error))
+
+    def _abort(self, stream: int) -> None:
+        if stream in self.books.open and not self.gone():
+            message = Abort(stream=stream)
+            self.books.sent(message)
+            self.connection.send(message)
+        self._close(stream)
+
+    def _close(self, stream: int) -> None:
+        out = self._out.pop(stream, None)
+        if out is not None:
+            self._on_closed(out.offer)
+        self._wake_offers.ring()
+        if self.books.finished and not self.gone():
+            self._on_finished()
+
+    def lost(self, reason: XferError) -> None:
+        """The connection is gone."""
+        self._gone = reason
+        self._wake_offers.ring()
+        self._wake_content.ring()
+
+    # --- offers ----------------------------------------------------------------------------
+
+    async def _offer_all(self) -> None:
+        try:
+            while not self.gone():
+                if not self.books.may_offer:
+                    await self._wake_offers.wait()
+                    continue
+                full = self.connection.writable()
+                if full is not None:
+                    await full
+                    continue
+                offer = await resolve(self.source.next())
+                if self.gone():
+                    return
+                if offer is None:
+                    break
+                await self._offer(offer)
+        finally:
+            self.source.close()
+        if not self.gone():
+            self.books.end()
+            self.connection.send(EndOfOffer(stream=self._end_stream, entries=self._entries, size=self._bytes))
+            if self.books.finished:
+                self._on_finished()
+
+    async def _offer(self, offer: Offer) -> None:
+        if offer.problem is not None:
+            error = offer.problem if isinstance(offer.problem, XferError) else XferError(offer.path)
+            self._report_failure(offer, error)
+            self._on_closed(offer)
+            return
+        entry = Entry(
+            stream=self.books.next_number(),
+            path=offer.path,
+            type=offer.kind,
+            size=offer.size,
+            mode=offer.mode,
+            mtime_ns=offer.mtime_ns,
+            target=offer.target,
+            if_exists=self.if_exists,
+        )
+        content = None
+        if offer.kind == "file" and offer.size is not None and offer.size <= MAX_INLINE:
+            try:
+                content = await self._read_small(offer)
+            except XferError as error:
+                self._report_failure(offer, error)
+                self._on_closed(offer)
+                return
+            if self.gone():
+                return
+        out = self._out[entry.stream] = Outgoing(offer)
+        self._entries += 1
+        self._bytes += offer.size or 0
+        if content is None:
+            self.books.offer(entry)
+            self.connection.send(entry)
+            return
+        hasher = make_hasher(self.hash_name)
+        hasher.update(content)
+        out.digest = hasher.digest()
+        entry = attrs.evolve(entry, inline=True, digest=out.digest)
+        self.books.offer(entry)
+        inline = Inline(entry.stream, content)
+        self.books.sent(inline)
+        self.connection.send_raw(
+            self.connection.link.encode(entry) + encode_frame(FrameType.INLINE, entry.stream, content)
+        )
+
+    async def _read_small(self, offer: Offer) -> bytes:
+        """All of a small file. Raises SourceChanged when it is not the size that was announced."""
+        file = await resolve(offer.open())
+        try:
+            pieces, size = [], 0
+            while size <= (offer.size or 0):
+                data = await resolve(file.read(MAX_INLINE + 1))
+                if not data:
+                    break
+                pieces.append(data)
+                size += len(data)
+        finally:
+            file.close()
+        if size != offer.size:
+            raise SourceChanged(offer.path)
+        return b"".join(pieces)
+
+    # --- content ---------------------------------------------------------------------------
+
+    async def _send_all(self) -> None:
+        while not self.gone():
+            if not self._takes:
+                await self._wake_content.wait()
+                continue
+            stream, take = self._takes.popleft()
+            out = self._out.get(stream)
+            if out is None:
+                continue
+            try:
+                await self._send_one(stream, out, take)
+            except XferError as error:
+                if out.failed is None:
+                    self._report_failure(out.offer, error)
+                self._abort(stream)
+
+    async def _send_one(self, stream: int, out: Outgoing, take: Take) -> None:
+        file = await resolve(out.offer.open())
+        try:
+            hasher, position = make_hasher(self.hash_name), 0
+            if take.offset:
+                hasher, position = await self._go_on(stream, file, take)
+            out.resumed = position
+            self._on_event(TransferEvent("started", out.offer.path, size=out.offer.size, resumed=position))
+            await self._send_content(stream, out, file, hasher, position)
+        finally:
+            file.close(out.failed or self._gone)
+
+    async def _go_on(self, stream: int, file: IReadFile, take: Take) -> tuple[Hasher, int]:
+        """Where to go on: behind the prefix if the receiver's is ours, else at 0."""
+        if IHasFileno.providedBy(file):
+            fd = IHasFileno(file).fileno()
+            hasher: Hasher = await self.blocking.run(hash_prefix, fd, take.offset, self.hash_name)
+            if hasher.digest() == take.prefix_digest:
+                file.advance(take.offset)
+                return hasher, take.offset
+        if not self.gone():
+            message = Restart(stream=stream)
+            self.books.sent(message)
+            self.connection.send(message)
+        return make_hasher(self.hash_name), 0
+
+    async def _send_content(
+        self, stream: int, out: Outgoing, file: IReadFile, hasher: Hasher, position: int
+    ) -> None:
+        offer = out.offer
+        while True:
+            if self.gone():
+                return
+            if out.failed is not None:
+                raise out.failed
+            wanted = self._wanted(offer, position)
+            data = await self._read(file, position, wanted, hasher, offer) if wanted else b""
+            if not data:
+                break
+            full = self.connection.writable()
+            if full is not None:
+                await full
+            if self.gone() or out.failed is not None:
+                continue
+            self.books.sent(Data(stream, data))
+            self.connection.send_data(stream, data)
+            position += len(data)
+            self._on_event(TransferEvent("progress", offer.path, size=offer.size, position=position))
+            if not position % SEGMENT:
+                segment = Segment(stream=stream, offset=position, digest=hasher.digest())
+                self.books.sent(segment)
+                self.connection.send(segment)
+        out.digest = hasher.digest()
+        changed = has_changed(file, offer) or (offer.size is not None and position != offer.size)
+        end = End(stream=stream, size=position, digest=out.digest, changed=changed)
+        self.books.sent(end)
+        self.connection.send(end)
+
+    def _wanted(self, offer: Offer, position: int) -> int:
+        """How much to read next: not across a segment's end, not beyond the size announced."""
+        wanted = min(self._piece, SEGMENT - position % SEGMENT)
+        return wanted if offer.size is None else min(wanted, offer.size - position)
+
+    async def _read(self, file: IReadFile, position: int, size: int, hasher: Hasher, offer: Offer) -> bytes:
+        if offer.size is not None and IHasFileno.providedBy(file):
+            fd = IHasFileno(file).fileno()
+            if offer.size <= AT_ONCE:
+                data = load(fd, position, size, hasher)
+            else:
+                data = await self.blocking.run(load, fd, position, size, hasher)
+            file.advance(len(data))
+            return data
+        answer = self.blocking.run(file.read, size) if offer.size is None else file.read(size)
+        data = await resolve(answer)
+        hasher.update(data)
+        return data

@@ -1,0 +1,350 @@
+"""The listener's end: TLS or not by the first byte, handshake, login, then a role."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.cred.credentials import Anonymous, UsernamePassword
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.protocol import Factory, Protocol
+from twisted.python.failure import Failure
+
+from twisted_xfer.errors import (
+    LoginFailed,
+    RemoteProtocolError,
+    ShuttingDown,
+    TimedOut,
+    TLSRequired,
+    XferError,
+)
+from twisted_xfer.interfaces import IAvatar, IHost, ILease, LoginContext
+from twisted_xfer.interfaces.answers import resolve
+from twisted_xfer.protocols.xfer.connection import Connection
+from twisted_xfer.protocols.xfer.content import HASHES
+from twisted_xfer.protocols.xfer.options import XferOptions
+from twisted_xfer.protocols.xfer.pairing import Pairing, binding_of, hello_digest
+from twisted_xfer.protocols.xfer.placing import Rules
+from twisted_xfer.protocols.xfer.receiving import ReceiverRole
+from twisted_xfer.protocols.xfer.secure import HANDSHAKE_BYTE, ServerCreator, exporter_of, select_alpn
+from twisted_xfer.protocols.xfer.serving import ServingRole
+from twisted_xfer.protocols.xfer.wire.link import Event, negotiate
+from twisted_xfer.protocols.xfer.wire.messages import (
+    MAX_WINDOW,
+    NONCE_SIZE,
+    Auth,
+    Authenticated,
+    Challenge,
+    Hello,
+    Response,
+    Select,
+)
+
+_LOOPBACK = ("127.", "::1", "::ffff:127.")
+
+
+class XferServerProtocol(Connection):
+    """One caller. It speaks first; what it may do hangs on its HELLO's role and its account."""
+
+    factory: XferFactory
+
+    def __init__(self, host: IHost, options: XferOptions) -> None:
+        super().__init__("listener", host.clock)
+        self.host = host
+        self.options = options
+        self.session_id = ""
+        self.username = ""
+        self.avatar: IAvatar | None = None
+        self._peer = self._local = ""
+        self._sniffed = False
+        self._lease: ILease | None = None
+        self._deadline: IDelayedCall | None = None
+        self._login: Deferred[None] | None = None
+        self._caller: Hello | None = None
+        self._select: Select | None = None
+        self._pairing: Pairing | None = None
+        self._opened = 0.0
+        self._draining = False
+
+    # --- the life of the connection ----------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        """Admit the caller, and give it a while to log in."""
+        transport: Any = self.transport
+        self.session_id = self.host.new_session_id()
+        self._peer = str(getattr(transport.getPeer(), "host", ""))
+        self._local = str(getattr(transport.getHost(), "host", ""))
+        self._opened = self.clock.seconds()
+        self.factory.add(self)
+        super().connectionMade()
+        try:
+            self._lease = self.host.limits.admit(self._peer)
+        except XferError as error:
+            self.emit("connection.refused", code=error.code)
+            self.cut(error)
+            return
+        self.emit("connection.open", local=self._local)
+        self._deadline = self.clock.callLater(self.options.login_seconds, self._too_late)
+
+    def dataReceived(self, data: bytes) -> None:
+        """The first byte tells TLS from plain."""
+        if not self._sniffed:
+            self._sniffed = True
+            if data[0] == HANDSHAKE_BYTE and self.host.tls is not None and not self.secure:
+                self._start_tls(data)
+                return
+        super().dataReceived(data)
+
+    def _start_tls(self, data: bytes) -> None:
+        transport: Any = self.transport
+        tls: Any = self.host.tls
+        context = tls.control_context()
+        select_alpn(context)
+        transport.unregisterProducer()
+        transport.startTLS(ServerCreator(context), normal=True)
+        transport.registerProducer(self, True)
+        # What has come already is the beginning of the handshake.
+        transport.protocol.dataReceived(data)
+
+    def _too_late(self) -> None:
+        self._deadline = None
+        self.cut(TimedOut(None, "login took too long"))
+
+    def _stop_deadline(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None:
+            deadline.cancel()
+
+    def ended(self, error: XferError) -> None:
+        """Everything of the session ends with its connection."""
+        self._stop_deadline()
+        login, self._login = self._login, None
+        if login is not None:
+            login.cancel()
+        avatar, self.avatar = self.avatar, None
+        if avatar is not None:
+            avatar.logout()
+        self.factory.remove(self)
+        if self._lease is not None:
+            self._lease.release()
+            self.emit("connection.close", reason=error.code, seconds=self.clock.seconds() - self._opened)
+
+    def emit(self, event_id: str, **fields: Any) -> None:
+        """An event of this session."""
+        if self.host.events.active:
+            self.host.events.emit(
+                event_id,
+                session=self.session_id,
+                protocol="xfer",
+                username=self.username,
+                peer=self._peer,
+                **fields,
+            )
+
+    def drain(self) -> None:
+        """The daemon stops: who does nothing goes now, others when they are done."""
+        self._draining = True
+        if self.role is None or not getattr(self.role, "busy", False):
+            self.fail(ShuttingDown())
+
+    def finished(self) -> None:
+        """The role has nothing to do any more."""
+        if self._draining:
+            self.fail(ShuttingDown())
+
+    # --- the handshake -----------------------------------------------------------------------
+
+    def handshake(self, event: Event) -> None:
+        """HELLO, AUTH and RESPONSE; their order was checked."""
+        if isinstance(event, Hello):
+            self._greet(event)
+        elif isinstance(event, Auth):
+            self._authenticate(event)
+        elif isinstance(event, Response):
+            self._confirm(event)
+        else:
+            raise RemoteProtocolError(detail="out of order")
+
+    def _mechanisms(self) -> tuple[str, ...]:
+        names = []
+        if self.options.code:
+            names.append("CODE")
+        elif self._clear_allowed():
+            names.append("PLAIN")
+        if self.options.anonymous and self.host.login.anonymous:
+            names.append("ANONYMOUS")
+        return tuple(names)
+
+    def _clear_allowed(self) -> bool:
+        """Whether this connection may go on without TLS, or has it."""
+        plain = self.options.plain
+        near = plain == "loopback" and self._peer.startswith(_LOOPBACK)
+        return self.secure or plain == "always" or near
+
+    def _greet(self, caller: Hello) -> None:
+        if caller.role not in {"send", "receive"}:
+            raise RemoteProtocolError(detail="a caller sends or receives")
+        options = self.options
+        hello = Hello(
+            nonce=self.host.random(NONCE_SIZE),
+            agent=self.host.server_name[:64],
+            hashes=HASHES,
+            mechanisms=self._mechanisms(),
+            max_data=options.max_data,
+            window=min(options.window, MAX_WINDOW),
+        )
+        self._caller = caller
+        self.send(hello)
+        if not self._clear_allowed():
+            raise TLSRequired
+        self._select = negotiate(caller, hello)
+        self.link.selected(self._select)
+        self.send(self._select)
+
+    def _authenticate(self, auth: Auth) -> None:
+        if auth.hello_digest != hello_digest(self.link.hellos):
+            raise RemoteProtocolError(detail="the HELLOs were changed on the way")
+        if auth.mechanism not in self._mechanisms():
+            self.emit("login.failed", code=LoginFailed.code)
+            raise LoginFailed
+        if auth.mechanism == "CODE":
+            if not self.factory.code_is_good:
+                raise LoginFailed
+            binding = binding_of(self.link.hellos, exporter_of(self.transport))
+            self._pairing = Pairing(self.options.code, binding, self.host.random, caller=False)
+            self._pairing.receive(auth.data)
+            self.send(Challenge(data=self._pairing.message))
+            return
+        self._pairing = None
+        if auth.mechanism == "ANONYMOUS":
+            self._log_in(Anonymous())
+            return
+        self.username = auth.username
+        self._log_in(
+            UsernamePassword(auth.username.encode("utf-8", "surrogateescape"), auth.password.encode("utf-8"))
+        )
+
+    def _confirm(self, response: Response) -> None:
+        if self._pairing is None or not self.factory.code_is_good:
+            raise LoginFailed
+        try:
+            self._pairing.check(response.data)
+        except LoginFailed:
+            # Whoever guessed has had the one guess.
+            self.factory.code_is_good = False
+            self.emit("login.failed", code=LoginFailed.code)
+            self.host.log.info("a wrong pairing code came from {peer}: it is void now", peer=self._peer)
+            raise
+        self.username = self.options.code_username
+        self._log_in(UsernamePassword(self.username.encode(), self.options.code_password.encode()))
+
+    def _log_in(self, credentials: object) -> None:
+        context = LoginContext("xfer", self.session_id, self._peer, self._local, self.secure)
+
+        async def ask() -> None:
+            avatar = await resolve(self.host.login.login(credentials, context))
+            if self._closing:
+                avatar.logout()
+                return
+            self._welcome(avatar)
+
+        # Nothing may come before the answer: what the caller says early waits.
+        self.pause()
+        self._login = Deferred.fromCoroutine(ask())
+        self._login.addErrback(self._refused)
+
+    def _refused(self, failure: Failure) -> None:
+        self._login = None
+        error = failure.value
+        if self.closed:
+            return
+        if not isinstance(error, XferError):
+            self.host.log.failure("a login failed in session {session}", failure, session=self.session_id)
+            error = LoginFailed()
+        self.fail(error)
+
+    def _welcome(self, avatar: IAvatar) -> None:
+        self._stop_deadline()
+        caller, select = self._caller, self._select
+        if caller is None or select is None:
+            raise RemoteProtocolError(detail="out of order")
+        self.avatar = avatar
+        self.username = avatar.username
+        data = self._pairing.listener_proof() if self._pairing is not None else b""
+        self.send(
+            Authenticated(
+                username=avatar.username,
+                session=self.session_id,
+                hello_digest=hello_digest(self.link.hellos),
+                data=data,
+            )
+        )
+        if caller.role == "send":
+            rules = Rules(modes=self.options.modes, times=self.options.times)
+            self.role = ReceiverRole(
+                self,
+                avatar,
+                self.host.blocking,
+                window=select.window,
+                hash_name=select.hash,
+                rules=rules,
+                on_finished=self._all_received,
+            )
+        else:
+            self.role = ServingRole(self, avatar, self.host.blocking, select, on_finished=self.finished)
+        self._login = None
+        self.resume()
+
+    def _all_received(self) -> None:
+        self.factory.one_received()
+        self.finished()
+
+
+class XferFactory(Factory):
+    """Builds a protocol for each connection.
+
+    Attributes:
+        code_is_good: False once the pairing code was guessed wrong.
+        on_received: called when a sender's whole offer is stored or answered.
+    """
+
+    noisy = False
+
+    def __init__(self, host: IHost, options: XferOptions) -> None:
+        self.host = host
+        self.options = options
+        self.code_is_good = True
+        self.on_received: Any = None
+        self.sessions: set[XferServerProtocol] = set()
+        self._drained: Deferred[None] | None = None
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        """A protocol for a new connection."""
+        protocol = XferServerProtocol(self.host, self.options)
+        protocol.factory = self
+        return protocol
+
+    def one_received(self) -> None:
+        """A sender is done."""
+        if self.on_received is not None:
+            self.on_received()
+
+    def add(self, session: XferServerProtocol) -> None:
+        """A session began."""
+        self.sessions.add(session)
+
+    def remove(self, session: XferServerProtocol) -> None:
+        """A session ended."""
+        self.sessions.discard(session)
+        if not self.sessions and self._drained is not None:
+            drained, self._drained = self._drained, None
+            drained.callback(None)
+
+    def drain(self) -> Deferred[None]:
+        """Tell idle sessions to go, let transfers end; fires when nobody is left."""
+        if not self.sessions:
+            return succeed(None)
+        drained = self._drained = Deferred()
+        for session in list(self.sessions):
+            session.drain()
+        return drained
