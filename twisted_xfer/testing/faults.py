@@ -37,7 +37,8 @@ class Faults:
     ``write_fails_at``, ``read_fails_at``: the operation that would pass this offset raises
     ``error``, the bytes before it having gone through. ``write_stalls_at``, ``read_stalls_at``: it
     answers with a Deferred that fires at ``go_on()``. ``open_fails`` and ``commit_fails`` are
-    raised by those verbs.
+    raised by those verbs. ``read_ends_at``: the file seems to end there, and to have been that long.
+    ``commit_lies``: a whole upload is dropped, and its success is told all the same.
 
     Attributes:
         ends: how uploads ended, in order: ``commit``, ``suspend`` or ``abort``.
@@ -50,6 +51,8 @@ class Faults:
     read_stalls_at: int | None = None
     open_fails: Exception | None = None
     commit_fails: Exception | None = None
+    read_ends_at: int | None = None
+    commit_lies: bool = False
     error: Exception = attrs.field(factory=disk_full)
     ends: list[str] = attrs.field(factory=list)
     closed: int = 0
@@ -126,6 +129,13 @@ class FaultyReadFile(proxyForInterface(IReadFile, "inner")):  # type: ignore[mis
         self.faults = faults
         self._closed = False
 
+    @property
+    def info(self) -> FileInfo:
+        """What the file is, or seems to be."""
+        info: FileInfo = self.inner.info
+        ends = self.faults.read_ends_at
+        return info if ends is None else info._replace(size=min(info.size, ends))
+
     def read(self, size: int) -> Eventually[bytes]:
         """Up to the fault, then the fault."""
         faults, here = self.faults, self.inner.offset
@@ -133,7 +143,8 @@ class FaultyReadFile(proxyForInterface(IReadFile, "inner")):  # type: ignore[mis
             return faults.stall().addCallback(lambda _none: self.inner.read(size))
         if faults.read_fails_at is not None and here >= faults.read_fails_at:
             raise faults.error
-        nearest = [at - here for at in (faults.read_stalls_at, faults.read_fails_at) if at is not None]
+        limits = (faults.read_stalls_at, faults.read_fails_at, faults.read_ends_at)
+        nearest = [max(0, at - here) for at in limits if at is not None]
         answer: Eventually[bytes] = self.inner.read(min([size, *nearest]))
         return answer
 
@@ -168,6 +179,10 @@ class FaultyUpload(proxyForInterface(IUpload, "inner")):  # type: ignore[misc]
         """Fail, with the part kept, or publish."""
         if self.faults.commit_fails is not None:
             raise self.faults.commit_fails
+        if self.faults.commit_lies:
+            self.faults.ends.append("abort")
+            lie = FileInfo(self.inner.path.name, "file", self.inner.offset)
+            return then(self.inner.abort(), lambda _none: lie)
         self.faults.ends.append("commit")
         answer: Eventually[FileInfo] = self.inner.commit(expected)
         return answer
