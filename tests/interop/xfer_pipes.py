@@ -183,7 +183,7 @@ class Net:
         for _ in range(MAX_TURNS):
             if until():
                 return
-            if any([line.turn() for line in self.lines]):
+            if sum(line.turn() for line in self.lines):
                 continue
             if left <= 0:
                 return

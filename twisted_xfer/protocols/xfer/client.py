@@ -5,22 +5,17 @@ summary = await send(reactor, [b"big.iso"], Target("host", username="me"), Login
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.task import deferLater
-from twisted.internet.threads import deferToThreadPool
-from zope.interface import implementer
 
 from twisted_xfer.errors import RemoteProtocolError, XferError
-from twisted_xfer.interfaces import IBlocking, IStorage, RandomBytes
+from twisted_xfer.interfaces import IStorage
 from twisted_xfer.paths import VirtualPath
-from twisted_xfer.protocols.xfer.caller import Caller, CannotConnect, Login, Target, call
+from twisted_xfer.protocols.xfer.attempts import Below, Ledger, Run, Tracked, Work
+from twisted_xfer.protocols.xfer.caller import Caller, Login, Target, call
 from twisted_xfer.protocols.xfer.connection import Connection
 from twisted_xfer.protocols.xfer.errormap import from_peer, is_transient
 from twisted_xfer.protocols.xfer.placing import Rules
@@ -41,152 +36,7 @@ from twisted_xfer.protocols.xfer.wire.messages import (
 )
 from twisted_xfer.protocols.xfer.wire.paths import split_path
 
-T = TypeVar("T")
-#: Seconds before the first reconnection, doubled each time up to the most.
-FIRST_WAIT: Final = 1.0
-MOST_WAIT: Final = 30.0
-#: Reconnections in a row that bring nothing before we give up.
-RETRIES: Final = 5
-
-
-@implementer(IBlocking)
-class ReactorThreads:
-    """A reactor's own thread pool as IBlocking."""
-
-    def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor
-
-    def run(self, function: Callable[..., Any], *args: object, pool: str = "disk") -> Deferred[Any]:
-        """Call in a thread."""
-        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function, *args)
-
-
-@attrs.frozen
-class Work:
-    """How to go about it; every part may be replaced in tests.
-
-    ``retries`` counts reconnections in a row without progress; ``if_exists`` is one of the
-    protocol's policies; ``exclude`` are patterns of names or relative paths.
-    """
-
-    if_exists: str = "skip-same"
-    exclude: tuple[bytes, ...] = ()
-    retries: int = RETRIES
-    blocking: IBlocking | None = None
-    endpoint: IStreamClientEndpoint | None = None
-    random: RandomBytes = os.urandom
-
-
-class Ledger:
-    """Which offers are settled, so that a reconnection goes on behind them.
-
-    Holds what is in the air and what failed for now, never the whole tree: the walk is in order.
-    """
-
-    def __init__(self) -> None:
-        self._low: Any = None
-        self._ahead: set[Any] = set()
-        self._sequence: deque[Any] = deque()
-
-    def begin(self) -> None:
-        """A new walk from the start."""
-        self._sequence.clear()
-
-    def wanted(self, offer: Offer) -> bool:
-        """Note an offer of the walk; False when it is settled already."""
-        if self._low is not None and offer.order <= self._low:
-            return False
-        self._sequence.append(offer.order)
-        if offer.order in self._ahead:
-            self._trim()
-            return False
-        return True
-
-    def settle(self, offer: Offer) -> None:
-        """This one needs no other try."""
-        self._ahead.add(offer.order)
-        self._trim()
-
-    def _trim(self) -> None:
-        while self._sequence and self._sequence[0] in self._ahead:
-            self._low = self._sequence.popleft()
-            self._ahead.discard(self._low)
-
-
-class _Tracked:
-    """A source without what is settled."""
-
-    def __init__(self, source: Any, ledger: Ledger) -> None:
-        self._source = source
-        self._ledger = ledger
-
-    def next(self) -> Offer | None:
-        while (offer := self._source.next()) is not None:
-            if self._ledger.wanted(offer):
-                found: Offer = offer
-                return found
-        return None
-
-    def close(self) -> None:
-        self._source.close()
-
-
-@attrs.define(eq=False)
-class _Run:
-    """What one call of send() or get() keeps over its connections."""
-
-    reactor: Any
-    target: Target
-    login: Login
-    work: Work
-    on_event: OnEvent
-    summary: Summary = attrs.field(factory=Summary)
-    progress: bool = False
-    transient: XferError | None = None
-
-    @property
-    def blocking(self) -> IBlocking:
-        return self.work.blocking or ReactorThreads(self.reactor)
-
-    def note(self, event: TransferEvent) -> None:
-        if event.kind in {"progress", "done", "skipped"}:
-            self.progress = True
-        self.summary.note(event)
-        self.on_event(event)
-
-    async def repeat(self, attempt: Callable[[], Coroutine[Any, Any, None]]) -> Summary:
-        """Call ``attempt`` until it brings no transient error, waiting longer each time."""
-        tries, connected = 0, False
-        while True:
-            self.progress, self.transient = False, None
-            error: XferError | None = None
-            try:
-                await attempt()
-                connected = True
-            except CannotConnect as refused:
-                # A daemon that restarts is away for a moment; one that was never there is not.
-                if not connected:
-                    raise
-                error = refused
-            except XferError as broken:
-                if not is_transient(broken):
-                    raise
-                connected = True
-                error = broken
-            error = error or self.transient
-            if error is None:
-                return self.summary
-            tries = 0 if self.progress else tries + 1
-            if tries > self.work.retries or not self.work.retries:
-                raise error
-            wait = min(FIRST_WAIT * 2**tries, MOST_WAIT)
-            self.on_event(TransferEvent("reconnecting", error=error, seconds=wait))
-            await deferLater(self.reactor, wait)
-
-    async def call(self, role: Any) -> Caller:
-        caller = await call(self.reactor, self.target, self.login, role, self.work.random, self.work.endpoint)
-        self.on_event(TransferEvent("connected"))
-        return caller
+_PLAIN_WORK: Final = Work()
 
 
 def send(
@@ -194,7 +44,7 @@ def send(
     paths: Sequence[bytes],
     target: Target,
     login: Login,
-    work: Work = Work(),
+    work: Work = _PLAIN_WORK,
     on_event: OnEvent = ignore,
 ) -> Deferred[Summary]:
     """Send files and trees into the directory ``target.path``; fires when all is answered.
@@ -206,9 +56,9 @@ def send(
 
     def source() -> Source:
         ledger.begin()
-        return _Tracked(DiskSource(paths, Chosen(work.exclude)), ledger)
+        return Tracked(DiskSource(paths, Chosen(work.exclude)), ledger)
 
-    return Deferred.fromCoroutine(_send(_Run(reactor, target, login, work, on_event), source, ledger))
+    return Deferred.fromCoroutine(_send(Run(reactor, target, login, work, on_event), source, ledger))
 
 
 def send_stream(
@@ -217,33 +67,16 @@ def send_stream(
     name: bytes,
     target: Target,
     login: Login,
-    work: Work = Work(),
+    work: Work = _PLAIN_WORK,
     on_event: OnEvent = ignore,
 ) -> Deferred[Summary]:
     """Send what can be read from ``fd`` to its end, as ``name``. It cannot be resumed."""
     once = attrs.evolve(work, retries=0)
-    run = _Run(reactor, target, login, once, on_event)
+    run = Run(reactor, target, login, once, on_event)
     return Deferred.fromCoroutine(_send(run, lambda: PipeSource(fd, name), Ledger()))
 
 
-class _Below:
-    """A source whose paths are put below the target's directory."""
-
-    def __init__(self, source: Source, path: bytes) -> None:
-        self._source: Any = source
-        self._path = path
-
-    def next(self) -> Offer | None:
-        offer: Offer | None = self._source.next()
-        if offer is None or not self._path:
-            return offer
-        return attrs.evolve(offer, path=self._path + b"/" + offer.path)
-
-    def close(self) -> None:
-        self._source.close()
-
-
-async def _send(run: _Run, source: Callable[[], Source], ledger: Ledger) -> Summary:
+async def _send(run: Run, source: Callable[[], Source], ledger: Ledger) -> Summary:
     again: set[bytes] = set()
     split_path(run.target.path, root=True)
 
@@ -273,7 +106,7 @@ async def _send(run: _Run, source: Callable[[], Source], ledger: Ledger) -> Summ
             raise RemoteProtocolError(detail="no SELECT")
         role = SenderRole(
             caller,
-            _Below(source(), run.target.path),
+            Below(source(), run.target.path),
             run.blocking,
             window=select.window,
             hash_name=select.hash,
@@ -335,17 +168,17 @@ def get(
     login: Login,
     storage: IStorage,
     base: VirtualPath = VirtualPath(),  # noqa: B008 - immutable
-    work: Work = Work(),
+    work: Work = _PLAIN_WORK,
     on_event: OnEvent = ignore,
 ) -> Deferred[Summary]:
     """Fetch the file or tree ``target.path`` into the directory ``base`` of ``storage``.
 
     Fails as send() does.
     """
-    return Deferred.fromCoroutine(_get(_Run(reactor, target, login, work, on_event), storage, base))
+    return Deferred.fromCoroutine(_get(Run(reactor, target, login, work, on_event), storage, base))
 
 
-async def _get(run: _Run, storage: IStorage, base: VirtualPath) -> Summary:
+async def _get(run: Run, storage: IStorage, base: VirtualPath) -> Summary:
     done: set[bytes] = set()
     # Only where a second try would not see by itself that a file is there already.
     forgetful = run.work.if_exists in {"rename", "refuse"}
@@ -377,7 +210,7 @@ async def _get(run: _Run, storage: IStorage, base: VirtualPath) -> Summary:
     return await run.repeat(attempt)
 
 
-def ls(reactor: Any, target: Target, login: Login, work: Work = Work()) -> Deferred[list[Entry]]:
+def ls(reactor: Any, target: Target, login: Login, work: Work = _PLAIN_WORK) -> Deferred[list[Entry]]:
     """What is in the directory ``target.path``, or the one file that it is. Fails as send() does."""
     entries: list[Entry] = []
     return Deferred.fromCoroutine(
@@ -385,7 +218,7 @@ def ls(reactor: Any, target: Target, login: Login, work: Work = Work()) -> Defer
     ).addCallback(lambda _none: entries)
 
 
-def rm(reactor: Any, target: Target, login: Login, work: Work = Work()) -> Deferred[None]:
+def rm(reactor: Any, target: Target, login: Login, work: Work = _PLAIN_WORK) -> Deferred[None]:
     """Remove the file or empty directory ``target.path``. Fails as send() does."""
     return Deferred.fromCoroutine(
         _once(reactor, target, login, work, Remove(stream=1, path=target.path), None)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -35,13 +33,13 @@ from twisted_xfer.protocols.xfer.content import (
     AT_ONCE,
     CHUNK,
     SEGMENT,
-    Hasher,
     hash_prefix,
     make_hasher,
     store,
 )
 from twisted_xfer.protocols.xfer.errormap import error_message, refusal
-from twisted_xfer.protocols.xfer.placing import Placing, Policy, Rules
+from twisted_xfer.protocols.xfer.incoming import Incoming
+from twisted_xfer.protocols.xfer.placing import Placing, Rules
 from twisted_xfer.protocols.xfer.report import OnEvent, TransferEvent, ignore
 from twisted_xfer.protocols.xfer.wire.frames import Data, Inline
 from twisted_xfer.protocols.xfer.wire.link import Event
@@ -65,24 +63,6 @@ from twisted_xfer.protocols.xfer.wire.states import EntryState
 MAX_QUEUED: Final = 2 * CHUNK
 #: Nothing of such an upload may be kept.
 _DROPPED: Final = (QuotaExceeded, TooLarge, Vetoed, AlreadyExists)
-
-
-@attrs.define(eq=False)
-class Incoming:
-    """A file being received. ``position`` is stored and hashed; ``verified`` was proved by a SEGMENT."""
-
-    entry: Entry
-    path: VirtualPath
-    upload: IUpload
-    hasher: Hasher
-    policy: Policy
-    position: int = 0
-    verified: int = 0
-    acked: int = 0
-    resumed: int = 0
-    queue: deque[bytes | Message] = attrs.field(factory=deque)
-    working: bool = False
-    over: XferError | None = None
 
 
 class ReceiverRole:
@@ -182,8 +162,7 @@ class ReceiverRole:
         if incoming is None:
             return
         incoming.over = error
-        self._queued -= sum(len(item) for item in incoming.queue if isinstance(item, bytes))
-        incoming.queue.clear()
+        self._queued -= incoming.forget()
         if not incoming.working:
             self._let_go(incoming)
         self._maybe_resume()
@@ -315,7 +294,7 @@ class ReceiverRole:
             while incoming.queue and incoming.over is None:
                 item = incoming.queue.popleft()
                 if isinstance(item, bytes):
-                    await self._store(incoming, self._batch(incoming, item))
+                    await self._store(incoming, incoming.batch(item))
                 elif isinstance(item, Segment):
                     await self._segment(incoming, item)
                 elif isinstance(item, Restart):
@@ -326,17 +305,6 @@ class ReceiverRole:
             incoming.working = False
             if incoming.over is not None:
                 self._let_go(incoming)
-
-    def _batch(self, incoming: Incoming, first: bytes) -> bytes:
-        """``first`` and what follows it in the queue, up to CHUNK: one piece of work."""
-        pieces, size = [first], len(first)
-        queue = incoming.queue
-        while queue and isinstance(queue[0], bytes) and size + len(queue[0]) <= CHUNK:
-            piece = queue.popleft()
-            if isinstance(piece, bytes):
-                pieces.append(piece)
-                size += len(piece)
-        return first if len(pieces) == 1 else b"".join(pieces)
 
     async def _store(self, incoming: Incoming, data: bytes) -> None:
         upload = incoming.upload
@@ -384,8 +352,7 @@ class ReceiverRole:
         """Keep only what a SEGMENT has proved, so that resuming does not meet the damage again."""
         entry = incoming.entry
         self._incoming.pop(entry.stream, None)
-        self._queued -= sum(len(item) for item in incoming.queue if isinstance(item, bytes))
-        incoming.queue.clear()
+        self._queued -= incoming.forget()
         self._maybe_resume()
         await self.placing.cut(incoming.upload, entry, incoming.path, incoming.policy, incoming.verified)
 
