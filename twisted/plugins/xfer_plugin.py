@@ -17,6 +17,12 @@ ftp = PluginRecord(
 ftps = PluginRecord(
     "protocol", "ftps", "twisted_xfer.protocols.ftp.plugin:implicit", "FTP in TLS from the first byte"
 )
+xfer_protocol = PluginRecord(
+    "protocol",
+    "xfer",
+    "twisted_xfer.protocols.xfer.plugin:plugin",
+    "The native protocol: verified and resumable, for xfer send",
+)
 timeecho = PluginRecord(
     "protocol",
     "timeecho",
