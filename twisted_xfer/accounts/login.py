@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import LoginDenied, UnauthorizedLogin, UnhandledCredentials
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -27,6 +27,8 @@ MAX_LOGGED: Final = 255
 
 class PortalLike(Protocol):
     """What is needed of twisted.cred.portal.Portal."""
+
+    realm: Any
 
     def login(self, credentials: Any, mind: object, *interfaces: Any) -> Deferred[Any]:
         """A Deferred of (interface, avatar, logout)."""
@@ -100,6 +102,20 @@ class Login:
         if box and isinstance(box[0], tuple):
             return self.welcome(box[0][1], context, username)
         return _Attempt(self, credentials, context, username).answered(asked, box, started)
+
+    def trusted(self, username: str, context: LoginContext) -> Eventually[IAvatar]:
+        """See ILogin. Straight to the realm: there is no password, so nothing to guess or to slow down."""
+        if self._require_tls and not context.secure:
+            self._tell_failed(context, username, TLSRequired.code)
+            raise TLSRequired
+        answer = maybeDeferred(self._portal.realm.requestAvatar, username, context, IAvatar)
+        return answer.addCallbacks(
+            lambda entered: self.welcome(entered[1], context, username),
+            lambda failure: self._raise(self.refusal(failure, context, username)),
+        )
+
+    def _raise(self, error: XferError) -> IAvatar:
+        raise error
 
     def ask(self, credentials: Any, context: LoginContext) -> Deferred[Any]:
         """The portal's answer."""
