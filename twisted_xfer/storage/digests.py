@@ -76,3 +76,21 @@ def copy_prefix(source: int, target: int, size: int) -> None:
         if not moved:
             raise SourceChanged(None, "the old file became shorter", transferred=position)
         position += moved
+
+
+def prepend(fd: int, prefix: bytes, size: int) -> None:
+    """Move the file's ``size`` bytes up, last ones first, and write ``prefix`` before them. Raises OSError."""
+    end = size
+    while end > 0:
+        start = max(0, end - CHUNK)
+        _write_at(fd, os.pread(fd, end - start, start), start + len(prefix))
+        end = start
+    _write_at(fd, prefix, 0)
+
+
+def _write_at(fd: int, data: bytes, position: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, position)
+        view = view[written:]
+        position += written

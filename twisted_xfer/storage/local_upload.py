@@ -30,7 +30,7 @@ from twisted_xfer.interfaces import (
     WriteIntent,
 )
 from twisted_xfer.paths import MAX_NAME, VirtualPath
-from twisted_xfer.storage.digests import file_digest
+from twisted_xfer.storage.digests import file_digest, prepend
 from twisted_xfer.storage.errnos import translate
 from twisted_xfer.storage.jail import Anchor
 from twisted_xfer.storage.local_files import make_info
@@ -146,7 +146,7 @@ class LocalUpload:
         """Check, publish and close; digests and fsync go to a thread where there are any."""
         if self._fd < 0 or self._finishing:
             raise StorageFailure(bytes(self.path), "the upload is closed")
-        heavy = self._fsync or (expected is not None and expected.digest is not None)
+        heavy = self._fsync or (expected is not None and bool(expected.digest or expected.prefix))
         if heavy and self._blocking is not None:
             self._finishing = True
             answer: Deferred[FileInfo] = self._blocking.run(self._finish, expected)
@@ -164,6 +164,9 @@ class LocalUpload:
             fd = self._fd
             status = os.fstat(fd)
             if expected is not None:
+                if expected.prefix:
+                    prepend(fd, expected.prefix, status.st_size)
+                    status = os.fstat(fd)
                 self._check(status.st_size, expected)
             changed = self._apply_metadata(status, expected)
             if self._fsync:

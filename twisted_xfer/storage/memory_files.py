@@ -173,6 +173,9 @@ class MemoryUpload:
             raise StorageFailure(bytes(self.path), "the upload is closed")
         growth = self._growth
         data = growth.part.data
+        if expected is not None and expected.prefix:
+            growth.space.take(len(expected.prefix))
+            data[:0] = expected.prefix
         self._close()
         if expected is not None:
             self._check(data, expected)
