@@ -29,6 +29,12 @@ timeecho = PluginRecord(
     "twisted_xfer.protocols.timeecho.plugin:timeecho",
     "Time and echo, over TCP and UDP",
 )
+push = PluginRecord(
+    "protocol",
+    "push",
+    "twisted_xfer.protocols.push.plugin:push",
+    "Files from sender.py scripts: NAME<SEPARATOR>SIZE and bytes",
+)
 
 local = PluginRecord(
     "storage", "local", "twisted_xfer.storage.plugin:local", "A directory of the operating system"
