@@ -57,10 +57,8 @@ class ITLSSession(Interface):
     cipher: str = Attribute("its cipher; empty before its handshake")
     certificate: object | None = Attribute("the client's verified cryptography.x509.Certificate, or None")
 
-    def secure(channel: IChannel, timeout: float, *, receive: bool = False) -> Deferred[ISecureChannel]:
+    def secure(channel: IChannel, timeout: float) -> Deferred[ISecureChannel]:
         """The server's handshake over ``channel``, which belongs to the answer from here on.
-
-        With ``receive`` nothing is sent to the client until its end, however TLS might want to.
 
         Fails with DataTLSRefused, TimedOut or Cancelled, the channel then being closed.
         """

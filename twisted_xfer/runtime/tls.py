@@ -22,9 +22,9 @@ from twisted_xfer.errors import DataTLSRefused, XferError
 from twisted_xfer.interfaces import ITLS, IChannel, ISecureChannel, ITLSSession
 from twisted_xfer.runtime.channels import SocketChannel
 from twisted_xfer.runtime.dial import DescriptorReactor
-from twisted_xfer.runtime.tls_channel import TLSChannel, handshake_channel, watch_resumption
+from twisted_xfer.runtime.tls_channel import TLSChannel, watch_resumption
+from twisted_xfer.runtime.tls_handshake import handshake_channel
 from twisted_xfer.runtime.tls_identity import Identity
-from twisted_xfer.runtime.tls_receiver import TLSReceiver
 
 #: TLS 1.2 with forward secrecy and authenticated encryption only; 128 bits first, for they cost a
 #: third less than 256 and nobody breaks either.
@@ -141,13 +141,12 @@ class TLSSession:
         connection = self.creator.connection
         return None if connection is None else connection.get_peer_certificate(as_cryptography=True)
 
-    def secure(self, channel: IChannel, timeout: float, *, receive: bool = False) -> Deferred[ISecureChannel]:
+    def secure(self, channel: IChannel, timeout: float) -> Deferred[ISecureChannel]:
         """See ITLSSession."""
         if not isinstance(channel, SocketChannel):
             channel.abort()
             return fail(DataTLSRefused(detail="not a socket"))
-        kind = TLSReceiver if receive else TLSChannel
-        secured = kind(channel.detach(), channel.peer, self._context)
+        secured = TLSChannel(channel.detach(), channel.peer, self._context)
         done: Deferred[ISecureChannel] = handshake_channel(self._reactor, secured, timeout)  # type: ignore[assignment]
         return done
 

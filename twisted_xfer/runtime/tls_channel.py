@@ -1,27 +1,37 @@
-"""A TLS channel straight on a socket: OpenSSL reads and writes the descriptor itself.
+"""A TLS channel on a socket, its records passing through memory.
 
-Measured: half the cost of TLS through memory buffers, because no ciphertext is copied by us.
+Measured in s/GiB: as cheap as OpenSSL on the descriptor when it sends, cheaper when it receives
+(0.6 against 0.7), for there is no system call per record. And it decides when bytes leave:
+
+In TLS 1.3 the server's session tickets follow the handshake. A client that only sends often closes
+before it has read them, and then its kernel answers with a reset and drops what it had not sent
+yet: curl lost one upload in fifteen that way. So the tickets wait here for the first bytes of a
+download, or for the close_notify that ends an upload.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 from typing import Any, Final
 
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReadDescriptor, IWriteDescriptor
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_xfer.errors import Cancelled, ConnectionLost, DataTLSRefused, TimedOut, Truncated, XferError
+from twisted_xfer.errors import ConnectionLost, DataTLSRefused, Truncated, XferError
 from twisted_xfer.interfaces import ISecureChannel, WantRead, WantWrite
 from twisted_xfer.runtime.channels import DRAIN_READS, DRAIN_SIZE, lost, prepare, reset
-from twisted_xfer.runtime.dial import DescriptorReactor
 
 #: The largest TLS record (RFC 8446 section 5.1): one SSL_read never gives more.
 RECORD: Final = 16 * 1024
+
+#: Bytes taken from the socket, and from OpenSSL, at a time; measured: more falls out of the
+#: processor's cache and costs twice as much.
+FETCH: Final = 128 * 1024
+SLICE: Final = 64 * 1024
+#: A slice as records, or a server's flight with its certificates.
+FLIGHT: Final = 2 * SLICE
 
 #: Handshake states that only a full handshake passes, on the side of the server and of the client.
 _FULL: Final = (b"write certificate", b"read server certificate")
@@ -65,8 +75,8 @@ class TLSChannel:
     """
 
     __slots__ = (
-        "_connection", "_ended", "_ends", "_failure", "_notes", "_received", "_sock", "established", "peer",
-        "secure",
+        "_connection", "_ended", "_ends", "_failure", "_notes", "_outgoing", "_received", "_said", "_server",
+        "_sock", "established", "peer", "secure",
     )  # fmt: skip
 
     def __init__(
@@ -89,8 +99,11 @@ class TLSChannel:
         #: Where an end without close_notify is clean: nowhere (None), anywhere (empty), or there.
         self._ends: tuple[int, ...] | None = None
         self._received = 0
+        self._server = server
+        self._said = False
+        self._outgoing = memoryview(b"")
         self._notes = HandshakeNotes()
-        connection = self._connection = self._connect(context)
+        connection = self._connection = SSL.Connection(context, None)
         connection.set_app_data(self._notes)
         if server:
             connection.set_accept_state()
@@ -100,9 +113,6 @@ class TLSChannel:
             if session is not None:
                 connection.set_session(session)
             connection.set_connect_state()
-
-    def _connect(self, context: SSL.Context) -> SSL.Connection:
-        return SSL.Connection(context, self._sock)
 
     @property
     def resumed(self) -> bool:
@@ -124,15 +134,61 @@ class TLSChannel:
 
     def handshake(self) -> None:
         """Go on with the handshake. Raises WantRead, WantWrite, DataTLSRefused."""
-        try:
-            self._connection.do_handshake()
-        except SSL.WantReadError:
-            raise WantRead from None
-        except SSL.WantWriteError:
-            raise WantWrite from None
-        except SSL.Error as error:
-            raise DataTLSRefused(detail=reason_of(error)) from error
+        connection = self._connection
+        while True:
+            try:
+                connection.do_handshake()
+                break
+            except SSL.WantReadError:
+                self._deliver()
+                if not self._fetch():
+                    raise WantRead from None
+                if self._failure is not None:
+                    raise DataTLSRefused(detail=self._failure.detail) from None
+            except SSL.Error as error:
+                with contextlib.suppress(WantWrite, DataTLSRefused):
+                    # The alert that tells the peer why.
+                    self._deliver()
+                raise DataTLSRefused(detail=reason_of(error)) from error
+        if not self._server or connection.get_protocol_version() < SSL.TLS1_3_VERSION:
+            # The peer waits for the last flight; of a server in TLS 1.3 only the tickets are left.
+            self._deliver()
         self.established = True
+
+    def _fetch(self) -> bool:
+        """Take what has come; False when nothing has."""
+        try:
+            data = self._sock.recv(FETCH)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._failure = lost(error)
+            return True
+        if data:
+            self._connection.bio_write(data)
+        else:
+            self._connection.bio_shutdown()
+        return True
+
+    def _deliver(self) -> None:
+        """Send what OpenSSL has written. Raises WantWrite and ConnectionLost, in the handshake DataTLSRefused."""
+        while True:
+            if not self._outgoing:
+                try:
+                    self._outgoing = memoryview(self._connection.bio_read(FLIGHT))
+                except SSL.Error:
+                    # Nothing there, which is a WantReadError.
+                    return
+            try:
+                sent = self._sock.send(self._outgoing)
+            except BlockingIOError:
+                raise WantWrite from None
+            except OSError as error:
+                failure = lost(error)
+                if self.established:
+                    raise failure from error
+                raise DataTLSRefused(detail=failure.detail) from error
+            self._outgoing = self._outgoing[sent:]
 
     def fileno(self) -> int:
         """The descriptor, for the reactor alone; -1 once closed."""
@@ -160,10 +216,6 @@ class TLSChannel:
                 if total:
                     break
                 raise WantRead from None
-            except SSL.WantWriteError:
-                if total:
-                    break
-                raise WantWrite from None
             except SSL.ZeroReturnError:
                 self._ended = True
             except SSL.Error as error:
@@ -178,27 +230,22 @@ class TLSChannel:
             raise self._failure
         return total
 
-    def _fetch(self) -> bool:
-        """Whether more could be fetched for OpenSSL, which here fetches for itself."""
-        return False
-
     def _may_end(self, received: int) -> bool:
         return self._ends is not None and (not self._ends or received in self._ends)
 
     def send(self, data: bytes | memoryview) -> int:
-        """Bytes written in whole records. Raises WantRead, WantWrite, ConnectionLost."""
+        """Bytes taken, of which at most SLICE are not on the socket yet. Raises WantWrite, ConnectionLost."""
+        self._deliver()
         total = 0
         view = memoryview(data)
         send = self._connection.send
         try:
             while total < len(view):
-                total += send(view[total:])
-        except SSL.WantWriteError:
-            if not total:
-                raise WantWrite from None
-        except SSL.WantReadError:
-            if not total:
-                raise WantRead from None
+                total += send(view[total : total + SLICE])
+                self._deliver()
+        except WantWrite:
+            # What is left in memory goes first when the pump comes again.
+            pass
         except SSL.Error as error:
             raise ConnectionLost(detail=reason_of(error)) from error
         return total
@@ -220,15 +267,14 @@ class TLSChannel:
         return True
 
     def _say_end(self) -> None:
-        """Send close_notify."""
-        try:
-            self._connection.shutdown()
-        except SSL.WantWriteError:
-            raise WantWrite from None
-        except SSL.WantReadError:
-            raise WantRead from None
-        except SSL.Error as error:
-            raise ConnectionLost(detail=reason_of(error)) from error
+        """Send close_notify, behind whatever is still in memory."""
+        if not self._said:
+            try:
+                self._connection.shutdown()
+            except SSL.Error as error:
+                raise ConnectionLost(detail=reason_of(error)) from error
+            self._said = True
+        self._deliver()
 
     def close(self) -> None:
         """Close the socket. May be called twice."""
@@ -259,97 +305,3 @@ def _read_failure(error: SSL.Error) -> XferError:
     if isinstance(error, SSL.SysCallError) and error.args[0] in {-1, 0}:
         return Truncated(detail="no close_notify")
     return ConnectionLost(detail=reason_of(error))
-
-
-@implementer(IReadDescriptor, IWriteDescriptor)
-class Handshake:
-    """One handshake under way, under a deadline."""
-
-    __slots__ = ("_channel", "_deadline", "_fd", "_reactor", "_reading", "_writing", "result")
-
-    def __init__(self, reactor: DescriptorReactor, channel: TLSChannel) -> None:
-        self._reactor = reactor
-        self._channel = channel
-        self._fd = channel.fileno()
-        self._reading = self._writing = False
-        self._deadline: IDelayedCall | None = None
-        self.result: Deferred[TLSChannel] = Deferred(self._cancelled)
-
-    def start(self, timeout: float) -> None:
-        """Take the first step at once; the client's hello is often there."""
-        self._step()
-        if timeout > 0 and not self.result.called:
-            self._deadline = self._reactor.callLater(timeout, self._late)
-
-    def fileno(self) -> int:
-        """The channel's descriptor."""
-        return self._fd
-
-    def doRead(self) -> None:
-        """Readable."""
-        self._step()
-
-    def doWrite(self) -> None:
-        """Writable."""
-        self._step()
-
-    def connectionLost(self, reason: Failure) -> None:
-        """Hang-up."""
-        self._fail(DataTLSRefused(detail="hang-up during the handshake"))
-
-    def logPrefix(self) -> str:
-        """For the log context."""
-        return "tls"
-
-    def _step(self) -> None:
-        if self.result.called:
-            return
-        try:
-            self._channel.handshake()
-        except WantRead:
-            self._watch(reading=True, writing=False)
-        except WantWrite:
-            self._watch(reading=False, writing=True)
-        except DataTLSRefused as error:
-            self._fail(error)
-        else:
-            self._stop()
-            self.result.callback(self._channel)
-
-    def _watch(self, *, reading: bool, writing: bool) -> None:
-        if reading != self._reading:
-            self._reading = reading
-            (self._reactor.addReader if reading else self._reactor.removeReader)(self)
-        if writing != self._writing:
-            self._writing = writing
-            (self._reactor.addWriter if writing else self._reactor.removeWriter)(self)
-
-    def _stop(self) -> None:
-        self._watch(reading=False, writing=False)
-        deadline, self._deadline = self._deadline, None
-        if deadline is not None and deadline.active():
-            deadline.cancel()
-
-    def _late(self) -> None:
-        self._fail(TimedOut(detail="TLS handshake"))
-
-    def _cancelled(self, result: Deferred[TLSChannel]) -> None:
-        self._fail(Cancelled(detail="TLS handshake"))
-
-    def _fail(self, error: XferError) -> None:
-        self._stop()
-        self._channel.abort()
-        if not self.result.called:
-            self.result.errback(error)
-
-
-def handshake_channel(
-    reactor: DescriptorReactor, channel: TLSChannel, timeout: float
-) -> Deferred[TLSChannel]:
-    """Drive the handshake of ``channel``.
-
-    Fails with DataTLSRefused, TimedOut or Cancelled, the channel then being closed.
-    """
-    handshake = Handshake(reactor, channel)
-    handshake.start(timeout)
-    return handshake.result

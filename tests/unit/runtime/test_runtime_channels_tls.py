@@ -11,7 +11,8 @@ from zope.interface.verify import verifyObject
 from twisted_xfer.errors import Cancelled, ConnectionLost, DataTLSRefused, TimedOut, Truncated
 from twisted_xfer.interfaces import Expected, IChannel, TransferMode, WantRead, WantWrite
 from twisted_xfer.runtime.blocking import InlineBlocking
-from twisted_xfer.runtime.tls_channel import RECORD, TLSChannel, handshake_channel, watch_resumption
+from twisted_xfer.runtime.tls_channel import RECORD, TLSChannel, watch_resumption
+from twisted_xfer.runtime.tls_handshake import handshake_channel
 from twisted_xfer.testing.pumps import ManualReactor, ScriptedFile, ScriptedUpload
 from twisted_xfer.transfer import Transfers
 

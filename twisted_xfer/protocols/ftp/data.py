@@ -25,16 +25,8 @@ class DataLink:
     """
 
     __slots__ = (
-        "_active",
-        "_host",
-        "_local",
-        "_passive",
-        "_pending",
-        "_port",
-        "_protection",
-        "_used",
-        "peer",
-    )
+        "_active", "_early", "_host", "_local", "_passive", "_pending", "_port", "_protection", "_used", "peer"
+    )  # fmt: skip
 
     def __init__(self, host: IHost, local: str, peer: str, protection: Protection) -> None:
         self._host = host
@@ -46,6 +38,9 @@ class DataLink:
         self._active: int = 0
         self._used = 0.0
         self._pending: Deferred[IChannel] | None = None
+        #: In TLS: a connection that is accepted before the command, since some clients (aioftp) wait
+        #: for its handshake before they say what it is for.
+        self._early: Deferred[IChannel] | None = None
 
     def listen(self) -> int:
         """Make ready for the client to connect; returns the port.
@@ -53,12 +48,17 @@ class DataLink:
         Raises:
             Busy: the passive range is used up.
         """
+        self._forget_early()
         if self._port is None:
             self._port = self._host.data_ports.listen(self._local, self.peer)
         else:
             self._port.clear()
         self._passive, self._active = True, 0
         self._used = self._host.clock.seconds()
+        if self._protection.private:
+            self._early = Deferred.fromCoroutine(
+                self._protection.secure(self._port.accept(self._host.timeouts.accept))
+            )
         return self._port.port
 
     def dial(self, port: int) -> None:
@@ -73,23 +73,26 @@ class DataLink:
             return refused
         return None if self._passive or self._active != 0 else NO_DATA
 
-    def open(self, *, receive: bool = False) -> Deferred[IChannel]:
-        """The data connection, once, in TLS after PROT P; for an upload with ``receive``.
-
-        Fails with DataConnectionFailed or Cancelled.
-        """
+    def open(self) -> Deferred[IChannel]:
+        """The data connection, once, in TLS after PROT P. Fails with DataConnectionFailed or Cancelled."""
         passive, port = self._passive, self._active
         self._passive, self._active = False, 0
         timeout = self._host.timeouts.accept
         self._used = self._host.clock.seconds()
-        if passive and self._port is not None:
-            pending = self._port.accept(timeout)
-        elif port:
-            pending = self._host.data_ports.connect(self.peer, port, self._local, timeout)
+        private = self._protection.private
+        if self._early is not None and not (passive and private):
+            self._forget_early()
+        if self._early is not None:
+            pending, self._early = self._early, None
         else:
-            raise DataConnectionFailed(None, "no PASV, EPSV, PORT or EPRT before")
-        if self._protection.private:
-            pending = Deferred.fromCoroutine(self._protection.secure(pending, receive=receive))
+            if passive and self._port is not None:
+                pending = self._port.accept(timeout)
+            elif port:
+                pending = self._host.data_ports.connect(self.peer, port, self._local, timeout)
+            else:
+                raise DataConnectionFailed(None, "no PASV, EPSV, PORT or EPRT before")
+            if private:
+                pending = Deferred.fromCoroutine(self._protection.secure(pending))
         if pending.called:
             return pending
         self._pending = pending
@@ -98,6 +101,12 @@ class DataLink:
     def _opened(self, result: object) -> object:
         self._pending = None
         return result
+
+    def _forget_early(self) -> None:
+        early, self._early = self._early, None
+        if early is not None:
+            early.addCallbacks(lambda channel: channel.abort(), lambda _failure: None)
+            early.cancel()
 
     def cancel(self) -> None:
         """Stop waiting for a connection."""
@@ -112,12 +121,14 @@ class DataLink:
         # have had to connect.
         if now - self._used > (self._host.timeouts.accept if self._passive else PORT_LINGER):
             self._passive = False
+            self._forget_early()
             self._port.close()
             self._port = None
 
     def close(self) -> None:
         """Let go of everything."""
         self.cancel()
+        self._forget_early()
         self._passive, self._active = False, 0
         if self._port is not None:
             self._port.close()

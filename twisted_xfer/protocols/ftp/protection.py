@@ -7,7 +7,7 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
-from twisted_xfer.errors import DataTLSRefused, TimedOut
+from twisted_xfer.errors import DataConnectionFailed, DataTLSRefused, TimedOut
 from twisted_xfer.interfaces import IChannel, IHost, ISecureChannel, ITLSSession
 from twisted_xfer.protocols.ftp.options import FTPOptions
 from twisted_xfer.protocols.ftp.wire.replies import reply
@@ -79,20 +79,23 @@ class Protection:
         self.private = self.sized = False
         return self.tls.creator
 
-    async def secure(self, waiting: Deferred[IChannel], *, receive: bool) -> IChannel:
-        """The channel in TLS, once there is one; for an upload with ``receive``.
+    async def secure(self, waiting: Deferred[IChannel]) -> IChannel:
+        """The channel in TLS, once there is one.
 
         Raises:
             DataTLSRefused: no TLS on it, or not the session of the control connection; the channel
                 is closed then.
         """
-        channel = await waiting
+        try:
+            channel = await waiting
+        except TimedOut as error:
+            raise DataConnectionFailed(detail="nobody connected in time") from error
         tls = self.tls
         if tls is None:
             channel.abort()
             raise DataTLSRefused(detail="no certificate")
         try:
-            secured = await tls.secure(channel, self._host.timeouts.handshake, receive=receive)
+            secured = await tls.secure(channel, self._host.timeouts.handshake)
         except TimedOut as error:
             raise DataTLSRefused(detail="TLS handshake took too long") from error
         self._bind(secured)

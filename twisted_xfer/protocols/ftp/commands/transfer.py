@@ -27,14 +27,14 @@ def _take_restart(session: FTPSession) -> int:
     return offset
 
 
-async def connect(session: FTPSession, opening: bytes, *, receive: bool = False) -> IChannel:
+async def connect(session: FTPSession, opening: bytes) -> IChannel:
     """Say 150 and make the data connection: in that order, for clients that wait for the 150.
 
     A connection that is there already costs no turn of the reactor, and then the 150 leaves in
     one segment with what follows it.
     """
     session.say(opening)
-    waiting: Deferred[IChannel] = session.data.open(receive=receive)
+    waiting: Deferred[IChannel] = session.data.open()
     if not waiting.called:
         session.flush()
     try:
@@ -121,7 +121,7 @@ async def _receive(session: FTPSession, argument: bytes, intent: WriteIntent) ->
     if intent.unique:
         opening = reply(150, b"FILE: " + session.codec.to_wire(upload.path.name))
     try:
-        channel = await connect(session, opening, receive=True)
+        channel = await connect(session, opening)
         if session.closed:
             channel.abort()
             raise Cancelled(None, "control connection lost")
