@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import posixpath
+import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
@@ -14,11 +16,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_xfer.accounts.admission import admit
 from twisted_xfer.accounts.answers import then_or
 from twisted_xfer.accounts.avatar import Avatar
 from twisted_xfer.accounts.reports import Reporter
 from twisted_xfer.accounts.rights import PathRights
-from twisted_xfer.errors import LoginRefused, TLSRequired, XferError
+from twisted_xfer.errors import LoginRefused, XferError
 from twisted_xfer.interfaces import (
     READ_ONLY,
     Account,
@@ -69,6 +72,14 @@ def plain_username(raw: bytes | str) -> str:
     return name
 
 
+def home_of(account: Account, root: str, template: str) -> str:
+    """Where the account lives: its own home, else as the daemon's template says."""
+    place = account.home or template
+    # One pass over the parts of the template: a user called "{root}" is a name like any other.
+    filled = root.join(piece.replace("{username}", account.username) for piece in place.split("{root}"))
+    return posixpath.join(root, filled)
+
+
 @implementer(IRealm)
 class Realm:
     """Makes avatars over one storage.
@@ -83,6 +94,7 @@ class Realm:
         anonymous: the directory shown to nobody in particular, relative to the root; None: refused.
         ledger: quota, or None.
         limiters: bandwidth limits, or None.
+        wall_time: Unix seconds, for accounts that expire or have hours.
     """
 
     def __init__(
@@ -99,6 +111,7 @@ class Realm:
         anonymous: str | None = None,
         ledger: IQuotaLedger | None = None,
         limiters: LimiterSource | None = None,
+        wall_time: Callable[[], float] = time.time,
         log: Logger | None = None,
     ) -> None:
         self._storage = storage
@@ -112,6 +125,7 @@ class Realm:
         self._clock = clock
         self._ledger = ledger
         self._limiters = limiters
+        self._wall_time = wall_time
         self._log = log or Logger()
         self._anonymous: Account | None = None
         if anonymous is not None:
@@ -127,8 +141,7 @@ class Realm:
             raise NotImplementedError("only IAvatar")
         context = mind if isinstance(mind, LoginContext) else LoginContext("", "", "")
         account = self._account(avatarId)
-        if account.require_tls and not context.secure:
-            raise TLSRequired(account.username)
+        admit(account, context, self._wall_time())
         home, create = self._home(account)
         lease = self._limits.session(account.username, context.peer, account.max_sessions)
         try:
@@ -167,12 +180,7 @@ class Realm:
 
     def _home(self, account: Account) -> tuple[str, bool]:
         """Where the account lives, and whether that may be made now."""
-        place = account.home or self._template
-        # One pass over the parts of the template: a user called "{root}" is a name like any other.
-        filled = self._root.join(
-            piece.replace("{username}", account.username) for piece in place.split("{root}")
-        )
-        return posixpath.join(self._root, filled), not account.home
+        return home_of(account, self._root, self._template), not account.home
 
     def _made(self, account: Account, context: LoginContext, lease: ILease, view: IStorage) -> Any:
         up: ILimiter | None = None

@@ -13,6 +13,8 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from twisted_xfer.accounts.credentials import PeerPassword
+from twisted_xfer.accounts.hash_queue import HashQueue
 from twisted_xfer.accounts.passwords import VerifiedLogins, dummy_hash, verify_password
 from twisted_xfer.accounts.users_text import Entry, parse_users
 from twisted_xfer.errors import ConfigError
@@ -61,7 +63,7 @@ class UsersFile:
     ) -> None:
         self.path = path
         self._random = random
-        self._blocking = blocking
+        self._hashes = None if blocking is None else HashQueue(blocking)
         self._log = log or Logger()
         self._verified = VerifiedLogins(seconds, random)
         self._stamp: Stamp | None = None
@@ -74,7 +76,7 @@ class UsersFile:
 
     def attach(self, blocking: IBlocking) -> None:
         """Check hashes there from now on. Without it they are checked in the caller's thread."""
-        self._blocking = blocking
+        self._hashes = HashQueue(blocking)
 
     def account(self, username: str) -> Account | None:
         """The settings of ``username``, whoever checked its password."""
@@ -89,7 +91,7 @@ class UsersFile:
         """The Account of IUsernamePassword ``credentials``.
 
         Fails with UnauthorizedLogin, after the same work whether or not there is such a user, and
-        with Busy when too many hashes wait.
+        with Busy when too many hashes wait, of one address or in all.
         """
         self.refresh()
         username = credentials.username.decode("utf-8", "surrogateescape")
@@ -107,9 +109,10 @@ class UsersFile:
             self._verified.remember(username, stored, password)
             return now.account
 
-        if self._blocking is None:
+        if self._hashes is None:
             return decide(verify_password(stored, password))
-        return self._blocking.run(verify_password, stored, password, pool="hash").addCallback(decide)
+        peer = credentials.context.peer if isinstance(credentials, PeerPassword) else ""
+        return self._hashes.run(peer, verify_password, stored, password).addCallback(decide)
 
     def refresh(self) -> bool:
         """Read the file again if it has changed; whether new accounts are in force.

@@ -5,18 +5,24 @@ from __future__ import annotations
 import codecs
 import tomllib
 from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
+from pathlib import PurePosixPath
 from typing import Any, Final, NamedTuple
 
+from twisted_xfer.accounts.admission import parse_networks
+from twisted_xfer.accounts.hours import parse_hours
 from twisted_xfer.accounts.passwords import is_hash
 from twisted_xfer.accounts.realm import plain_username
 from twisted_xfer.accounts.rights import PathRights, parse_rights
 from twisted_xfer.errors import ConfigError, LoginRefused
-from twisted_xfer.interfaces import Account
+from twisted_xfer.interfaces import Account, QuotaScope
 
 #: Users in one file: beyond it a database is the right place.
 MAX_USERS: Final = 100_000
 #: Groups of one user.
 MAX_GROUPS: Final = 100
+#: Hours or networks of one account.
+MAX_TEXTS: Final = 100
 _SIZES: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -93,13 +99,23 @@ def _parse_toml(text: str, file: str) -> dict[str, Entry]:
         key = f"users.{name}"
         own = _settings(table, key, file, _USER_FIELDS)
         settings: dict[str, Any] = {}
+        scopes: list[QuotaScope] = []
         for group in own.get("groups", ()):
             if group not in groups:
                 known = ", ".join(groups) or "none is defined"
                 raise ConfigError(f"{key}.groups", value=group, file=file, remedy=f"name a group: {known}")
-            settings.update(groups[group])
+            shared = groups[group]
+            settings.update((key, value) for key, value in shared.items() if key not in _SHARED)
+            if _SHARED & shared.keys():
+                scopes.append(
+                    QuotaScope(f"/group/{group}", shared.get("shared_bytes"), shared.get("shared_files"))
+                )
         stored = own.pop("password", "")
         settings.update(own)
+        for place, limit in settings.pop("directory_quotas", {}).items():
+            scopes.append(QuotaScope(f"/user/{name}{place}", limit, None, below=place))
+        if scopes:
+            settings["quota_scopes"] = tuple(scopes)
         _add(users, name, stored, settings, key, file)
     return users
 
@@ -206,6 +222,59 @@ def _groups(value: Any, key: str, file: str) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _texts(value: Any, key: str, file: str) -> tuple[str, ...]:
+    """A string, or a list of them."""
+    texts = [value] if isinstance(value, str) else value
+    if (
+        not isinstance(texts, list)
+        or len(texts) > MAX_TEXTS
+        or not all(isinstance(text, str) for text in texts)
+    ):
+        raise ConfigError(key, value=value, file=file, remedy="give a string or a list of strings")
+    return tuple(texts)
+
+
+def _hours(value: Any, key: str, file: str) -> tuple[str, ...]:
+    texts = _texts(value, key, file)
+    try:
+        parse_hours(texts)
+    except ValueError:
+        remedy = 'write hours such as "mon-fri 08:00-18:00" or "22:00-06:00"'
+        raise ConfigError(key, value=value, file=file, remedy=remedy) from None
+    return texts
+
+
+def _networks(value: Any, key: str, file: str) -> tuple[str, ...]:
+    texts = _texts(value, key, file)
+    try:
+        parse_networks(texts)
+    except ValueError:
+        remedy = 'write networks or addresses such as "10.0.0.0/8" or "2001:db8::1"'
+        raise ConfigError(key, value=value, file=file, remedy=remedy) from None
+    return texts
+
+
+def _if_exists(value: Any, key: str, file: str) -> str:
+    if value not in {"", "overwrite", "refuse", "rename"}:
+        raise ConfigError(key, value=value, file=file, remedy='use "overwrite", "refuse" or "rename"')
+    return str(value)
+
+
+def _expires(value: Any, key: str, file: str) -> float:
+    """The moment: a date counts to its end, and what names no zone is in the daemon's."""
+    try:
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value) if len(value) > 10 else date.fromisoformat(value)
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, date):
+            return datetime.combine(value + timedelta(days=1), time.min).timestamp()
+    except (ValueError, OverflowError, OSError):
+        pass
+    remedy = "write a date such as 2027-01-31, or a date and time such as 2027-01-31T18:00:00"
+    raise ConfigError(key, value=value, file=file, remedy=remedy)
+
+
 def _rights(value: Any, key: str, file: str) -> Any:
     return parse_rights(value, key=key, file=file)
 
@@ -222,7 +291,20 @@ def _path_rights(value: Any, key: str, file: str) -> Any:
     return rules
 
 
-_GROUP_FIELDS: Final[Mapping[str, Callable[[Any, str, str], Any]]] = {
+def _directory_quotas(value: Any, key: str, file: str) -> dict[str, int]:
+    """A table of directory and bytes."""
+    if not isinstance(value, dict) or len(value) > MAX_TEXTS:
+        raise ConfigError(key, value=value, file=file, remedy='give a table: {"/in" = "5G"}')
+    limits = {}
+    for place, limit in value.items():
+        if not place.startswith("/") or place != str(PurePosixPath(place)) or ".." in place.split("/"):
+            raise ConfigError(key, value=place, file=file, remedy="name directories from the home: /in")
+        limits[place] = _size(limit, f"{key}.{place}", file)
+    return limits
+
+
+_SHARED: Final = frozenset({"shared_bytes", "shared_files"})
+_ACCOUNT_FIELDS: Final[Mapping[str, Callable[[Any, str, str], Any]]] = {
     "home": _text,
     "rights": _rights,
     "path_rights": _path_rights,
@@ -231,12 +313,36 @@ _GROUP_FIELDS: Final[Mapping[str, Callable[[Any, str, str], Any]]] = {
     "require_tls": _flag,
     "quota_bytes": _size,
     "quota_files": _count,
+    "directory_quotas": _directory_quotas,
     "rate_up": _size,
     "rate_down": _size,
     "comment": _text,
+    "if_exists": _if_exists,
+    "enabled": _flag,
+    "expires": _expires,
+    "hours": _hours,
+    "networks": _networks,
+}
+_GROUP_FIELDS: Final[Mapping[str, Callable[[Any, str, str], Any]]] = {
+    **_ACCOUNT_FIELDS,
+    # Of all members together; the same names without it are defaults for each.
+    "shared_bytes": _size,
+    "shared_files": _count,
 }
 _USER_FIELDS: Final[Mapping[str, Callable[[Any, str, str], Any]]] = {
     "password": _stored,
     "groups": _groups,
-    **_GROUP_FIELDS,
+    **_ACCOUNT_FIELDS,
 }
+
+
+def check_setting(name: str, value: Any, key: str = "", file: str = "") -> Any:
+    """``value`` as the setting ``name`` of an account takes it.
+
+    Raises:
+        ConfigError: there is no such setting, or not with such a value.
+    """
+    read = _USER_FIELDS.get(name)
+    if read is None:
+        raise ConfigError(key or name, file=file, remedy=f"use one of: {', '.join(_USER_FIELDS)}")
+    return read(value, key or name, file)

@@ -56,7 +56,9 @@ class Account:
     of its names on the wire; ``path_rights`` narrows or widens rights below a virtual path
     pattern, last match wins. ``quota_scopes`` are what its files count in besides: groups that
     share a limit, and directories that have one. ``if_exists`` is what an upload to a taken name
-    does unless the protocol says so; empty: as the daemon's setting.
+    does unless the protocol says so; empty: as the daemon's setting. It may log in while it is
+    ``enabled``, before ``expires`` (Unix seconds), within ``hours`` (such as "mon-fri 08:00-18:00",
+    local time; none: always) and from ``networks`` (such as "10.0.0.0/8"; none: anywhere).
     """
 
     username: str
@@ -74,6 +76,10 @@ class Account:
     groups: tuple[str, ...] = ()
     quota_scopes: tuple[QuotaScope, ...] = ()
     if_exists: Literal["", "overwrite", "refuse", "rename"] = ""
+    enabled: bool = True
+    expires: float | None = None
+    hours: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
 
 
 class ILimiter(Interface):
