@@ -17,6 +17,7 @@ from twisted.cred.credentials import IUsernamePassword
 from zope.interface import implementer
 
 from twisted_xfer.accounts.rights import parse_rights
+from twisted_xfer.accounts.users_text import check_setting
 from twisted_xfer.app.config import Auth, Config
 from twisted_xfer.app.explain import explain
 from twisted_xfer.errors import ConfigError, XferError
@@ -128,6 +129,10 @@ class _AccountTable:
     rate_down: int = 0
     comment: str = ""
     groups: tuple[str, ...] = ()
+    enabled: bool = True
+    expires: str = ""
+    hours: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
 
 
 def inline_accounts(config: Config, file: str = "") -> dict[str, Account]:
@@ -144,6 +149,11 @@ def _account(name: str, table: Mapping[str, Any], file: str) -> Account:
     plain = options_from_table(_AccountTable, table, where=where, file=file)
     fields = {field.name: getattr(plain, field.name) for field in attrs.fields(_AccountTable)}
     fields["rights"] = parse_rights(plain.rights, key=f"{where}.rights", file=file)
+    fields["expires"] = None
+    for setting in ("expires", "hours", "networks"):
+        if given := getattr(plain, setting):
+            value = given if isinstance(given, str) else list(given)
+            fields[setting] = check_setting(setting, value, f"{where}.{setting}", file)
     fields["path_rights"] = tuple(
         (pattern, parse_rights(rights, key=f"{where}.paths.{pattern}", file=file))
         for pattern, rights in fields.pop("paths").items()

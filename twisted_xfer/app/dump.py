@@ -44,7 +44,7 @@ def to_toml(config: Config) -> str:
     """``config`` as TOML text that may be shown to anybody."""
     table = to_table(config)
     table["auth"] = [_masked_auth(auth) for auth in config.auth]
-    for name in ("protocols", "storage", "listeners", "accounts", "listen"):
+    for name in ("protocols", "storage", "listeners", "events", "accounts", "listen"):
         table[name] = _masked(table[name])
     lines: list[str] = []
     _write(lines, table, "")

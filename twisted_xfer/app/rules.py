@@ -219,6 +219,13 @@ def _tables(value: object) -> tuple[Table, ...]:
     return tables
 
 
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise TypeError
+    return tuple(as_text(inner) for inner in value)
+
+
+TEXTS: Final = Rule(_texts, "an array of strings", list)
 TEXT: Final = Rule(as_text, "a string without control characters")
 NAME: Final = Rule(_non_empty, "a string that is not empty")
 DIRECTORY: Final = Rule(_non_empty, "the path of a directory")
