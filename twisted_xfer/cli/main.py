@@ -11,6 +11,11 @@ import click
 #: Command, its module, and the line in the list of commands.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("cmd_serve", "Serve a directory here and now, in the foreground."),
+    "receive": ("cmd_receive", "Wait for xfer send, and print the code to send with."),
+    "send": ("cmd_send", "Send files and trees, verified and resumable."),
+    "get": ("cmd_get", "Fetch a file or a tree, verified and resumable."),
+    "ls": ("cmd_ls", "List a directory of a daemon."),
+    "rm": ("cmd_rm", "Remove a file or an empty directory of a daemon."),
     "check": ("cmd_check", "Explain what is wrong with a configuration, or print it resolved."),
     "plugins": ("cmd_plugins", "List what is installed, and what is wrong with it."),
     "user": ("cmd_user", "Add accounts to a users file, and change their passwords."),

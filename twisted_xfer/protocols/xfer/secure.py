@@ -7,10 +7,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from OpenSSL import SSL
-from twisted.internet.interfaces import (
-    IOpenSSLClientConnectionCreator,
-    IOpenSSLServerConnectionCreator,
-)
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from zope.interface import implementer
 
 ALPN: Final = b"xfer/1"
@@ -18,18 +15,6 @@ ALPN: Final = b"xfer/1"
 HANDSHAKE_BYTE: Final = 0x16
 #: RFC 9266.
 _EXPORTER: Final = b"EXPORTER-Channel-Binding"
-
-
-@implementer(IOpenSSLServerConnectionCreator)
-class ServerCreator:
-    """Makes the listener's side of TLS out of a context."""
-
-    def __init__(self, context: SSL.Context) -> None:
-        self._context = context
-
-    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        """Called by Twisted."""
-        return SSL.Connection(self._context, None)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -49,15 +34,6 @@ class PinningCreator:
         if self._hostname and not self._hostname.replace(".", "").isdigit() and ":" not in self._hostname:
             connection.set_tlsext_host_name(self._hostname.encode("idna"))
         return connection
-
-
-def select_alpn(context: SSL.Context) -> None:
-    """Answer ``xfer/1`` where it is offered; others go on without."""
-
-    def choose(_connection: SSL.Connection, offered: list[bytes]) -> Any:
-        return ALPN if ALPN in offered else SSL.NO_OVERLAPPING_PROTOCOLS
-
-    context.set_alpn_select_callback(choose)
 
 
 def exporter_of(transport: Any) -> bytes:

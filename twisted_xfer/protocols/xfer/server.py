@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.cred.credentials import Anonymous, UsernamePassword
@@ -26,7 +27,8 @@ from twisted_xfer.protocols.xfer.options import XferOptions
 from twisted_xfer.protocols.xfer.pairing import Pairing, binding_of, hello_digest
 from twisted_xfer.protocols.xfer.placing import Rules
 from twisted_xfer.protocols.xfer.receiving import ReceiverRole
-from twisted_xfer.protocols.xfer.secure import HANDSHAKE_BYTE, ServerCreator, exporter_of, select_alpn
+from twisted_xfer.protocols.xfer.report import OnEvent, ignore
+from twisted_xfer.protocols.xfer.secure import ALPN, HANDSHAKE_BYTE, exporter_of
 from twisted_xfer.protocols.xfer.serving import ServingRole
 from twisted_xfer.protocols.xfer.wire.link import Event, negotiate
 from twisted_xfer.protocols.xfer.wire.messages import (
@@ -65,6 +67,8 @@ class XferServerProtocol(Connection):
         self._pairing: Pairing | None = None
         self._opened = 0.0
         self._draining = False
+        #: Whether a sender's whole offer was answered here.
+        self.complete = False
 
     # --- the life of the connection ----------------------------------------------------------
 
@@ -98,10 +102,8 @@ class XferServerProtocol(Connection):
     def _start_tls(self, data: bytes) -> None:
         transport: Any = self.transport
         tls: Any = self.host.tls
-        context = tls.control_context()
-        select_alpn(context)
         transport.unregisterProducer()
-        transport.startTLS(ServerCreator(context), normal=True)
+        transport.startTLS(tls.control_session(ALPN).creator, normal=True)
         transport.registerProducer(self, True)
         # What has come already is the beginning of the handshake.
         transport.protocol.dataReceived(data)
@@ -288,6 +290,7 @@ class XferServerProtocol(Connection):
                 window=select.window,
                 hash_name=select.hash,
                 rules=rules,
+                on_event=self.factory.on_event,
                 on_finished=self._all_received,
             )
         else:
@@ -296,7 +299,7 @@ class XferServerProtocol(Connection):
         self.resume()
 
     def _all_received(self) -> None:
-        self.factory.one_received()
+        self.complete = True
         self.finished()
 
 
@@ -305,7 +308,8 @@ class XferFactory(Factory):
 
     Attributes:
         code_is_good: False once the pairing code was guessed wrong.
-        on_received: called when a sender's whole offer is stored or answered.
+        on_received: called when a sender is gone whose whole offer was answered.
+        on_event: hears what senders' transfers do.
     """
 
     noisy = False
@@ -314,7 +318,8 @@ class XferFactory(Factory):
         self.host = host
         self.options = options
         self.code_is_good = True
-        self.on_received: Any = None
+        self.on_received: Callable[[], object] = lambda: None
+        self.on_event: OnEvent = ignore
         self.sessions: set[XferServerProtocol] = set()
         self._drained: Deferred[None] | None = None
 
@@ -324,11 +329,6 @@ class XferFactory(Factory):
         protocol.factory = self
         return protocol
 
-    def one_received(self) -> None:
-        """A sender is done."""
-        if self.on_received is not None:
-            self.on_received()
-
     def add(self, session: XferServerProtocol) -> None:
         """A session began."""
         self.sessions.add(session)
@@ -336,6 +336,8 @@ class XferFactory(Factory):
     def remove(self, session: XferServerProtocol) -> None:
         """A session ended."""
         self.sessions.discard(session)
+        if session.complete:
+            self.on_received()
         if not self.sessions and self._drained is not None:
             drained, self._drained = self._drained, None
             drained.callback(None)

@@ -1,0 +1,202 @@
+"""What send, get, ls and rm have in common: options, passwords, trust, the reactor and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import IO, Any, TypeVar
+
+import attrs
+import click
+from twisted.internet.defer import Deferred
+
+from twisted_xfer.cli.exits import Exit
+from twisted_xfer.cli.output import fail, say
+from twisted_xfer.cli.progress import error_text
+from twisted_xfer.cli.trust import KnownKeys
+from twisted_xfer.errors import (
+    ConnectionLost,
+    DigestMismatch,
+    LoginFailed,
+    PrefixMismatch,
+    SourceChanged,
+    TimedOut,
+    XferError,
+)
+from twisted_xfer.protocols.xfer.caller import CannotConnect, Login, LoginImpossible, Target, UntrustedKey
+from twisted_xfer.protocols.xfer.errormap import PeerError, number_for
+from twisted_xfer.protocols.xfer.report import Summary
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_BY_HUNDRED = {
+    1: Exit.OTHER,
+    2: Exit.AUTHENTICATION,
+    3: Exit.REFUSED,
+    4: Exit.STORAGE,
+    5: Exit.INTEGRITY,
+    6: Exit.RESUMABLE,
+}
+
+
+def login_options(command: F) -> F:
+    """The options of every command that calls somebody."""
+    for option in reversed(
+        (
+            click.option("--user", default="", help="Account; also as USER@ in the URL."),
+            click.option("--password-file", type=click.File("rb"), help="First line; - is standard input."),
+            click.option("--code", default="", help="The pairing code that `xfer receive` shows."),
+            click.option("--plain", is_flag=True, help="No TLS: whoever is on the way can read it all."),
+            click.option("--ca", type=click.File("r"), help="PEM file of authorities to trust."),
+            click.option("--accept-new", is_flag=True, help="Trust a key that was never met, and keep it."),
+            click.option("--json", "as_json", is_flag=True, help="One JSON object a line."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@attrs.frozen
+class Asked:
+    """What those options were."""
+
+    user: str
+    password_file: IO[bytes] | None
+    code: str
+    plain: bool
+    ca: IO[str] | None
+    accept_new: bool
+
+    def login(self, target: Target) -> Login:
+        """How to log in there; asks for a password if one is needed."""
+        username = self.user or target.username
+        password = ""
+        if username and not self.code:
+            password = self._password(username, target.place)
+        return Login(
+            username=username,
+            password=password,
+            code=self.code,
+            plain=self.plain,
+            ca=self.ca.read() if self.ca is not None else "",
+            trust=KnownKeys().trusts,
+        )
+
+    def _password(self, username: str, place: str) -> str:
+        if self.password_file is not None:
+            return self.password_file.readline().rstrip(b"\r\n").decode("utf-8", "surrogateescape")
+        given = os.environ.get("XFER_PASSWORD")
+        if given is not None:
+            return given
+        if not sys.stdin.isatty():
+            raise click.UsageError("no password: set XFER_PASSWORD or give --password-file")
+        return str(click.prompt(f"Password of {username} at {place}", hide_input=True, err=True))
+
+
+def call(asked: Asked, target: Target, work: Callable[[Any, Login], Deferred[T]]) -> T:
+    """Run ``work(reactor, login)`` to its end; a new key is asked for and the call repeated.
+
+    Ends the process with an exit code when it fails.
+    """
+    login = asked.login(target)
+    outcome = _run(lambda reactor: _trusting(reactor, asked, target, login, work))
+    if isinstance(outcome, BaseException):
+        fail(_sentence(outcome, target), code_of(outcome))
+    found: T = outcome
+    return found
+
+
+async def _trusting(
+    reactor: Any, asked: Asked, target: Target, login: Login, work: Callable[[Any, Login], Deferred[T]]
+) -> T:
+    try:
+        return await work(reactor, login)
+    except UntrustedKey as error:
+        digest = str(error.subject)
+        known = KnownKeys()
+        if target.pin or known.get(target.place) is not None or not _accept(asked, target, digest):
+            raise
+        known.add(target.place, digest)
+    return await work(reactor, login)
+
+
+def _accept(asked: Asked, target: Target, digest: str) -> bool:
+    """Whether a key that was never met is to be trusted."""
+    if asked.accept_new:
+        say(f"{target.place} is new; its key is sha256={digest}")
+        return True
+    if not sys.stdin.isatty():
+        return False
+    say(f"{target.place} was never met before. Its key is sha256={digest}")
+    return click.confirm("Trust it from now on?", err=True)
+
+
+def _run(begin: Callable[[Any], Any]) -> Any:
+    """Turn the reactor until the coroutine is over: its value or its exception."""
+    from twisted.internet import reactor as global_reactor
+
+    reactor: Any = global_reactor
+    outcome: list[Any] = []
+
+    def over(result: Any) -> None:
+        outcome.append(getattr(result, "value", result) if hasattr(result, "getTraceback") else result)
+        if reactor.running:
+            reactor.stop()
+
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(begin(reactor)).addBoth(over))
+    reactor.run()
+    if not outcome:
+        fail("interrupted; the same command again goes on where it was", Exit.INTERRUPTED)
+    return outcome[0]
+
+
+def code_of(error: BaseException) -> Exit:
+    """The exit code for what ended a command."""
+    if isinstance(error, CannotConnect):
+        return Exit.NO_CONNECTION
+    if isinstance(error, UntrustedKey | LoginImpossible | LoginFailed):
+        return Exit.AUTHENTICATION
+    if isinstance(error, ConnectionLost | TimedOut):
+        return Exit.RESUMABLE
+    if isinstance(error, DigestMismatch | SourceChanged | PrefixMismatch):
+        return Exit.INTEGRITY
+    if isinstance(error, PeerError):
+        return _BY_HUNDRED.get(error.number // 100, Exit.OTHER)
+    if isinstance(error, XferError):
+        return _BY_HUNDRED.get(number_for(error)[1] // 100, Exit.OTHER)
+    return Exit.OTHER
+
+
+def summary_code(summary: Summary) -> Exit:
+    """The exit code for what was done: 3 when some entries failed and others did not."""
+    if not summary.failed:
+        return Exit.VERIFIED
+    codes = {code_of(error) for _, error in summary.failures}
+    if len(codes) == 1 and not summary.files and not summary.skipped:
+        return codes.pop()
+    return Exit.SOME_FAILED
+
+
+def _sentence(error: BaseException, target: Target) -> str:
+    if isinstance(error, CannotConnect):
+        return f"cannot connect to {target.place}: {printable_detail(error)}"
+    if isinstance(error, UntrustedKey):
+        expected = target.pin or KnownKeys().get(target.place)
+        if expected:
+            return (
+                f"{target.place} has another key than before: sha256={error.subject!s}, not sha256={expected}. "
+                f"Somebody may be in between; if the key was changed on purpose, remove it from {KnownKeys().path}"
+            )
+        return f"{target.place} is not known; its key is sha256={error.subject!s}: use --accept-new, or # in the URL"
+    if isinstance(error, LoginImpossible):
+        return f"{target.place} wants another login ({printable_detail(error)}): give --code, or a user"
+    if isinstance(error, LoginFailed) or (isinstance(error, PeerError) and error.name == "login_failed"):
+        return "wrong code, user or password"
+    return error_text(error) if isinstance(error, Exception) else "interrupted"
+
+
+def printable_detail(error: XferError) -> str:
+    """An error's detail, escaped."""
+    return "".join(c if c.isprintable() else "?" for c in error.detail)

@@ -1,0 +1,63 @@
+"""``xfer get``: a file or a tree from a daemon."""
+
+from __future__ import annotations
+
+import os
+from typing import IO, Any
+
+import click
+
+from twisted_xfer.cli.calling import Asked, call, login_options, summary_code
+from twisted_xfer.cli.progress import Progress
+from twisted_xfer.cli.url import parse_target
+
+
+@click.command("get")
+@click.argument("url")
+@click.argument("destination", default=".", type=click.Path(exists=True, file_okay=False))
+@login_options
+@click.option(
+    "--if-exists",
+    type=click.Choice(["refuse", "overwrite", "rename", "newer", "skip-same"]),
+    default="skip-same",
+    show_default=True,
+    help="When the name is taken; skip-same replaces what differs in size or time.",
+)
+@click.option("--retry", default=5, show_default=True, help="Reconnections in a row that bring nothing.")
+def command(
+    url: str,
+    destination: str,
+    user: str,
+    password_file: IO[bytes] | None,
+    code: str,
+    plain: bool,
+    ca: IO[str] | None,
+    accept_new: bool,
+    as_json: bool,
+    if_exists: str,
+    retry: int,
+) -> None:
+    """Fetch the file or tree at URL into the directory DESTINATION (default: here), verified.
+
+    The same command again goes on where it was.
+    """
+    from twisted_xfer.paths import VirtualPath
+    from twisted_xfer.protocols.xfer import client
+    from twisted_xfer.storage.local import LocalStorage
+
+    target = parse_target(url)
+    asked = Asked(user, password_file, code, plain, ca, accept_new)
+    work = client.Work(if_exists=if_exists, retries=retry)
+    progress = Progress(as_json=as_json)
+    storage = LocalStorage(os.path.abspath(destination))
+
+    def begin(reactor: Any, login: Any) -> Any:
+        return client.get(reactor, target, login, storage, VirtualPath(), work, progress)
+
+    try:
+        summary = call(asked, target, begin)
+    finally:
+        progress.close()
+        storage.close()
+    progress.summary(summary)
+    raise SystemExit(int(summary_code(summary)))

@@ -1,0 +1,67 @@
+"""``xfer send``: files and trees to a waiting ``xfer receive`` or to a daemon."""
+
+from __future__ import annotations
+
+import os
+from typing import IO, Any
+
+import click
+
+from twisted_xfer.cli.calling import Asked, call, login_options, summary_code
+from twisted_xfer.cli.progress import Progress
+from twisted_xfer.cli.url import parse_target
+
+
+@click.command("send")
+@click.argument("paths", nargs=-1, required=True)
+@click.argument("url")
+@login_options
+@click.option(
+    "--if-exists",
+    type=click.Choice(["refuse", "overwrite", "rename", "newer", "skip-same"]),
+    default="skip-same",
+    show_default=True,
+    help="When the name is taken; skip-same replaces what differs in size or time.",
+)
+@click.option("--exclude", multiple=True, help="Pattern of names or relative paths to leave out.")
+@click.option("--retry", default=5, show_default=True, help="Reconnections in a row that bring nothing.")
+@click.option("--name", default="stdin", show_default=True, help="Name for standard input (PATH -).")
+def command(
+    paths: tuple[str, ...],
+    url: str,
+    user: str,
+    password_file: IO[bytes] | None,
+    code: str,
+    plain: bool,
+    ca: IO[str] | None,
+    accept_new: bool,
+    as_json: bool,
+    if_exists: str,
+    exclude: tuple[str, ...],
+    retry: int,
+    name: str,
+) -> None:
+    """Send each PATH (a file, a tree, or - for standard input) to URL: xfer://[USER@]HOST[:PORT][/DIR/].
+
+    What was sent is verified at the other end. The same command again goes on where it was.
+    """
+    from twisted_xfer.protocols.xfer import client
+
+    target = parse_target(url)
+    asked = Asked(user, password_file, code, plain, ca, accept_new)
+    work = client.Work(if_exists=if_exists, exclude=tuple(map(os.fsencode, exclude)), retries=retry)
+    progress = Progress(as_json=as_json)
+    if "-" in paths and len(paths) > 1:
+        raise click.UsageError("standard input is sent alone")
+
+    def begin(reactor: Any, login: Any) -> Any:
+        if paths == ("-",):
+            return client.send_stream(reactor, 0, os.fsencode(name), target, login, work, progress)
+        return client.send(reactor, [os.fsencode(path) for path in paths], target, login, work, progress)
+
+    try:
+        summary = call(asked, target, begin)
+    finally:
+        progress.close()
+    progress.summary(summary)
+    raise SystemExit(int(summary_code(summary)))

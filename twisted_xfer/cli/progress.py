@@ -1,0 +1,163 @@
+"""What people and scripts see of a transfer: a bar, plain lines, or JSON lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, Final
+
+from twisted_xfer.cli.output import result, say
+from twisted_xfer.errors import XferError
+from twisted_xfer.protocols.xfer.report import Summary, TransferEvent
+from twisted_xfer.protocols.xfer.wire.paths import printable
+
+#: A file that takes long gets a line for each so many bytes where there is no bar.
+LINE_EVERY: Final = 256 * 1024 * 1024
+
+
+def size_text(size: int) -> str:
+    """A size for people: 40.0 MB."""
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def error_text(error: Exception | None) -> str:
+    """An error in a few words, nothing in it that a terminal would obey."""
+    if isinstance(error, XferError):
+        from twisted_xfer.protocols.xfer.errormap import PeerError
+
+        words = str(error) if isinstance(error, PeerError) else f"{error.code} {error.detail}".strip()
+        return printable(words.encode("utf-8", "backslashreplace"))
+    return "unknown error"
+
+
+class Progress:
+    """Hears the events of one command.
+
+    Args:
+        as_json: JSON lines on standard output, nothing else there.
+        bar: a bar on standard error; None asks whether that is a terminal.
+    """
+
+    def __init__(self, *, as_json: bool = False, bar: bool | None = None) -> None:
+        self._json = as_json
+        wanted = sys.stderr.isatty() if bar is None else bar
+        self._bar: Any = None
+        self._shown: dict[bytes, int] = {}
+        if wanted and not as_json:
+            from tqdm import tqdm
+
+            self._bar = tqdm(unit="B", unit_scale=True, dynamic_ncols=True, file=sys.stderr, leave=False)
+            self._bar.total = 0
+
+    def __call__(self, event: TransferEvent) -> None:
+        """One event."""
+        if self._json:
+            self._line(event)
+        elif event.kind == "failed":
+            self._say(f"xfer: {printable(event.path)}: {error_text(event.error)}")
+        elif event.kind == "reconnecting":
+            self._say(f"xfer: {error_text(event.error)}; trying again in {event.seconds:.0f} s")
+        elif event.kind == "done" and event.type == "file":
+            self._done(event)
+        elif event.kind in {"started", "progress"}:
+            self._moving(event)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            bar.close()
+
+    def summary(self, summary: Summary) -> None:
+        """The last words."""
+        self.close()
+        if self._json:
+            result(
+                json.dumps(
+                    {
+                        "event": "summary",
+                        "files": summary.files,
+                        "directories": summary.directories,
+                        "skipped": summary.skipped,
+                        "failed": summary.failed,
+                        "moved": summary.moved,
+                        "verified": summary.verified,
+                    }
+                )
+            )
+            return
+        text = f"{summary.files} file{'' if summary.files == 1 else 's'}, {size_text(summary.verified)}"
+        if summary.moved != summary.verified:
+            text += f" ({size_text(summary.moved)} moved)"
+        if summary.skipped:
+            text += f", {summary.skipped} there already"
+        if summary.failed:
+            text += f", {summary.failed} failed"
+        if summary.files == 1 and summary.digest:
+            text += f", verified {summary.hash}:{summary.digest.hex()}"
+        elif summary.files:
+            text += f", all verified by {summary.hash}"
+        say(text)
+
+    # --- for people --------------------------------------------------------------------------
+
+    def _say(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            say(text)
+
+    def _moving(self, event: TransferEvent) -> None:
+        shown = self._shown.get(event.path)
+        at = event.resumed if event.kind == "started" else event.position
+        if shown is None:
+            shown = event.resumed if event.kind == "started" else 0
+            self._shown[event.path] = shown
+            if self._bar is not None:
+                self._bar.total += (event.size or 0) - event.resumed
+                self._bar.set_postfix_str(printable(event.path)[-40:], refresh=False)
+        if self._bar is not None:
+            self._bar.update(max(0, at - shown))
+            self._shown[event.path] = at
+        elif at - shown >= LINE_EVERY:
+            self._shown[event.path] = at
+            of = f" of {size_text(event.size)}" if event.size else ""
+            say(f"{printable(event.path)}: {size_text(at)}{of}")
+
+    def _done(self, event: TransferEvent) -> None:
+        shown = self._shown.pop(event.path, None)
+        if self._bar is None:
+            result(printable(event.stored_as or event.path))
+            return
+        if shown is None:
+            self._bar.total += event.position
+            shown = 0
+        self._bar.update(max(0, event.position - shown))
+        self._bar.write(printable(event.stored_as or event.path), file=sys.stdout)
+
+    # --- for scripts -------------------------------------------------------------------------
+
+    def _line(self, event: TransferEvent) -> None:
+        line: dict[str, object] = {"event": event.kind}
+        if event.path:
+            line["path"] = event.path.decode("utf-8", "surrogateescape")
+        if event.size is not None:
+            line["size"] = event.size
+        if event.kind in {"progress", "done"}:
+            line["position"] = event.position
+        if event.kind in {"started", "done"} and event.resumed:
+            line["resumed"] = event.resumed
+        if event.digest:
+            line["digest"] = f"{event.hash}:{event.digest.hex()}"
+        if event.stored_as:
+            line["stored_as"] = event.stored_as.decode("utf-8", "surrogateescape")
+        if event.error is not None:
+            line["error"] = error_text(event.error)
+        if event.kind == "reconnecting":
+            line["seconds"] = event.seconds
+        result(json.dumps(line))
