@@ -120,6 +120,23 @@ def test_later_answers_and_preliminary_ones():
     assert client.last() == b"200-first\r\n second\r\n200 End.\r\n200 now\r\n"
 
 
+def test_what_is_said_late_is_sent_at_once():
+    """After a wait nothing else would send a preliminary reply before the last one."""
+    first, second = Deferred(), Deferred()
+
+    async def slow(session, argument):
+        await first
+        session.say(reply(150, "going on"))
+        return await second
+
+    client = Session(rows((Verb(b"XSLO"), slow))).login()
+    assert client.say(b"XSLO") == b""
+    first.callback(None)
+    assert client.last() == b"150 going on\r\n"
+    second.callback(reply(200, "done"))
+    assert client.last() == b"200 done\r\n"
+
+
 def test_errors_get_their_reply():
     """Errors of the family by the one table, others as 451 with a log entry, and the session goes on."""
 

@@ -49,11 +49,9 @@ class FTPSession:
     """
 
     __slots__ = (
-        "abort_replies", "avatar", "bad_commands", "channel", "closed", "codec", "commands", "cwd",
-        "data", "deadline", "draining", "epsv_all", "facts", "handlers", "held", "host", "idle", "lease",
-        "local", "mode", "opened", "options", "output", "paused", "peer", "protection", "quitting",
-        "running", "sequence", "session_id", "size_hint", "transfer", "turning", "username",
-        "verbs", "waiting", "wire",
+        "abort_replies", "avatar", "bad_commands", "channel", "closed", "codec", "commands", "cwd", "data", "deadline", "draining", "epsv_all", "facts",
+        "handlers", "held", "host", "idle", "lease", "local", "mode", "opened", "options", "output", "paused", "peer", "protection",
+        "quitting", "running", "sequence", "session_id", "size_hint", "transfer", "turning", "username", "verbs", "waiting", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -369,8 +367,10 @@ class FTPSession:
                 self.channel.send(data)
 
     def say(self, data: bytes) -> None:
-        """Put a preliminary reply (1yz) into the output."""
+        """Put a preliminary reply (1yz) into the output; outside a turn nobody else would send it."""
         self.output.append(data)
+        if not self.turning:
+            self.flush()
 
     def path(self, argument: bytes) -> VirtualPath:
         """The path that a client named. May raise NameInvalid."""
