@@ -292,6 +292,7 @@ class UploadHandle:
         try:
             if reporter is not None and reporter.asks:
                 fields = reporter.context_fields()
+                fields["descriptor"] = inner.fileno() if IHasFileno.providedBy(inner) else None
                 path = bytes(self.path)
                 await resolve(reporter.events.ask("upload.publish", path=path, size=size, **fields))
             if charge is not None:

@@ -16,7 +16,7 @@ CATALOGUE: Final[dict[str, tuple[str, ...]]] = {
     "logout": ("seconds",),
     "download.complete": ("path", "size", "bytes", "seconds", "mode"),
     "download.aborted": ("path", "size", "bytes", "seconds", "mode", "code"),
-    "upload.publish": ("path", "size"),
+    "upload.publish": ("path", "size", "descriptor"),
     "upload.complete": ("path", "size", "bytes", "seconds", "mode"),
     "upload.truncated": ("path", "bytes", "seconds", "mode"),
     "upload.aborted": ("path", "bytes", "seconds", "mode", "code"),
