@@ -211,6 +211,7 @@ class StorageContract:
                 value_of(upload.write(piece))
             equal(upload.offset, 6)
             value_of(upload.commit())
+            equal(upload.offset, 6, "offset after the end, for events")
             equal(get(storage, b"/a"), b"abcdef")
 
     # --- directories -----------------------------------------------------------------------

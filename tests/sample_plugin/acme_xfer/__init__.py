@@ -1,0 +1,1 @@
+"""Plugins for twisted-xfer, one of each kind."""
