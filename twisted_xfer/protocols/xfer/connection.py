@@ -222,6 +222,10 @@ class Connection(Protocol):
             self._closing = True
             self.transport.unregisterProducer()  # type: ignore[attr-defined]
             self.resumeProducing()
+            producer = IPushProducer(self.transport, None)
+            if self._paused and producer is not None:
+                # TLS ends only when the peer's own end is read.
+                producer.resumeProducing()
             self.transport.loseConnection()
 
     def cut(self, reason: XferError) -> None:
@@ -235,6 +239,10 @@ class Connection(Protocol):
     def _check_alive(self) -> None:
         self._watch = self.clock.callLater(PING_AFTER, self._check_alive)
         silent = self.clock.seconds() - self._last_heard
+        if self._closing:
+            # What was to be said was little; a peer that does not take it is not waited for.
+            self.cut(TimedOut(None, "would not close"))
+            return
         if self._paused:
             # It is us who do not listen.
             return
