@@ -1,15 +1,21 @@
-"""``xfer user``: accounts of a users file with one line each."""
+"""``xfer user``: the accounts of a users file."""
 
 from __future__ import annotations
 
+import json
 import os
-import tempfile
-from typing import IO
+from collections.abc import Callable
+from typing import IO, Any, Final, TypeVar
 
 import click
 
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.output import fail, result, say
+from twisted_xfer.errors import AlreadyExists, ConfigError, NotFound, Unsupported, XferError
+
+F = TypeVar("F", bound=Callable[..., Any])
+#: Longest password that is read from a file, as the daemon looks at no more.
+MAX_PASSWORD: Final = 1024
 
 _USERS = click.option(
     "--users",
@@ -21,66 +27,130 @@ _USERS = click.option(
 _PASSWORD_FILE = click.option(
     "--password-file", type=click.File("rb"), help="Its first line is the password; - is standard input."
 )
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+_SETTINGS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
+    ("--home", {"help": "Directory of its files; default: the daemon's template."}),
+    ("--rights", {"help": "read-only, read-write, drop, add, or names of rights."}),
+    ("--path-rights", {"multiple": True, "metavar": "PATTERN=RIGHTS", "help": "Other rights below a path."}),
+    ("--quota", {"metavar": "SIZE", "help": "Bytes in all, such as 10G."}),
+    ("--quota-files", {"type": click.IntRange(0), "help": "Files in all."}),
+    ("--rate-up", {"metavar": "SIZE", "help": "Bytes a second for uploads, such as 500K."}),
+    ("--rate-down", {"metavar": "SIZE", "help": "Bytes a second for downloads."}),
+    ("--max-sessions", {"type": click.IntRange(0), "help": "Sessions at once."}),
+    ("--network", {"multiple": True, "help": "Where it may log in from, such as 10.0.0.0/8; repeatable."}),
+    ("--expires", {"metavar": "DATE", "help": "Its last day, or a date and time: 2027-01-31T18:00."}),
+    ("--hours", {"multiple": True, "help": 'When it may log in, such as "mon-fri 08:00-18:00"; repeatable.'}),
+    ("--charset", {"help": "Codec of its file names on the wire, such as gbk."}),
+    (
+        "--if-exists",
+        {"type": click.Choice(["overwrite", "refuse", "rename"]), "help": "Uploads to taken names."},
+    ),
+    ("--group", {"multiple": True, "help": "A group of the file that gives it defaults; repeatable."}),
+    ("--comment", {"help": "For people."}),
+    ("--require-tls/--no-require-tls", {"default": None, "help": "Whether it may log in in the clear."}),
+    ("--enable/--disable", {"default": None, "help": "Whether it may log in at all."}),
+)
+#: Options that are called differently in the file.
+_KEYS: Final = {
+    "quota": "quota_bytes",
+    "network": "networks",
+    "group": "groups",
+    "enable": "enabled",
+}
+#: Options that the file holds as lists.
+_LISTS: Final = frozenset({"networks", "hours", "groups"})
+
+
+def _settings(function: F) -> F:
+    """All options that set something."""
+    for name, how in reversed(_SETTINGS):
+        function = click.option(name, **how)(function)
+    return function
 
 
 @click.group("user")
 def command() -> None:
-    """Add accounts to a users file, and change their passwords.
+    """Add, change, list and remove the accounts of a users file.
 
     Passwords are asked for, or come from XFER_PASSWORD or --password-file; never from arguments,
-    which everybody on the machine can read.
+    which everybody on the machine can read. A daemon that uses the file takes changes at the next
+    login; sessions go on as they began. The rest of the file stays as it is, comments included.
+    A file with one line for each user holds homes and rights only; the other settings need TOML.
     """
 
 
 @command.command("add")
 @click.argument("name")
 @_USERS
-@click.option("--home", default="", help="Directory of its files; default: the daemon's template.")
-@click.option("--rights", default="", help="read-only, read-write, drop, add, or names of rights.")
+@_settings
 @_PASSWORD_FILE
-def add(name: str, path: str, home: str, rights: str, password_file: IO[bytes] | None) -> None:
+@_JSON
+def add(name: str, path: str, password_file: IO[bytes] | None, as_json: bool, **options: Any) -> None:
     """Add the account NAME; the file is made when it is missing."""
-    text = _read(path, missing="")
-    if name in _users(text, path):
-        fail(f"{path}: {name} is there already: use xfer user passwd", Exit.REFUSED)
-    fields = [name, _hash(_ask(password_file)), home, rights]
-    while not fields[-1]:
-        fields.pop()
-    if any(":" in field for field in fields[:3] if field != fields[1]) or any(
-        "\n" in field for field in fields
-    ):
-        fail("names and homes hold no colon and no line end", Exit.USAGE)
-    line = ":".join(fields)
-    _write(path, text + ("" if text.endswith("\n") or not text else "\n") + line + "\n")
-    say(f"{name} added to {path}")
+    from twisted_xfer.accounts.users_change import add_user
+
+    values = _values(options)
+    if os.path.exists(path) and name in _entries(path):
+        fail(f"{path}: {name} is there already: use xfer user passwd or set", Exit.REFUSED)
+    values = {"password": _hash(_ask(password_file)), **values}
+    _edit(path, lambda text: add_user(text, path, name, values), create=True)
+    _done("added", name, path, as_json, f"{name} added to {path}")
 
 
 @command.command("passwd")
 @click.argument("name")
 @_USERS
 @_PASSWORD_FILE
-def passwd(name: str, path: str, password_file: IO[bytes] | None) -> None:
+@_JSON
+def passwd(name: str, path: str, password_file: IO[bytes] | None, as_json: bool) -> None:
     """Change the password of NAME."""
-    text = _read(path)
-    if name not in _users(text, path):
-        fail(f"{path}: there is no {name}: use xfer user add", Exit.REFUSED)
+    from twisted_xfer.accounts.users_change import change_user
+
+    if name not in _entries(path):
+        fail(NotFound(name), Exit.REFUSED)
     stored = _hash(_ask(password_file))
-    lines = text.splitlines(keepends=True)
-    for index, line in enumerate(lines):
-        fields = line.split(":", 2)
-        if fields[0].strip() == name and len(fields) > 1:
-            end = "\n" if len(fields) == 2 else ""
-            lines[index] = ":".join([fields[0], stored, *fields[2:]]) + end
-    _write(path, "".join(lines))
-    say(f"password of {name} changed in {path}")
+    _edit(path, lambda text: change_user(text, path, name, {"password": stored}))
+    _done("changed", name, path, as_json, f"password of {name} changed in {path}")
+
+
+@command.command("set")
+@click.argument("name")
+@_USERS
+@_settings
+@click.option("--unset", multiple=True, metavar="KEY", help="Take a setting out; repeatable.")
+@_JSON
+def set_(name: str, path: str, unset: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Change settings of NAME; those not named stay."""
+    from twisted_xfer.accounts.users_change import change_user
+
+    values = _values(options)
+    keys = tuple(_KEYS.get(key.replace("-", "_"), key.replace("-", "_")) for key in unset)
+    if not values and not keys:
+        fail("nothing to change: give an option, or --unset KEY", Exit.USAGE)
+    _edit(path, lambda text: change_user(text, path, name, values, keys))
+    _done("changed", name, path, as_json, f"{name} changed in {path}")
+
+
+@command.command("remove")
+@click.argument("name")
+@_USERS
+@_JSON
+def remove(name: str, path: str, as_json: bool) -> None:
+    """Remove NAME from the file; its home stays."""
+    from twisted_xfer.accounts.users_change import remove_user
+
+    _edit(path, lambda text: remove_user(text, path, name))
+    _done("removed", name, path, as_json, f"{name} removed from {path}; its files stay")
 
 
 @command.command("list")
 @_USERS
-def list_users(path: str) -> None:
-    """Print the names of the accounts, one a line."""
-    for name in sorted(_users(_read(path), path)):
-        result(name)
+@_JSON
+def list_users(path: str, as_json: bool) -> None:
+    """Print the names of the accounts, one a line; with --json their settings, groups applied."""
+    entries = _entries(path)
+    for name in sorted(entries):
+        result(json.dumps(_row(entries[name])) if as_json else name)
 
 
 @command.command("hash")
@@ -90,69 +160,100 @@ def hash_(password_file: IO[bytes] | None) -> None:
     result(_hash(_ask(password_file)))
 
 
-def _hash(password: str) -> str:
+def _values(options: dict[str, Any]) -> dict[str, Any]:
+    """What was given, by the file's own keys."""
+    values: dict[str, Any] = {}
+    for option, value in options.items():
+        key = _KEYS.get(option, option)
+        if value is None or value == ():
+            continue
+        if key == "path_rights":
+            pairs = [text.rpartition("=") for text in value]
+            if not all(pattern and rights for pattern, _, rights in pairs):
+                fail("write --path-rights PATTERN=RIGHTS, such as '/pub/**=read'", Exit.USAGE)
+            values[key] = {pattern: rights for pattern, _, rights in pairs}
+        else:
+            values[key] = list(value) if key in _LISTS else value
+    return values
+
+
+def _row(entry: Any) -> dict[str, Any]:
+    """An account without its secret, and without what is as by default."""
+    import attrs
+
+    from twisted_xfer.interfaces import Account
+
+    account = entry.account
+    plain = Account(account.username)
+    row: dict[str, Any] = {"name": account.username, "password": bool(entry.stored)}
+    for field in attrs.fields(Account)[1:]:
+        value = getattr(account, field.name)
+        if value == getattr(plain, field.name):
+            continue
+        if field.name == "rights":
+            value = sorted(value)
+        elif field.name == "path_rights":
+            value = {pattern: sorted(rights) for pattern, rights in value}
+        elif field.name == "quota_scopes":
+            value = [attrs.asdict(scope) for scope in value]
+        row[field.name] = value
+    return row
+
+
+def _hash(password: bytes) -> str:
     from twisted_xfer.accounts.passwords import hash_password
 
     return hash_password(password)
 
 
-def _ask(file: IO[bytes] | None) -> str:
+def _ask(file: IO[bytes] | None) -> bytes:
     """The new password, from where it is safe."""
     if file is not None:
-        password = file.readline().rstrip(b"\r\n").decode("utf-8", "surrogateescape")
+        password = file.readline(MAX_PASSWORD + 3).rstrip(b"\r\n")
     else:
-        password = os.environ.get("XFER_PASSWORD", "") or click.prompt(
+        text = os.environ.get("XFER_PASSWORD", "") or click.prompt(
             "Password", hide_input=True, confirmation_prompt=True, err=True
         )
+        password = str(text).encode("utf-8", "surrogateescape")
     if not password:
         fail("an empty password is none", Exit.USAGE)
-    return str(password)
+    if len(password) > MAX_PASSWORD:
+        fail(f"a password has at most {MAX_PASSWORD} bytes", Exit.USAGE)
+    return password
 
 
-def _users(text: str, path: str) -> list[str]:
-    """The names in ``text``."""
+def _entries(path: str) -> dict[str, Any]:
+    """The users in the file at ``path``."""
+    from twisted_xfer.accounts.users_edit import read_users
     from twisted_xfer.accounts.users_text import parse_users
-    from twisted_xfer.errors import ConfigError
 
     try:
-        return list(parse_users(text, path))
-    except ConfigError as error:
-        fail(error)
+        return dict(parse_users(read_users(path), path))
+    except XferError as error:
+        fail(error, _code(error, Exit.STORAGE))
 
 
-def _read(path: str, missing: str | None = None) -> str:
+def _edit(path: str, change: Callable[[str], str], *, create: bool = False) -> None:
+    from twisted_xfer.accounts.users_edit import edit_users
+
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-            text = stream.read()
-    except FileNotFoundError as error:
-        if missing is None:
-            fail(error)
+        edit_users(path, change, create=create)
+    except XferError as error:
+        fail(error, _code(error, Exit.REFUSED))
+
+
+def _code(error: XferError, missing: Exit) -> Exit | None:
+    if isinstance(error, NotFound):
         return missing
-    except OSError as error:
-        fail(error)
-    first = next(
-        (line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")), ""
-    )
-    if path.endswith(".toml") or first.startswith("["):
-        fail(f"{path}: TOML is edited by hand: put the line of `xfer user hash` into password", Exit.USAGE)
-    return text
+    if isinstance(error, AlreadyExists):
+        return Exit.REFUSED
+    if isinstance(error, Unsupported | ConfigError):
+        return Exit.USAGE
+    return None
 
 
-def _write(path: str, text: str) -> None:
-    """Replace the file in one step, so that a daemon that rereads it never sees half of it."""
-    directory = os.path.dirname(os.path.abspath(path))
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=".users-", dir=directory)
-        try:
-            with open(handle, "w", encoding="utf-8", errors="surrogateescape") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            if os.path.exists(path):
-                os.chmod(temporary, os.stat(path).st_mode & 0o777)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        fail(error)
+def _done(what: str, name: str, path: str, as_json: bool, text: str) -> None:
+    if as_json:
+        result(json.dumps({"result": what, "name": name, "users": path}))
+    else:
+        say(text)

@@ -18,7 +18,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "rm": ("cmd_rm", "Remove a file or an empty directory of a daemon."),
     "check": ("cmd_check", "Explain what is wrong with a configuration, or print it resolved."),
     "plugins": ("cmd_plugins", "List what is installed, and what is wrong with it."),
-    "user": ("cmd_user", "Add accounts to a users file, and change their passwords."),
+    "user": ("cmd_user", "Add, change, list and remove the accounts of a users file."),
+    "bans": ("cmd_bans", "Show who is kept out, and let in again."),
 }
 
 

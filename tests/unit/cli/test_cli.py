@@ -131,15 +131,6 @@ def test_wrong_user_commands_change_nothing(run, tmp_path, args, code):
     assert path.read_text() == before
 
 
-def test_toml_users_are_edited_by_hand(run, tmp_path):
-    """Rewriting TOML would lose its comments: say so instead."""
-    path = tmp_path / "users.toml"
-    path.write_text("[users.alice]\n")
-    done = run("user", "add", "bob", "--users", str(path))
-    assert (done.exit_code, path.read_text()) == (Exit.USAGE, "[users.alice]\n")
-    assert "xfer user hash" in done.stderr
-
-
 def test_hash_from_a_password_file(run, tmp_path):
     """The first line of the file, without its end."""
     path = tmp_path / "password"
