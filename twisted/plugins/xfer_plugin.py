@@ -35,12 +35,25 @@ push = PluginRecord(
     "twisted_xfer.protocols.push.plugin:push",
     "Files from sender.py scripts: NAME<SEPARATOR>SIZE and bytes",
 )
+fetch = PluginRecord(
+    "protocol",
+    "fetch",
+    "twisted_xfer.protocols.fetch.plugin:fetch",
+    "Files for get scripts: size, bytes and MD5",
+)
 
 local = PluginRecord(
     "storage", "local", "twisted_xfer.storage.plugin:local", "A directory of the operating system"
 )
 memory = PluginRecord(
     "storage", "memory", "twisted_xfer.storage.plugin:memory", "A tree in memory, gone at the end"
+)
+
+sqlite_quota = PluginRecord(
+    "quota", "sqlite", "twisted_xfer.quota.plugin:sqlite", "Quota in one SQLite file, kept over restarts"
+)
+memory_quota = PluginRecord(
+    "quota", "memory", "twisted_xfer.quota.plugin:memory", "Quota in memory, counted anew at each start"
 )
 
 json = PluginRecord("listener", "json", "twisted_xfer.events.plugin:json", "Every event as one line of JSON")

@@ -144,16 +144,21 @@ class WireStream(Protocol):
         Raises:
             RemoteProtocolError: the reader's.
         """
-        while True:
-            event = self.reader.next_event()
-            if event is not None or self.lost is not None or self.finished:
-                return event
-            wake: Deferred[None] = Deferred()
-            self._wake = wake
-            if self._paused:
-                self._paused = False
-                self.transport.resumeProducing()
-            await wake
+        while (event := self.reader.next_event()) is None and await self.any_bytes():
+            continue
+        return event
+
+    async def any_bytes(self) -> bool:
+        """Wait for bytes; False when no more can come."""
+        if self.lost is not None or self.finished:
+            return False
+        wake: Deferred[None] = Deferred()
+        self._wake = wake
+        if self._paused:
+            self._paused = False
+            self.transport.resumeProducing()
+        await wake
+        return True
 
     async def need_event(self) -> Any:
         """The next event.
@@ -166,6 +171,21 @@ class WireStream(Protocol):
         if event is None:
             raise self.gone()
         return event
+
+    async def more(self, seconds: float) -> bool:
+        """Whether anything came, or the end did, within ``seconds``: for messages that only silence ends."""
+        came = True
+
+        def silence() -> None:
+            nonlocal came
+            came = False
+            self._wake_up()
+
+        timer = self.clock.callLater(seconds, silence)
+        came = await self.any_bytes() and came
+        if timer.active():
+            timer.cancel()
+        return came
 
     def gone(self) -> TimedOut | ConnectionLost:
         """What to raise for a connection that went down too early."""
@@ -211,10 +231,12 @@ class WireStream(Protocol):
         limiter: ILimiter | None = None,
         progress: Callable[[int], object] | None = None,
         sent: Callable[[bytes], object] | None = None,
+        alone: bool = False,
     ) -> None:
         """Write ``size`` bytes from ``read`` as fast as the peer and ``limiter`` take them.
 
-        ``progress`` is told each count, ``sent`` the bytes (for digests).
+        ``progress`` is told each count, ``sent`` the bytes (for digests). With ``alone`` what is written
+        next does not stick to them, see write_alone.
 
         Raises:
             SourceChanged: ``read`` gave fewer.
@@ -237,7 +259,8 @@ class WireStream(Protocol):
                 if self.lost is not None:
                     raise self.gone()
                 left -= len(data)
-                self.transport.write(data)
+                if left or not alone:
+                    self.transport.write(data)
                 if sent is not None:
                     sent(data)
                 if progress is not None:
@@ -249,6 +272,8 @@ class WireStream(Protocol):
         finally:
             if self.lost is None:
                 self.transport.unregisterProducer()
+        if alone and size:
+            await self.write_alone(data)
 
     async def store(self, upload: IUpload, data: bytes, limiter: ILimiter | None = None) -> None:
         """Write ``data`` to ``upload`` within its limits.
