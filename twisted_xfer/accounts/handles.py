@@ -102,11 +102,13 @@ class Charge:
     or continues has that many.
     """
 
-    __slots__ = ("_reservation", "base")
+    __slots__ = ("_reservation", "_scarce", "base")
 
     def __init__(self, reservation: IReservation, base: int) -> None:
         self._reservation = reservation
         self.base = base
+        #: The last grant was short of what was asked for.
+        self._scarce = False
 
     def room(self, offset: int, wanted: int) -> int:
         """How many of ``wanted`` bytes may be written at ``offset``.
@@ -116,16 +118,22 @@ class Charge:
         """
         reservation = self._reservation
         left = self.base + reservation.granted - offset
-        if left < wanted:
+        if left >= wanted or (left > 0 and self._scarce):
+            # Near the limit one grant is used up before the next, so that others find the rest.
+            return min(wanted, left)
+        for _round in range(_COVER_ROUNDS):
+            asked = max(wanted - left, QUOTA_STEP)
             try:
-                reservation.extend(max(wanted - left, QUOTA_STEP))
+                self._scarce = reservation.extend(asked) < asked
             except QuotaExceeded:
                 if left <= 0:
                     raise
+                self._scarce = True
             left = self.base + reservation.granted - offset
-            if left <= 0:
-                raise QuotaExceeded(left=0, unit="bytes")
-        return min(wanted, left)
+            # A part that is resumed was not set aside while it was kept, and is paid for first.
+            if left > 0:
+                return min(wanted, left)
+        raise QuotaExceeded(left=0, unit="bytes")
 
     def cover(self, size: int, base: int) -> None:
         """Before publishing ``size`` bytes over ``base``: make sure that all of it is set aside.
@@ -134,7 +142,6 @@ class Charge:
             QuotaExceeded: what was to be replaced went away meanwhile, and its room is taken.
         """
         self.base = base
-        # Each round gains at least a byte; a ledger grants what it has at once, so few are needed.
         for _round in range(_COVER_ROUNDS):
             missing = size - base - self._reservation.granted
             if missing <= 0:
@@ -153,7 +160,8 @@ class Charge:
         self._reservation.release()
 
 
-_COVER_ROUNDS: Final = 3
+#: A ledger grants a part of what it has; so many of 1/64 each are all of any quota.
+_COVER_ROUNDS: Final = 4096
 
 
 class Published:

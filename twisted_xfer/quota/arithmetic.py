@@ -7,10 +7,17 @@ order uploads come and end in, what is published never passes it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from twisted_xfer.errors import QuotaExceeded
 from twisted_xfer.interfaces import QuotaScope
+
+
+#: One growing upload gets at most this part of what is left at once, so that it does not hold
+#: what it may never need and others are refused for it.
+SHARES: Final = 64
+#: But never less than this, so that the end comes soon: at most 64 such steps.
+LEAST_SHARE: Final = 512
 
 
 class Tally(NamedTuple):
@@ -72,8 +79,8 @@ def grow(standings: Sequence[Standing], wanted: int, own: int) -> int:
     granted = wanted
     for standing in standings:
         left = left_bytes(standing)
-        if left is not None and left < granted:
-            granted = left
+        if left is not None:
+            granted = min(granted, left, max(left // SHARES, LEAST_SHARE))
         if granted <= 0:
             raise QuotaExceeded(left=own, unit="bytes", scope=standing.scope.name)
     return granted
