@@ -102,3 +102,17 @@ def test_twistd_offers_the_samples_checker(clean: Path, tmp_path: Path) -> None:
     assert said.startswith("xfer ")
     script = "from twisted.scripts.twistd import run; run()"
     assert "token" in run(clean, "-c", script, "xfer", "--help-auth", cwd=tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["protocol", "command"])
+def test_a_new_plugin_is_begun_from_the_wheel(clean: Path, tmp_path: Path, kind: str) -> None:
+    """`xfer plugins new` writes a distribution whose test passes where only wheels are."""
+    run(
+        clean,
+        "-c",
+        f"from twisted_xfer.cli.main import main; main(['plugins', 'new', '{kind}', 'mine'])",
+        cwd=tmp_path,
+    )
+    made = tmp_path / "xfer-mine"
+    script = f"import sys, pytest; sys.path.insert(0, {str(made)!r}); sys.exit(pytest.main(['-q', 'tests']))"
+    assert " passed" in run(clean, "-c", script, cwd=made)

@@ -6,17 +6,21 @@ import json
 
 import click
 
+from twisted_xfer.cli.cmd_plugins_new import new
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.output import fail, result, say
 
 
-@click.command("plugins")
+@click.group("plugins", invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def command(as_json: bool) -> None:
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
     """List every plugin: kind, name, the distribution it came with, and what it is.
 
     Ends with 1 when one of them cannot be used, and says why.
     """
+    if context.invoked_subcommand is not None:
+        return
     from twisted_xfer.errors import PluginError
     from twisted_xfer.plugins.registry import Registry
 
@@ -35,3 +39,6 @@ def command(as_json: bool) -> None:
             say(f"xfer: {line.kind} {line.name}: {line.problem}")
     if any(line.problem for line in lines):
         raise SystemExit(int(Exit.OTHER))
+
+
+command.add_command(new)
