@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import attrs
 from twisted.cred import strcred
@@ -21,7 +21,7 @@ from twisted_xfer.accounts.users_text import check_setting
 from twisted_xfer.app.config import Auth, Config
 from twisted_xfer.app.explain import explain
 from twisted_xfer.errors import ConfigError, XferError
-from twisted_xfer.interfaces import Account
+from twisted_xfer.interfaces import Account, QuotaScope
 from twisted_xfer.plugins.options import options_from_table
 
 __all__ = ["ANONYMOUS", "Accounts", "inline_accounts", "make_checkers"]
@@ -125,10 +125,12 @@ class _AccountTable:
     require_tls: bool = False
     quota_bytes: int | None = None
     quota_files: int | None = None
+    directory_quotas: dict[str, Any] = attrs.field(factory=dict)
     rate_up: int = 0
     rate_down: int = 0
     comment: str = ""
     groups: tuple[str, ...] = ()
+    if_exists: Literal["", "overwrite", "refuse", "rename"] = ""
     enabled: bool = True
     expires: str = ""
     hours: tuple[str, ...] = ()
@@ -148,6 +150,12 @@ def _account(name: str, table: Mapping[str, Any], file: str) -> Account:
     where = f"accounts.{name}"
     plain = options_from_table(_AccountTable, table, where=where, file=file)
     fields = {field.name: getattr(plain, field.name) for field in attrs.fields(_AccountTable)}
+    quotas = check_setting(
+        "directory_quotas", fields.pop("directory_quotas"), f"{where}.directory_quotas", file
+    )
+    fields["quota_scopes"] = tuple(
+        QuotaScope(f"/user/{name}{place}", limit, below=place) for place, limit in quotas.items()
+    )
     fields["rights"] = parse_rights(plain.rights, key=f"{where}.rights", file=file)
     fields["expires"] = None
     for setting in ("expires", "hours", "networks"):

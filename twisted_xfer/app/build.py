@@ -30,13 +30,16 @@ from twisted_xfer.app.listen import (
     adopted_endpoint,
     stream_endpoint,
 )
+from twisted_xfer.app.quota import make_ledger
 from twisted_xfer.app.rules import thaw
 from twisted_xfer.app.signals import Reloads, Signals
+from twisted_xfer.app.sweep import make_sweeper
+from twisted_xfer.app.throttle import make_throttle
 from twisted_xfer.app.tls import make_tls
 from twisted_xfer.app.workers.parent import WorkerGroup, check_shareable
 from twisted_xfer.errors import ConfigError, NotADirectory, NotFound, PermissionDenied, PluginError, XferError
 from twisted_xfer.events.bus import EventBus
-from twisted_xfer.interfaces import IStorage
+from twisted_xfer.interfaces import IQuotaLedger, IStorage
 from twisted_xfer.plugins.options import options_from_table
 from twisted_xfer.plugins.registry import Registry
 from twisted_xfer.runtime.blocking import BlockingPools
@@ -77,12 +80,16 @@ class Daemon(DaemonService):
         config: resolved, defaults included.
         host: what its protocols use.
         reloads: what SIGHUP rereads.
+        root: where homes live; checkers: who was asked for, in order; ledger: quota, or None.
         workers: the processes that serve, or None when this one does.
     """
 
     config: Config
     host: Host
     reloads: Reloads
+    root: str
+    checkers: Sequence[object]
+    ledger: IQuotaLedger | None
     workers: WorkerGroup | None = None
     ending: bool = False
 
@@ -129,8 +136,10 @@ class _Builder:
             check_shareable(config)
         host = self._host()
         storage = self._storage(host)
+        ledger: Any = None
         try:
-            host.login = self._login(host, storage)
+            ledger = make_ledger(config.quota, self.root, self.registry, host)
+            host.login = self._login(host, storage, ledger)
             self._listeners(host)
             places = [self._place(index, listen, host) for index, listen in enumerate(config.listen)]
         except BaseException:
@@ -139,6 +148,7 @@ class _Builder:
         events: Any = host.events
         blocking: Any = host.blocking
         transfers: Any = host.transfers
+        closing = [] if ledger is None else [ledger.close]
 
         def heard() -> Any:
             """Let slow listeners hear the end, within bounds."""
@@ -150,12 +160,16 @@ class _Builder:
             events,
             grace=config.grace,
             on_start=[blocking.start],
-            on_stop=[blocking.stop, transfers.close, storage.close, events.close, heard],
+            on_stop=[blocking.stop, *closing, transfers.close, storage.close, events.close, heard],
             give_up=self.reactor.stop,
             quiet=self.adopt is not None,
             log=self._log,
         )
         daemon.config, daemon.host, daemon.reloads = config, host, self.reloads
+        daemon.root, daemon.checkers, daemon.ledger = self.root, self.checkers, ledger
+        if self.adopt is None:
+            sweeper = make_sweeper(config, self.root, self.checkers, host)
+            daemon.before(sweeper.start, sweeper.stop)
         self.reloads.add("event logs", events.reopen)
         self._take_signals(daemon)
         if self.adopt is None:
@@ -253,7 +267,7 @@ class _Builder:
         except Exception as error:
             raise PluginError(name, f"the storage does not open: {type(error).__name__}: {error}") from error
 
-    def _login(self, host: Host, storage: IStorage) -> Login:
+    def _login(self, host: Host, storage: IStorage, ledger: IQuotaLedger | None) -> Login:
         config = self.config
         lookups: list[Any] = [checker for checker in self.checkers if hasattr(checker, "account")]
         accounts = Accounts(inline_accounts(config), lookups)
@@ -266,6 +280,8 @@ class _Builder:
             home_template=config.home,
             accounts=accounts,
             anonymous=config.anonymous or None,
+            ledger=ledger,
+            limiters=make_throttle(config.throttle, self.reactor, config.workers),
         )
         for checker in self.checkers:
             # Checkers of our own may use the pools and be reread; strangers' need know nothing of it.
@@ -316,6 +332,7 @@ class _Builder:
             raise ConfigError("listen", value=str(listen), remedy=remedy)
         shared = {
             "charset": self.config.charset,
+            **({"if_exists": self.config.if_exists} if self.config.if_exists else {}),
             "max_line": self.config.limits.line_length,
             "require_tls": self.config.require_tls,
             "account": listen.account,

@@ -13,12 +13,17 @@ import attrs
 
 from twisted_xfer.app import rules
 from twisted_xfer.app.rules import Rule, Table, section, setting
+from twisted_xfer.app.throttle import ThrottleSettings
 from twisted_xfer.interfaces import Timeouts
 
 #: The longest command line that a protocol takes unless told otherwise: PATH_MAX.
 DEFAULT_LINE: Final = 4096
 #: Ten seconds, the patience of most service managers' own stop is 90.
 DEFAULT_GRACE: Final = 10.0
+#: Days that a part waits for its client: longer than a weekend and a holiday.
+DEFAULT_PARTS_EXPIRE: Final = 7.0
+#: Ten years: what is to stay longer is to stay for ever, which 0 says.
+MAX_DAYS: Final = 3650
 
 
 @attrs.frozen
@@ -162,6 +167,15 @@ CERTIFICATES: Final = Rule(
 )
 
 
+def _days(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_DAYS:
+        raise ValueError
+    return float(value)
+
+
+DAYS: Final = Rule(_days, f"a number of days from 0 (for ever) to {MAX_DAYS}")
+
+
 @attrs.frozen
 class TLS:
     """Where the certificate chain and its key are; both or neither.
@@ -224,6 +238,8 @@ class Config:
     workers: int = setting(rules.WORKERS, 1)
     charset: str = setting(rules.CHARSET, "utf-8")
     uploads: str = setting(rules.choice("staged", "in-place"), "staged")
+    if_exists: str = setting(rules.choice("", "overwrite", "refuse", "rename"), "")
+    parts_expire: float = setting(DAYS, DEFAULT_PARTS_EXPIRE)
     symlinks: str = setting(rules.choice("inside", "none", "follow"), "inside")
     fsync: str = setting(rules.FLAG, default=False)
     xferlog: str = setting(rules.FILE, "")
@@ -232,6 +248,8 @@ class Config:
     tls: TLS = section(TLS)
     timeouts: Deadlines = section(Deadlines)
     limits: Limits = section(Limits)
+    throttle: ThrottleSettings = section(ThrottleSettings)
+    quota: Table = setting(rules.TABLE, rules.EMPTY)
     log: Log = section(Log)
     protocols: Table = setting(rules.TABLE_OF_TABLES, rules.EMPTY)
     storage: Table = setting(rules.TABLE, rules.freeze({"plugin": "local"}))

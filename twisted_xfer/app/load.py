@@ -45,7 +45,7 @@ FLAG_KEYS: Final[dict[str, str]] = {
 }
 _FLAG_OF_KEY: Final = {key: f"--{flag}" for flag, key in FLAG_KEYS.items()}
 #: Paths in a file are relative to the file; flags are relative to the working directory.
-_PATH_KEYS: Final = ("root", "tls.certificate", "tls.key", "xferlog", "log.file", "bans.file")
+_PATH_KEYS: Final = ("root", "tls.certificate", "tls.key", "xferlog", "log.file", "bans.file", "quota.file")
 
 
 def load(path: str = "", flags: Mapping[str, object] | None = None) -> Config:
