@@ -82,7 +82,19 @@ def test_257_golden():
 def test_feat_without_tls():
     """FEAT in plain mode names no TLS verb."""
     assert feat_lines(VERBS) == [
-        *(b"CLNT", b"EPRT", b"EPSV", b"MDTM", b"MFMT", b"MLST", b"REST STREAM", b"SIZE", b"TVFS", b"UTF8"),
+        *(
+            b"AVBL",
+            b"CLNT",
+            b"EPRT",
+            b"EPSV",
+            b"MDTM",
+            b"MFMT",
+            b"MLST",
+            b"REST STREAM",
+            b"SIZE",
+            b"TVFS",
+            b"UTF8",
+        ),
     ]
 
 
@@ -92,7 +104,7 @@ def test_feat_with_tls_and_facts():
     assert {b"AUTH TLS", b"PBSZ", b"PROT", b"XTRA", b"MLST type*;size;"} <= set(lines)
     assert b"MLST" not in lines
     assert feat_lines({}, b"type*;") == [b"TVFS", b"UTF8"]
-    assert feat_reply(VERBS).startswith(b"211-Extensions supported:\r\n CLNT\r\n")
+    assert feat_reply(VERBS).startswith(b"211-Extensions supported:\r\n AVBL\r\n")
     assert feat_reply(VERBS).endswith(b"\r\n211 End.\r\n")
 
 

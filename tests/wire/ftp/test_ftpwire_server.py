@@ -214,14 +214,14 @@ def test_any_bytes_give_commands_or_rejections(chunks):
 EVERY_VERB = (
     b"USER PASS REIN QUIT ACCT CWD CDUP PWD XCWD XCUP XPWD XMKD XRMD TYPE MODE STRU PASV EPSV PORT EPRT RETR "
     b"STOR APPE STOU REST ALLO ABOR LIST NLST MLSD MLST OPTS STAT SIZE MDTM MFMT DELE RNFR RNTO MKD RMD FEAT "
-    b"HELP SYST NOOP CLNT SITE SMNT AUTH PBSZ PROT CCC"
+    b"HELP SYST NOOP CLNT AVBL SITE SMNT AUTH PBSZ PROT CCC"
 ).split()
 
 
 def test_the_table_is_complete():
     """Exactly the commands that are promised."""
     assert sorted(VERBS) == sorted(EVERY_VERB)
-    assert sorted(SITE_VERBS) == [b"CHMOD", b"HELP", b"IDLE", b"UTIME"]
+    assert sorted(SITE_VERBS) == [b"CHMOD", b"HELP", b"IDLE", b"QUOTA", b"UTIME"]
 
 
 @pytest.mark.parametrize("verb", [*VERBS.values(), *SITE_VERBS.values()], ids=lambda verb: verb.name.decode())

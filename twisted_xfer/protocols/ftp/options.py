@@ -11,6 +11,7 @@ import attrs
 class FTPOptions:
     """The ``[protocols.ftp]`` table. Seconds, bytes and counts as the names say.
 
+    ``if_exists`` is what STOR does to a name that is taken, for accounts that have no such setting.
     ``charset`` is the codec of names on the wire for accounts that name none themselves. ``active``
     allows PORT and EPRT at all. ``status_entries`` bounds STAT of a directory, which travels over
     the control connection. ``bad_commands`` is how many refused lines in a row end the connection.
@@ -26,6 +27,7 @@ class FTPOptions:
     ``plugin`` and the options of that plugin.
     """
 
+    if_exists: Literal["overwrite", "refuse", "rename"] = "overwrite"
     banner: str = "twisted-xfer ready."
     charset: str = "utf-8"
     active: bool = True

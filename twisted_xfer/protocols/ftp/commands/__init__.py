@@ -13,13 +13,14 @@ from twisted_xfer.protocols.ftp.commands import (
     listing,
     navigation,
     parameters,
+    quota,
     security,
     site,
     transfer,
 )
 from twisted_xfer.protocols.ftp.session import Handler
 
-_MODULES: Final = (access, security, navigation, parameters, transfer, listing, files, info, site)
+_MODULES: Final = (access, security, navigation, parameters, transfer, listing, files, info, quota, site)
 
 
 def merge(tables: Iterable[Mapping[bytes, Handler]]) -> dict[bytes, Handler]:

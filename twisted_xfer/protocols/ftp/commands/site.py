@@ -1,4 +1,4 @@
-"""SITE: CHMOD, UTIME, HELP, IDLE, by a table of its own."""
+"""SITE: CHMOD, UTIME, HELP, IDLE, QUOTA, by a table of its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Final
 
 from twisted_xfer.interfaces import Eventually
 from twisted_xfer.interfaces.answers import then
+from twisted_xfer.protocols.ftp.commands import quota
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.wire import grammar
 from twisted_xfer.protocols.ftp.wire.replies import multiline, reply
@@ -51,6 +52,7 @@ SITE_HANDLERS: Final[dict[bytes, Handler]] = {
     b"CHMOD": change_mode,
     b"UTIME": set_times,
     b"IDLE": idle,
+    b"QUOTA": quota.show,
     b"HELP": help_text,
 }
 

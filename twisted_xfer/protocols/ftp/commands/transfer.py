@@ -83,7 +83,8 @@ def store(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     refusal = session.data.refusal
     if refusal is not None:
         return refusal
-    intent = WriteIntent(offset=_take_restart(session), size=_take_size(session))
+    if_exists = session.user().account.if_exists or session.options.if_exists
+    intent = WriteIntent(offset=_take_restart(session), size=_take_size(session), if_exists=if_exists)
     return Deferred.fromCoroutine(_receive(session, argument, intent))
 
 
@@ -116,7 +117,8 @@ def _take_size(session: FTPSession) -> int | None:
 async def _receive(session: FTPSession, argument: bytes, intent: WriteIntent) -> bytes:
     avatar = session.user()
     mode = session.mode
-    upload: IUpload = await resolve(avatar.open_write(session.path(argument), intent))
+    path = session.path(argument)
+    upload: IUpload = await resolve(avatar.open_write(path, intent))
     opening = _OPENING[mode]
     if intent.unique:
         opening = reply(150, b"FILE: " + session.codec.to_wire(upload.path.name))
@@ -135,6 +137,9 @@ async def _receive(session: FTPSession, argument: bytes, intent: WriteIntent) ->
     )
     session.transfer = transfer
     await transfer.result
+    if not intent.unique and upload.path != path:
+        # The name was taken, and the policy is to choose another.
+        return reply(226, b"Transfer complete; stored as " + session.codec.to_wire(upload.path.name))
     return TRANSFER_COMPLETE
 
 

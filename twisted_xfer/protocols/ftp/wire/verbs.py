@@ -100,6 +100,7 @@ _ROWS: Final = (
     _path(b"RNTO", "RNTO <path>: the new name", "rename"),
     _path(b"MKD", "MKD <path>: make a directory", "mkdir"),
     _path(b"RMD", "RMD <path>: remove a directory", "rmdir"),
+    _path(b"AVBL", "AVBL [path]: bytes that may still be stored", argument="optional")._replace(feat=b"AVBL"),
     Verb(b"SITE", "required", raw=True, help="SITE <command>: see SITE HELP"),
     # what is always answered
     Verb(b"FEAT", "none", "any", help="FEAT: list the extensions"),
@@ -122,6 +123,7 @@ _ALIASES: Final = (
 _SITE_ROWS: Final = (
     Verb(b"CHMOD", "required", right="chmod", raw=True, help="SITE CHMOD <octal> <path>: set permissions"),
     Verb(b"UTIME", "required", right="utime", raw=True, help="SITE UTIME <time> <path>: set times"),
+    _path(b"QUOTA", "SITE QUOTA [path]: what is used and left", argument="optional"),
     Verb(b"IDLE", "optional", help="SITE IDLE [seconds]: show or set the idle timeout"),
     Verb(b"HELP", "optional", help="SITE HELP [command]: this text"),
 )
