@@ -1,0 +1,170 @@
+"""The command line's own parts: URLs, known keys, what is shown, exit codes."""
+
+import json
+import os
+import stat
+
+import click
+import pytest
+
+from twisted_xfer import errors
+from twisted_xfer.cli import trust
+from twisted_xfer.cli.calling import code_of, summary_code
+from twisted_xfer.cli.exits import Exit
+from twisted_xfer.cli.main import COMMANDS
+from twisted_xfer.cli.progress import Progress, size_text
+from twisted_xfer.cli.url import parse_target
+from twisted_xfer.protocols.xfer.caller import CannotConnect, LoginImpossible, Target, UntrustedKey
+from twisted_xfer.protocols.xfer.errormap import PeerError
+from twisted_xfer.protocols.xfer.report import Summary, TransferEvent
+
+PIN = "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("host", Target("host")),
+        ("xfer://host", Target("host", 5001)),
+        ("me@host:7/a/b/", Target("host", 7, b"a/b", "me")),
+        ("xfer://[::1]:7/", Target("::1", 7)),
+        (f"xfer://host/#sha256={PIN.upper()}", Target("host", pin=PIN)),
+        ("xfer://m%40e@host/a%20b/%FF", Target("host", 5001, b"a b/\xff", "m@e")),
+    ],
+)
+def test_urls(url, target):
+    """As people write them."""
+    assert parse_target(url) == target
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://host/", "xfer://", "xfer://host:x/", "xfer://host:70000/", "xfer://u:p@host/", "xfer://host/?q",
+        "xfer://host/#sha256=ab", "xfer://host/#md5=ab", "xfer://host/../x", "xfer://host/a//b", "xfer://host/%0a",
+    ],
+)  # fmt: skip
+def test_urls_that_are_none(url):
+    """Each is a usage error, not a surprise later."""
+    with pytest.raises(click.UsageError):
+        parse_target(url)
+
+
+def test_known_keys(tmp_path):
+    """Unknown, then known, then another one is not it; the last word counts."""
+    known = trust.KnownKeys(tmp_path / "new/known")
+    assert known.get("h:1") is None
+    known.add("h:1", "aa")
+    assert known.trusts("h:1", "aa")
+    assert not known.trusts("h:1", "bb")
+    assert not known.trusts("h:2", "aa")
+    known.add("h:1", "bb")
+    assert known.trusts("h:1", "bb")
+
+
+def test_our_own_certificate(tmp_path, monkeypatch, capsys):
+    """Made once, for nobody else to read, and known by its key."""
+    monkeypatch.setenv("XFER_CONFIG_DIR", str(tmp_path / "c"))
+    path = trust.own_certificate()
+    before = trust.certificate_pin(path)
+    assert trust.own_certificate() == path
+    assert trust.certificate_pin(path) == before
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert capsys.readouterr().err.count("made a key") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (CannotConnect(), Exit.NO_CONNECTION),
+        (UntrustedKey(), Exit.AUTHENTICATION),
+        (LoginImpossible(), Exit.AUTHENTICATION),
+        (errors.LoginFailed(), Exit.AUTHENTICATION),
+        (PeerError(200, "login_failed"), Exit.AUTHENTICATION),
+        (PeerError(300, "exists"), Exit.REFUSED),
+        (PeerError(401, "no_space"), Exit.STORAGE),
+        (PeerError(500, "digest_mismatch"), Exit.INTEGRITY),
+        (PeerError(600, "busy"), Exit.RESUMABLE),
+        (errors.ConnectionLost(), Exit.RESUMABLE),
+        (errors.DigestMismatch(), Exit.INTEGRITY),
+        (errors.NoSpace(), Exit.STORAGE),
+        (errors.RemoteProtocolError(), Exit.OTHER),
+        (ValueError(), Exit.OTHER),
+    ],
+)
+def test_exit_codes(error, code):
+    """By the kind of error, as the protocol text has them."""
+    assert code_of(error) is code
+    assert summary_code(Summary(failed=1, failures=[(b"a", error)])) is code
+    assert summary_code(Summary(files=1, failed=1, failures=[(b"a", error)])) is Exit.SOME_FAILED
+    assert summary_code(Summary(files=1)) is Exit.VERIFIED
+
+
+def events():
+    return [
+        TransferEvent("started", b"a\x1b", size=10, resumed=4),
+        TransferEvent("progress", b"a\x1b", size=10, position=10),
+        TransferEvent(
+            "done", b"a\x1b", size=10, position=10, resumed=4, digest=b"\xaa", hash="md5", stored_as=b"/a\x1b"
+        ),
+        TransferEvent("failed", b"b", error=PeerError(300, "exists")),
+        TransferEvent("reconnecting", error=errors.ConnectionLost(), seconds=2.0),
+    ]
+
+
+def test_plain_lines(capsys):
+    """Paths on standard output, the rest on standard error, nothing that a terminal obeys."""
+    progress, summary = Progress(bar=False), Summary()
+    for event in events():
+        progress(event)
+        summary.note(event)
+    progress.summary(summary)
+    out, err = capsys.readouterr()
+    assert out == "/a\\x1b\n"
+    assert err.splitlines() == [
+        "xfer: b: exists",
+        "xfer: connection_lost; trying again in 2 s",
+        "1 file, 10 B (6 B moved), 1 failed, verified md5:aa",
+    ]
+
+
+def test_json_lines(capsys):
+    """Every line is an object; the last is the summary."""
+    progress, summary = Progress(as_json=True), Summary()
+    for event in events():
+        progress(event)
+        summary.note(event)
+    progress.summary(summary)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["event"] for line in lines] == [*(event.kind for event in events()), "summary"]
+    assert lines[2]["digest"] == "md5:aa"
+    assert (lines[-1]["files"], lines[-1]["failed"]) == (1, 1)
+
+
+def test_a_bar(capsys):
+    """It goes to standard error and is gone at the end."""
+    progress = Progress(bar=True)
+    for event in events():
+        progress(event)
+    progress.close()
+    out, err = capsys.readouterr()
+    assert out == "/a\\x1b\n"
+    assert "exists" in err
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2_500_000, "2.5 MB"), (3 * 10**12, "3.0 TB")],
+)
+def test_sizes_for_people(size, text):
+    """Decimal units."""
+    assert size_text(size) == text
+
+
+@pytest.mark.parametrize("name", ["send", "receive", "get", "ls", "rm"])
+def test_commands_are_registered(name):
+    """Each is in the list, and its module has it."""
+    import importlib
+
+    module = importlib.import_module(f"twisted_xfer.cli.{COMMANDS[name][0]}")
+    assert module.command.name == name
