@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted_xfer.errors import DataConnectionFailed, DataTLSRefused, TimedOut
 from twisted_xfer.interfaces import IChannel, IHost, ISecureChannel, ITLSSession
 from twisted_xfer.protocols.ftp.options import FTPOptions
+from twisted_xfer.protocols.ftp.siblings import Siblings
 from twisted_xfer.protocols.ftp.wire.replies import reply
 
 #: What ALPN calls us (IANA, RFC 4217).
@@ -30,6 +31,7 @@ class Protection:
         tls: that of the control connection, from the moment when its handshake begins.
         handshaking: the handshake of the control connection is under way.
         control: it is done.
+        siblings: the sessions of the same listener.
         silent: nobody has been greeted yet.
         private: data connections use TLS (PROT P).
         sized: PBSZ was given.
@@ -37,7 +39,8 @@ class Protection:
     """
 
     __slots__ = (
-        "_host", "_must", "_options", "_peer", "_resumed", "_session_id", "_spent", "_thrifty", "client", "control", "handshaking", "private", "silent", "sized", "tls"
+        "_host", "_must", "_options", "_peer", "_resumed", "_session_id", "_spent", "_thrifty", "_username",
+        "client", "control", "handshaking", "private", "siblings", "silent", "sized", "tls",
     )  # fmt: skip
 
     def __init__(self, host: IHost, options: FTPOptions, peer: str, session_id: str) -> None:
@@ -46,6 +49,8 @@ class Protection:
         self._peer = peer
         self._must = options.require_tls
         self._session_id = session_id
+        self.siblings = Siblings()
+        self._username = ""
         self._resumed = self._spent = self._thrifty = False
         self.tls: ITLSSession | None = None
         self.handshaking = False
@@ -124,7 +129,8 @@ class Protection:
 
         In TLS 1.3, curl and others use a ticket once. Having sent a file they cannot resume, since
         they close before they read the next ticket: ``auto`` bears with that, unless this client
-        has shown that it can resume all the same.
+        has shown that it can resume all the same. Nor does it demand of a client what it may have
+        got from another of its own sessions.
         """
         mode = self._options.tls_resumption
         if mode == "off":
@@ -132,14 +138,32 @@ class Protection:
         if channel.resumed:
             self._resumed = True
             self._thrifty = self._thrifty or self._spent
-        elif mode == "prefer" or (
-            mode == "auto" and not (self._resumed and (self._thrifty or not self._spent))
-        ):
+        elif mode == "prefer" or (mode == "auto" and not self._demanded):
             self._report(refused=False)
         else:
             self._report(refused=True)
             channel.abort()
             raise DataTLSRefused(detail="session not resumed", resumption=True)
+
+    @property
+    def _demanded(self) -> bool:
+        """Whether this client resumes when it can, and can now."""
+        if not self._resumed or (self._spent and not self._thrifty):
+            return False
+        now = self._host.clock.seconds()
+        return not self.siblings.has(self._peer, self._username, self._session_id, now)
+
+    def logged_in(self, username: str) -> None:
+        """Who it is."""
+        self.logged_out()
+        self._username = username
+        self.siblings.begin(self._peer, username, self._session_id, self._host.clock.seconds())
+
+    def logged_out(self) -> None:
+        """Nobody any more."""
+        if self._username:
+            self.siblings.end(self._peer, self._username, self._session_id, self._host.clock.seconds())
+            self._username = ""
 
     def _report(self, *, refused: bool) -> None:
         if self._host.events.active:

@@ -25,6 +25,7 @@ from twisted_xfer.protocols.ftp.charset import NameCodec
 from twisted_xfer.protocols.ftp.commands.security import secured, start_implicit
 from twisted_xfer.protocols.ftp.options import FTPOptions
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
+from twisted_xfer.protocols.ftp.siblings import Siblings
 from twisted_xfer.protocols.ftp.wire.verbs import Verb
 
 #: How often deadlines of all sessions are looked at: one timer for all is far cheaper than one each.
@@ -68,6 +69,7 @@ class FTPServerProtocol(Protocol):
             handlers=factory.handlers,
             codec=factory.codec,
         )
+        self.session.protection.siblings = factory.siblings
         factory.add(self.session)
         if ISSLTransport.providedBy(transport):
             # An endpoint with TLS of its own: its data connections can only be bound by chance.
@@ -198,6 +200,7 @@ class FTPFactory(Factory):
         self.handlers = handlers
         self.codec = NameCodec(options.charset)
         self.sessions: set[FTPSession] = set()
+        self.siblings = Siblings()
         self._sweep: IDelayedCall | None = None
         self._drained: Deferred[None] | None = None
 

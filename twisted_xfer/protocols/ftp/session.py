@@ -40,7 +40,7 @@ COMMANDS_PER_TURN: Final = 50
 Handler = Callable[["FTPSession", bytes], Eventually[bytes]]
 
 
-class FTPSession:
+class FTPSession(SessionState):
     """The server's end of one control connection.
 
     Where what the peer controls is bounded: lines and their number by ``ServerWire`` and
@@ -48,69 +48,7 @@ class FTPSession:
     ``deadline``, which the factory watches.
     """
 
-    __slots__ = (
-        "abort_replies", "avatar", "bad_commands", "channel", "closed", "codec", "commands", "cwd", "data", "deadline", "draining", "epsv_all", "facts",
-        "handlers", "held", "host", "idle", "lease", "local", "mode", "opened", "options", "output", "paused", "peer", "protection",
-        "quitting", "running", "sequence", "session_id", "size_hint", "transfer", "turning", "username", "verbs", "waiting", "wire",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        host: IHost,
-        options: FTPOptions,
-        channel: ControlChannel,
-        *,
-        peer: str,
-        local: str,
-        verbs: Mapping[bytes, Verb],
-        handlers: Mapping[bytes, Handler],
-        codec: NameCodec = UTF8,
-    ) -> None:
-        self.host = host
-        self.options = options
-        self.channel = channel
-        self.peer = peer
-        self.local = local
-        self.verbs = verbs
-        self.handlers = handlers
-        self.session_id = host.new_session_id()
-        self.wire = ServerWire(verbs, options.max_line)
-        self.sequence = Sequence()
-        self.protection = Protection(host, options, peer, self.session_id)
-        self.data = DataLink(host, local, peer, self.protection)
-        self.closed = False
-        self.quitting = False
-        self.draining = False
-        self.lease: ILease | None = None
-        self.opened = host.clock.seconds()
-        self.deadline = 0.0
-        self.idle = host.timeouts.idle
-        self.waiting: deque[Command] = deque()
-        self.running: Command | None = None
-        self.transfer: ITransfer | None = None
-        self.abort_replies = 0
-        self.bad_commands = 0
-        self.output: list[bytes] = []
-        self.turning = False
-        self.paused = False
-        self.held = False
-        self.avatar: IAvatar | None = None
-        self.commands = 0
-        self.codec = codec
-        self.reset()
-
-    def reset(self) -> None:
-        """The state of a session that nobody has logged into."""
-        avatar, self.avatar = self.avatar, None
-        if avatar is not None:
-            avatar.logout()
-        self.sequence.reset()
-        self.username = ""
-        self.cwd: VirtualPath = ROOT
-        self.mode = TransferMode.ASCII
-        self.size_hint: int | None = None
-        self.epsv_all = False
-        self.facts: tuple[str, ...] | None = None
+    __slots__ = ()
 
     # --- the life of the connection ----------------------------------------------------
 
@@ -250,10 +188,7 @@ class FTPSession:
     def _pause(self, *, paused: bool) -> None:
         if paused != self.paused and not self.closed:
             self.paused = paused
-            if paused:
-                self.channel.pause()
-            else:
-                self.channel.resume()
+            (self.channel.pause if paused else self.channel.resume)()
 
     def _reject(self, event: Rejected) -> None:
         self.bad_commands += 1
@@ -350,50 +285,3 @@ class FTPSession:
             "{verb} failed in session {session}", failure, verb=verb, session=self.session_id
         )
         self._finished(reply_for(failure.value or XferError()))
-
-    # --- for the commands --------------------------------------------------------------
-
-    def touch(self) -> None:
-        """The client did something: its idle time starts anew."""
-        if self.avatar is not None:
-            self.deadline = self.host.clock.seconds() + self.idle if self.idle else 0.0
-
-    def flush(self) -> None:
-        """Send what is in the output, in one write."""
-        if self.output and not self.closed:
-            data = b"".join(self.output)
-            self.output.clear()
-            if data:
-                self.channel.send(data)
-
-    def say(self, data: bytes) -> None:
-        """Put a preliminary reply (1yz) into the output; outside a turn nobody else would send it."""
-        self.output.append(data)
-        if not self.turning:
-            self.flush()
-
-    def path(self, argument: bytes) -> VirtualPath:
-        """The path that a client named. May raise NameInvalid."""
-        return VirtualPath.parse(self.codec.to_storage(argument), self.cwd)
-
-    def shown(self, path: VirtualPath) -> bytes:
-        """A path as the client's charset has it."""
-        return self.codec.to_wire(bytes(path))
-
-    def user(self) -> IAvatar:
-        """The avatar; the sequence table has seen to it that there is one."""
-        if self.avatar is None:
-            raise XferError(None, "nobody is logged in")
-        return self.avatar
-
-    def emit(self, event_id: str, **fields: Any) -> None:
-        """An event of this session."""
-        if self.host.events.active:
-            self.host.events.emit(
-                event_id,
-                session=self.session_id,
-                protocol="ftp",
-                username=self.username,
-                peer=self.peer,
-                **fields,
-            )

@@ -63,6 +63,8 @@ def _welcome(session: FTPSession, avatar: IAvatar) -> bytes:
         avatar.logout()
         return b""
     session.avatar = avatar
+    if session.protection.control:
+        session.protection.logged_in(avatar.username)
     session.username = avatar.username
     session.sequence.state = SessionState.LOGGED_IN
     session.idle = session.host.timeouts.idle

@@ -1,0 +1,142 @@
+"""What a session remembers, and what its commands ask of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from twisted_xfer.errors import XferError
+from twisted_xfer.interfaces import Eventually, IAvatar, IHost, ILease, ITransfer, TransferMode
+from twisted_xfer.paths import ROOT, VirtualPath
+from twisted_xfer.protocols.ftp.charset import UTF8, NameCodec
+from twisted_xfer.protocols.ftp.control import ControlChannel
+from twisted_xfer.protocols.ftp.data import DataLink
+from twisted_xfer.protocols.ftp.options import FTPOptions
+from twisted_xfer.protocols.ftp.protection import Protection
+from twisted_xfer.protocols.ftp.wire.server import Command, Rejected, ServerWire
+from twisted_xfer.protocols.ftp.wire.states import Sequence
+from twisted_xfer.protocols.ftp.wire.verbs import Verb
+
+
+class SessionState:
+    """The state of one control connection; what moves it is ``FTPSession``."""
+
+    __slots__ = (
+        "abort_replies", "avatar", "bad_commands", "channel", "closed", "codec", "codec_chosen", "commands", "cwd", "data", "deadline", "draining", "epsv_all", "facts",
+        "handlers", "held", "host", "idle", "lease", "listener_codec", "local", "login", "mode", "opened", "options", "output", "paused", "peer", "protection",
+        "quitting", "running", "sequence", "session_id", "size_hint", "transfer", "turning", "username", "verbs", "waiting", "wire",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        host: IHost,
+        options: FTPOptions,
+        channel: ControlChannel,
+        *,
+        peer: str,
+        local: str,
+        verbs: Mapping[bytes, Verb],
+        handlers: Mapping[bytes, Callable[[Any, bytes], Eventually[bytes]]],
+        codec: NameCodec = UTF8,
+    ) -> None:
+        self.host = host
+        self.options = options
+        self.channel = channel
+        self.peer = peer
+        self.local = local
+        self.verbs = verbs
+        self.handlers = handlers
+        self.session_id = host.new_session_id()
+        self.wire = ServerWire(verbs, options.max_line)
+        self.sequence = Sequence()
+        self.protection = Protection(host, options, peer, self.session_id)
+        self.data = DataLink(host, local, peer, self.protection)
+        self.closed = False
+        self.quitting = False
+        self.draining = False
+        self.lease: ILease | None = None
+        self.opened = host.clock.seconds()
+        self.deadline = 0.0
+        self.idle = host.timeouts.idle
+        self.waiting: deque[Command | Rejected] = deque()
+        self.running: Command | None = None
+        self.transfer: ITransfer | None = None
+        self.abort_replies = 0
+        self.bad_commands = 0
+        self.output: list[bytes] = []
+        self.turning = False
+        self.paused = False
+        self.held = False
+        self.avatar: IAvatar | None = None
+        self.commands = 0
+        self.listener_codec = codec
+        #: A login that a checker has not answered yet.
+        self.login: Deferred[Any] | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """The state of a session that nobody has logged into."""
+        avatar, self.avatar = self.avatar, None
+        if avatar is not None:
+            avatar.logout()
+            self.protection.logged_out()
+        self.sequence.reset()
+        self.username = ""
+        self.codec = self.listener_codec
+        #: OPTS UTF8 was said: what the client chose counts for more than its account's charset.
+        self.codec_chosen = False
+        self.cwd: VirtualPath = ROOT
+        self.mode = TransferMode.ASCII
+        self.size_hint: int | None = None
+        self.epsv_all = False
+        self.facts: tuple[str, ...] | None = None
+
+    # --- for the commands --------------------------------------------------------------
+
+    def touch(self) -> None:
+        """The client did something: its idle time starts anew."""
+        if self.avatar is not None:
+            self.deadline = self.host.clock.seconds() + self.idle if self.idle else 0.0
+
+    def flush(self) -> None:
+        """Send what is in the output, in one write."""
+        if self.output and not self.closed:
+            data = b"".join(self.output)
+            self.output.clear()
+            if data:
+                self.channel.send(data)
+
+    def say(self, data: bytes) -> None:
+        """Put a preliminary reply (1yz) into the output; outside a turn nobody else would send it."""
+        self.output.append(data)
+        if not self.turning:
+            self.flush()
+
+    def path(self, argument: bytes) -> VirtualPath:
+        """The path that a client named. May raise NameInvalid."""
+        return VirtualPath.parse(self.codec.to_storage(argument), self.cwd)
+
+    def shown(self, path: VirtualPath) -> bytes:
+        """A path as the client's charset has it."""
+        return self.codec.to_wire(bytes(path))
+
+    def user(self) -> IAvatar:
+        """The avatar; the sequence table has seen to it that there is one."""
+        if self.avatar is None:
+            raise XferError(None, "nobody is logged in")
+        return self.avatar
+
+    def emit(self, event_id: str, **fields: Any) -> None:
+        """An event of this session."""
+        if self.host.events.active:
+            self.host.events.emit(
+                event_id,
+                session=self.session_id,
+                protocol="ftp",
+                username=self.username,
+                peer=self.peer,
+                **fields,
+            )
