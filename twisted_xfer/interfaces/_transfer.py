@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from twisted_xfer.interfaces._avatar import ILimiter
-from twisted_xfer.interfaces._storage import Expected, IReadFile, IUpload
+from twisted_xfer.interfaces._storage import Eventually, Expected, IReadFile, IUpload
 
 
 class TransferMode(enum.Enum):
@@ -101,8 +101,14 @@ class ITransfers(Interface):
         limiter: ILimiter | None = None,
         stall: float = 0,
         expected: Expected | None = None,
+        confirm: Callable[[], Eventually[None]] | None = None,
     ) -> ITransfer:
-        """Receive into ``upload`` until the channel's clean end, then commit it."""
+        """Receive into ``upload`` until the channel's clean end, then commit it.
+
+        ``confirm`` is asked in between: what it fails with (Truncated, say) is why the upload is not
+        whole after all, and then it is suspended. Over plain TCP the end of a stream looks the
+        same whether a client is done or was killed.
+        """
 
 
 class IPassivePort(Interface):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.python.failure import Failure
@@ -18,6 +19,7 @@ from twisted_xfer.errors import (
     XferError,
 )
 from twisted_xfer.interfaces import (
+    Eventually,
     Expected,
     IChannel,
     ILimiter,
@@ -45,7 +47,7 @@ class ReceivePump(Pump):
     Bounded: one buffer, and no reading while a write has not been answered.
     """
 
-    __slots__ = ("_buffer", "_decoder", "_expected", "_over", "_stored", "_tight", "_upload")
+    __slots__ = ("_buffer", "_decoder", "_expected", "_over", "_stored", "_tight", "_upload", "confirm")
 
     def __init__(
         self,
@@ -69,6 +71,8 @@ class ReceivePump(Pump):
         self._tight = False
         self._over: XferError | None = None
         self._buffer: memoryview | None = None
+        #: Asked at the end, before commit(); see ITransfers.upload.
+        self.confirm: Callable[[], Eventually[None]] | None = None
 
     # --- moving ------------------------------------------------------------------------------
 
@@ -190,6 +194,13 @@ class ReceivePump(Pump):
         self._last_written(None)
 
     def _last_written(self, answer: None) -> None:
+        confirmed = None if self.confirm is None else self.confirm()
+        if confirmed is None:
+            self._confirmed(None)
+        else:
+            self._wait_for(confirmed, self._confirmed)
+
+    def _confirmed(self, answer: None) -> None:
         if self._channel.secure:
             # Our own close_notify is a courtesy: the peer has said all it had to say, and is often gone.
             with contextlib.suppress(WantRead, WantWrite, XferError):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+from collections.abc import Callable
 from typing import Final
 
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from twisted_xfer.interfaces import (
+    Eventually,
     Expected,
     IBlocking,
     IChannel,
@@ -80,14 +82,16 @@ class Transfers:
         limiter: ILimiter | None = None,
         stall: float = 0,
         expected: Expected | None = None,
+        confirm: Callable[[], Eventually[None]] | None = None,
     ) -> Pump:
         """Receive into ``upload``; see ITransfers. What has come already is stored when this returns."""
-        pump: Pump
+        pump: ReceivePump
         call = self.kernel.splice
         if kernel_may_move(IHasFileno.providedBy(upload), channel.secure, mode, call) and call is not None:
             pump = SplicePump(self, upload, channel, limiter, stall, expected, call)
         else:
             pump = ReceivePump(self, upload, channel, mode, limiter, stall, expected)
+        pump.confirm = confirm
         pump.start()
         return pump
 

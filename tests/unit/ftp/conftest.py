@@ -121,8 +121,10 @@ class Transfers:
     def download(self, file, channel, mode, limiter=None, stall=0):
         return self._make(file, mode)
 
-    def upload(self, upload, channel, mode, limiter=None, stall=0, expected=None):
-        return self._make(upload, mode)
+    def upload(self, upload, channel, mode, limiter=None, stall=0, expected=None, confirm=None):
+        transfer = self._make(upload, mode)
+        transfer.confirm = confirm
+        return transfer
 
     def _make(self, file, mode):
         transfer = Transfer(file, mode)

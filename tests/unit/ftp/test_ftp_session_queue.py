@@ -64,12 +64,12 @@ def test_abort_without_transfer(user):
 
 
 def test_quit_during_a_transfer_waits_for_it(user):
-    """RFC 959: the transfer's reply comes first, then 221, then the end; nothing else is done."""
+    """RFC 959: the transfer's reply and those of what waited come first, then 221 and the end."""
     user.start_download()
     assert user.say("MKD before", "QUIT", "MKD after") == b""
     assert not user.transport.disconnecting
     user.transfers.made[0].result.callback(4)
-    assert [line[:4] for line in user.take().splitlines()] == [b"226 ", b"221 "]
+    assert [line[:4] for line in user.take().splitlines()] == [b"226 ", b"257 ", b"221 "]
     assert user.transport.disconnecting
 
 

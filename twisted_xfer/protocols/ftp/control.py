@@ -13,6 +13,13 @@ class ControlChannel(Protocol):
     def can_start_tls(self) -> bool:
         """Whether ``start_tls`` is possible."""
 
+    @property
+    def peer_gone(self) -> bool:
+        """Whether the other end has closed, as far as can be seen without reading."""
+
+    def reclaim_ports(self) -> None:
+        """Have other sessions give back the passive ports that they only keep for their next transfer."""
+
     def send(self, data: bytes) -> None:
         """Send a reply."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.defer import Deferred
 
-from twisted_xfer.errors import DataConnectionFailed, TimedOut
+from twisted_xfer.errors import Busy, DataConnectionFailed, TimedOut
 from twisted_xfer.interfaces import IChannel, IHost, IPassivePort
 from twisted_xfer.protocols.ftp.protection import Protection
 from twisted_xfer.protocols.ftp.wire.replies import reply
@@ -25,11 +26,15 @@ class DataLink:
     """
 
     __slots__ = (
-        "_active", "_early", "_host", "_local", "_passive", "_pending", "_port", "_protection", "_used", "peer"
+        "_active", "_early", "_host", "_local", "_passive", "_pending", "_port", "_protection", "_reclaim", "_used", "peer"
     )  # fmt: skip
 
-    def __init__(self, host: IHost, local: str, peer: str, protection: Protection) -> None:
+    def __init__(
+        self, host: IHost, local: str, peer: str, protection: Protection, reclaim: Callable[[], None]
+    ) -> None:
         self._host = host
+        #: Has other sessions give back ports that they only keep.
+        self._reclaim = reclaim
         self._local = local
         self.peer = peer
         self._protection = protection
@@ -46,11 +51,11 @@ class DataLink:
         """Make ready for the client to connect; returns the port.
 
         Raises:
-            Busy: the passive range is used up.
+            DataConnectionFailed: the passive range is used up.
         """
         self._forget_early()
         if self._port is None:
-            self._port = self._host.data_ports.listen(self._local, self.peer)
+            self._port = self._free_port()
         else:
             self._port.clear()
         self._passive, self._active = True, 0
@@ -60,6 +65,18 @@ class DataLink:
                 self._protection.secure(self._port.accept(self._host.timeouts.accept))
             )
         return self._port.port
+
+    def _free_port(self) -> IPassivePort:
+        ports = self._host.data_ports
+        try:
+            return ports.listen(self._local, self.peer)
+        except Busy:
+            self._reclaim()
+        try:
+            return ports.listen(self._local, self.peer)
+        except Busy as error:
+            # RFC 959 section 5.4 knows no 450 in answer to PASV.
+            raise DataConnectionFailed(None, "no passive port is free") from error
 
     def dial(self, port: int) -> None:
         """Make ready to connect to ``port`` of the control connection's peer."""
@@ -119,20 +136,27 @@ class DataLink:
             return
         # A client that asked for a port and then asks for no transfer gets as long as it would
         # have had to connect.
-        if now - self._used > (self._host.timeouts.accept if self._passive else PORT_LINGER):
-            self._passive = False
-            self._forget_early()
+        limit = self._host.timeouts.accept if self._passive else PORT_LINGER
+        if limit and now - self._used > limit:
+            self._give_back()
+
+    def release_lingering(self) -> None:
+        """Give the port back if it is only kept for the next transfer: somebody needs one now."""
+        if self._port is not None and self._pending is None and not self._passive:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self._passive = False
+        self._forget_early()
+        if self._port is not None:
             self._port.close()
             self._port = None
 
     def close(self) -> None:
         """Let go of everything."""
         self.cancel()
-        self._forget_early()
-        self._passive, self._active = False, 0
-        if self._port is not None:
-            self._port.close()
-            self._port = None
+        self._active = 0
+        self._give_back()
 
 
 def as_connection_failure(error: Exception) -> Exception:

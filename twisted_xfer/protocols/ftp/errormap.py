@@ -80,7 +80,8 @@ def reply_for(error: BaseException) -> bytes:
         text = f"Quota exceeded: {error.fields['left']} {error.fields.get('unit', 'bytes')} left."
     elif isinstance(error, e.RemoteProtocolError) and error.detail:
         asked = error.fields.get("reply")
-        code = asked if isinstance(asked, int) else code
+        if isinstance(asked, int):
+            return reply(asked, f"{error.detail[:1].upper()}{error.detail[1:]}.")
         text = f"Syntax error: {error.detail}."
     return reply(code, text)
 

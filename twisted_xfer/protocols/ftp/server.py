@@ -34,7 +34,9 @@ SWEEP_SECONDS: Final = 1.0
 
 def host_of(address: IAddress) -> str:
     """The IP address of a transport's end, as text; empty for what has none (tests, UNIX sockets)."""
-    return str(getattr(address, "host", ""))
+    host = str(getattr(address, "host", ""))
+    # An IPv4 client of a socket for both: to everybody else it is an IPv4 client.
+    return host.removeprefix("::ffff:") if "." in host else host
 
 
 @implementer(IHandshakeListener, IPushProducer)
@@ -44,6 +46,7 @@ class FTPServerProtocol(Protocol):
     factory: FTPFactory
     session: FTPSession | None = None
     _direct: Callable[[bytes], int] | None = None
+    _peek: Callable[[int, int], bytes] | None = None
     _produces = False
 
     def connectionMade(self) -> None:
@@ -58,6 +61,7 @@ class FTPServerProtocol(Protocol):
             # stream, where the wire reader takes it out, or the end of a line is lost.
             handle.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
             self._direct = handle.send
+            self._peek = handle.recv
         factory = self.factory
         self.session = FTPSession(
             factory.host,
@@ -94,7 +98,7 @@ class FTPServerProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
         session, self.session = self.session, None
-        self._direct = None
+        self._direct = self._peek = None
         if session is not None:
             self.factory.remove(session)
             session.lost(type(reason.value).__name__)
@@ -136,6 +140,21 @@ class FTPServerProtocol(Protocol):
 
     def stopProducing(self) -> None:
         """The connection is going; connectionLost says the rest."""
+
+    @property
+    def peer_gone(self) -> bool:
+        """Whether the peer has closed; bytes that wait to be read hide it."""
+        try:
+            return self._peek is not None and self._peek(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def reclaim_ports(self) -> None:
+        """Have the listener's other sessions give back what they only keep."""
+        for session in self.factory.sessions:
+            session.data.release_lingering()
 
     @property
     def can_start_tls(self) -> bool:

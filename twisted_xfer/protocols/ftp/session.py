@@ -1,32 +1,26 @@
 """One FTP session: its state, and the queue that runs one command at a time.
 
 Commands are dispatched by table only. One command runs; lines that arrive meanwhile wait in
-order, except that ABOR, STAT, NOOP and QUIT are taken at once while a transfer is under way.
+order, except that ABOR, STAT and NOOP are taken at once while a transfer is under way; QUIT lets
+what came before it end, as RFC 959 section 4.1.1 has it.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from twisted_xfer.errors import Cancelled, XferError
-from twisted_xfer.interfaces import Eventually, IAvatar, IHost, ILease, ITransfer, TransferMode
-from twisted_xfer.paths import ROOT, VirtualPath
-from twisted_xfer.protocols.ftp.charset import UTF8, NameCodec
-from twisted_xfer.protocols.ftp.control import ControlChannel
-from twisted_xfer.protocols.ftp.data import DataLink
+from twisted_xfer.interfaces import Eventually
 from twisted_xfer.protocols.ftp.errormap import closes_connection, reply_for
-from twisted_xfer.protocols.ftp.options import FTPOptions
-from twisted_xfer.protocols.ftp.protection import Protection
+from twisted_xfer.protocols.ftp.state import SessionState
 from twisted_xfer.protocols.ftp.wire import replies
 from twisted_xfer.protocols.ftp.wire.replies import reply
-from twisted_xfer.protocols.ftp.wire.server import Command, Rejected, ServerWire
-from twisted_xfer.protocols.ftp.wire.states import Sequence
-from twisted_xfer.protocols.ftp.wire.verbs import DATA_VERBS, FOREIGN_VERBS, Verb
+from twisted_xfer.protocols.ftp.wire.server import Command, Rejected
+from twisted_xfer.protocols.ftp.wire.verbs import DATA_VERBS, FOREIGN_VERBS
 
 #: Commands that may wait behind a running one; past it the transport is paused. Clients that
 #: pipeline send a handful.
@@ -86,6 +80,8 @@ class FTPSession(SessionState):
         transfer, self.transfer = self.transfer, None
         if transfer is not None:
             transfer.cancel(Cancelled(None, "control connection lost"))
+        if self.login is not None:
+            self.login.cancel()
         self.data.close()
         self.reset()
         if self.lease is not None:
@@ -116,7 +112,7 @@ class FTPSession(SessionState):
             # take what was said before.
             self.quitting = True
             self.channel.abort()
-        elif self.running is None:
+        elif self.running is None or self.login is not None:
             what = "Idle for too long" if self.avatar is not None else "Login took too long"
             self.refuse(reply(421, f"{what}; closing."))
 
@@ -152,7 +148,7 @@ class FTPSession(SessionState):
                 self._pause(paused=True)
                 return
             if self.running is None and self.waiting:
-                self._run(self.waiting.popleft())
+                self._take(self.waiting.popleft())
                 continue
             if self.running is not None and len(self.waiting) >= MAX_WAITING:
                 self._pause(paused=True)
@@ -165,25 +161,28 @@ class FTPSession(SessionState):
             event = self.wire.next_command()
             if event is None:
                 break
-            if isinstance(event, Rejected):
+            if self.running is None:
                 budget -= 1
-                self._reject(event)
-            elif self.running is None:
-                budget -= 1
-                self._run(event)
-            elif self._passes(event):
+                self._take(event)
+            elif isinstance(event, Command) and self._passes(event):
                 budget -= 1
                 self._run_at_once(event)
             else:
                 self.waiting.append(event)
         self._pause(paused=False)
 
+    def _take(self, event: Command | Rejected) -> None:
+        if isinstance(event, Command):
+            self._run(event)
+        else:
+            self._reject(event)
+
     def _passes(self, command: Command) -> bool:
         """Whether a command may pass the running one: a transfer can be passed, a login cannot."""
         verb, running = command.verb, self.running
         if not verb.priority or running is None or running.verb.name not in DATA_VERBS:
             return False
-        return verb.name != b"STAT" or not command.argument
+        return verb.name != b"QUIT" and (verb.name != b"STAT" or not command.argument)
 
     def _pause(self, *, paused: bool) -> None:
         if paused != self.paused and not self.closed:
@@ -235,17 +234,16 @@ class FTPSession(SessionState):
         if name == b"ABOR":
             self.abort_replies += 1
             self.abort()
-        elif name == b"QUIT":
-            # RFC 959 section 4.1.1: the transfer's reply comes first, then the end.
-            self.waiting.clear()
-            self.waiting.append(command)
         else:
             # NOOP, and STAT without a path: they answer at once, whatever runs.
             answer = self.handlers[name](self, b"")
             self.output.append(answer if isinstance(answer, bytes) else b"")
 
     def abort(self) -> None:
-        """End the transfer under way, or the wait for its data connection."""
+        """End the transfer under way, or the wait for its data connection.
+
+        When there is neither yet, ``abort_replies`` says so to the command once its file is open.
+        """
         if self.transfer is not None:
             self.transfer.cancel(Cancelled())
         else:
@@ -273,7 +271,9 @@ class FTPSession(SessionState):
 
     def _errback(self, failure: Failure) -> None:
         error = failure.value
-        if isinstance(error, XferError):
+        if self.closed:
+            self.running = None
+        elif isinstance(error, XferError):
             self._failed(error)
         else:
             self._broken(failure)

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from twisted_xfer.errors import XferError
+from twisted_xfer.errors import Truncated, XferError
 from twisted_xfer.interfaces import Eventually, IAvatar, IHost, ILease, ITransfer, TransferMode
 from twisted_xfer.paths import ROOT, VirtualPath
 from twisted_xfer.protocols.ftp.charset import UTF8, NameCodec
@@ -53,7 +53,7 @@ class SessionState:
         self.wire = ServerWire(verbs, options.max_line)
         self.sequence = Sequence()
         self.protection = Protection(host, options, peer, self.session_id)
-        self.data = DataLink(host, local, peer, self.protection)
+        self.data = DataLink(host, local, peer, self.protection, channel.reclaim_ports)
         self.closed = False
         self.quitting = False
         self.draining = False
@@ -122,6 +122,11 @@ class SessionState:
     def shown(self, path: VirtualPath) -> bytes:
         """A path as the client's charset has it."""
         return self.codec.to_wire(bytes(path))
+
+    def check_client(self) -> None:
+        """Raises Truncated when the client has closed the control connection."""
+        if self.closed or self.channel.peer_gone:
+            raise Truncated(None, "the control connection ended with the data")
 
     def user(self) -> IAvatar:
         """The avatar; the sequence table has seen to it that there is one."""

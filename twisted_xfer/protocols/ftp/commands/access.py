@@ -6,8 +6,9 @@ from typing import Final
 
 from twisted.cred.credentials import Anonymous, UsernamePassword
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
-from twisted_xfer.errors import TLSRequired
+from twisted_xfer.errors import ConfigError, LoginRefused, TLSRequired
 from twisted_xfer.interfaces import Eventually, IAvatar, LoginContext
 from twisted_xfer.protocols.ftp.charset import NameCodec
 from twisted_xfer.protocols.ftp.errormap import reply_for
@@ -48,13 +49,17 @@ def password(session: FTPSession, argument: bytes) -> Eventually[bytes]:
         credentials = UsernamePassword(session.username.encode("utf-8", "surrogateescape"), argument)
     context = LoginContext("ftp", session.session_id, session.peer, session.local, session.protection.control)
     answer = login.login(credentials, context)
-    if isinstance(answer, Deferred):
-        if answer.called and not answer.paused and IAvatar.providedBy(answer.result):
-            return _welcome(session, answer.result)
-        return answer.addCallback(lambda avatar: _welcome(session, avatar))
     if IAvatar.providedBy(answer):
         return _welcome(session, answer)
-    return Deferred.fromCoroutine(answer).addCallback(lambda avatar: _welcome(session, avatar))
+    pending: Deferred[IAvatar] = answer if isinstance(answer, Deferred) else Deferred.fromCoroutine(answer)
+    # Whoever ends the session meanwhile cancels it.
+    session.login = pending
+    return pending.addBoth(_answered, session).addCallback(lambda avatar: _welcome(session, avatar))
+
+
+def _answered(result: IAvatar | Failure, session: FTPSession) -> IAvatar | Failure:
+    session.login = None
+    return result
 
 
 def _welcome(session: FTPSession, avatar: IAvatar) -> bytes:
@@ -62,15 +67,20 @@ def _welcome(session: FTPSession, avatar: IAvatar) -> bytes:
         # The client left while its password was being checked.
         avatar.logout()
         return b""
+    charset = avatar.account.charset
+    if charset and not session.codec_chosen and charset != session.codec.charset:
+        try:
+            session.codec = NameCodec(charset)
+        except ConfigError:
+            avatar.logout()
+            session.host.log.error("{user}: no charset {charset}", user=avatar.username, charset=charset)
+            raise LoginRefused(avatar.username, "unknown charset") from None
     session.avatar = avatar
     if session.protection.control:
         session.protection.logged_in(avatar.username)
     session.username = avatar.username
     session.sequence.state = SessionState.LOGGED_IN
     session.idle = session.host.timeouts.idle
-    charset = avatar.account.charset
-    if charset and charset != session.codec.charset:
-        session.codec = NameCodec(charset)
     session.touch()
     return LOGGED_IN
 

@@ -6,10 +6,11 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
-from twisted_xfer.errors import NotADirectory
 from twisted_xfer.interfaces import Eventually, FileInfo, TransferMode
 from twisted_xfer.interfaces.answers import resolve
+from twisted_xfer.protocols.ftp.commands.listing import open_listing, renamed
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
+from twisted_xfer.protocols.ftp.wire import grammar
 from twisted_xfer.protocols.ftp.wire.listing import DEFAULT_FACTS, list_lines, mlst_feature
 from twisted_xfer.protocols.ftp.wire.replies import NOOP_OK, SYSTEM, feat_reply, multiline, reply
 
@@ -28,7 +29,10 @@ def help_text(session: FTPSession, argument: bytes) -> bytes:
         if verb is None:
             return reply(502, "No such command.")
         return reply(214, verb.help)
-    names = sorted(name for name in session.verbs if name in session.handlers)
+    tls = session.host.tls is not None
+    names = sorted(
+        name for name, verb in session.verbs.items() if name in session.handlers and (tls or not verb.tls)
+    )
     rows = [b" ".join(name.ljust(5) for name in names[i : i + 8]) for i in range(0, len(names), 8)]
     return multiline(214, "These commands are understood:", rows, "End.")
 
@@ -75,33 +79,20 @@ def session_status(session: FTPSession) -> bytes:
 
 
 async def _path_status(session: FTPSession, argument: bytes) -> bytes:
-    avatar = session.user()
-    path = session.path(argument)
+    """STAT of a path, flags and patterns as in LIST; at most ``status_entries`` lines."""
     most = session.options.status_entries
     now = int(session.host.wall_time())
-    rows: list[bytes] = []
-    more = False
+    listing, pattern, _ = await open_listing(session, grammar.parse_list_argument(argument).path)
+    entries: list[FileInfo] = []
     try:
-        listing = await resolve(avatar.list(path))
-    except NotADirectory:
-        info: FileInfo = await resolve(avatar.stat(path))
-        rows = [list_lines([info._replace(name=session.codec.to_wire(path.name))], now)]
-    else:
-        count = 0
-        try:
-            while batch := await resolve(listing.next_batch(100)):
-                more = count + len(batch) > most
-                batch = batch[: most - count]
-                count += len(batch)
-                rows.append(list_lines([i._replace(name=session.codec.to_wire(i.name)) for i in batch], now))
-                if more or count >= most:
-                    break
-        finally:
-            listing.close()
-    lines = b"".join(rows).split(b"\r\n")[:-1]
-    return multiline(
-        213, "Status follows:", lines, "More entries: use MLSD or LIST." if more else "End.", indent=b""
-    )
+        # One more than is shown tells whether there are more.
+        while len(entries) <= most and (batch := await resolve(listing.next_batch(100))):
+            entries += [info for info in batch if pattern is None or pattern.match(info.name)]
+    finally:
+        listing.close()
+    lines = list_lines(renamed(session, entries[:most]), now).split(b"\r\n")[:-1]
+    last = "More entries: use MLSD or LIST." if len(entries) > most else "End."
+    return multiline(213, "Status follows:", lines, last, indent=b"")
 
 
 HANDLERS: Final[dict[bytes, Handler]] = {

@@ -90,7 +90,7 @@ class SingleEntry:
         """Nothing to let go of."""
 
 
-def _renamed(session: FTPSession, batch: list[FileInfo], prefix: bytes = b"") -> list[FileInfo]:
+def renamed(session: FTPSession, batch: list[FileInfo], prefix: bytes = b"") -> list[FileInfo]:
     """The batch with names as this client's charset has them."""
     to_wire = session.codec.to_wire
     if session.codec.charset == "utf-8" and not prefix:
@@ -98,7 +98,7 @@ def _renamed(session: FTPSession, batch: list[FileInfo], prefix: bytes = b"") ->
     return [info._replace(name=prefix + to_wire(info.name)) for info in batch]
 
 
-async def _open(session: FTPSession, raw: bytes) -> tuple[IListing, grammar.Glob | None, bytes]:
+async def open_listing(session: FTPSession, raw: bytes) -> tuple[IListing, grammar.Glob | None, bytes]:
     """What LIST and NLST name: a directory, a file, or a pattern in the last component."""
     avatar = session.user()
     path = session.path(raw)
@@ -120,12 +120,12 @@ def _listing(
     session: FTPSession, argument: bytes, make: Callable[[list[FileInfo]], bytes], *, prefixed: bool
 ) -> Deferred[bytes]:
     async def run() -> bytes:
-        listing, pattern, prefix = await _open(session, grammar.parse_list_argument(argument).path)
+        listing, pattern, prefix = await open_listing(session, grammar.parse_list_argument(argument).path)
 
         def format_batch(batch: list[FileInfo]) -> bytes:
             if pattern is not None:
                 batch = [info for info in batch if pattern.match(info.name)]
-            return make(_renamed(session, batch, prefix if prefixed else b"")) if batch else b""
+            return make(renamed(session, batch, prefix if prefixed else b"")) if batch else b""
 
         return await send(
             session, ListingSource(listing, format_batch, session.channel.later), _OPENING, TransferMode.IMAGE
@@ -178,7 +178,7 @@ def machine_list(session: FTPSession, argument: bytes) -> Eventually[bytes]:
         facts, perm = _facts_of(session), _perm(session, path)
 
         def format_batch(batch: list[FileInfo]) -> bytes:
-            return mlsd_lines(_renamed(session, batch), facts, perm)
+            return mlsd_lines(renamed(session, batch), facts, perm)
 
         return await send(
             session, ListingSource(listing, format_batch, session.channel.later), _OPENING, TransferMode.IMAGE

@@ -121,6 +121,7 @@ def options(session: FTPSession, argument: bytes) -> bytes:
         else:
             account = session.avatar.account.charset if session.avatar is not None else ""
             session.codec = NameCodec(account or session.options.charset)
+        session.codec_chosen = True
         return reply(200, f"Names are in {session.codec.charset}.")
     if word == b"MLST":
         session.facts = grammar.parse_facts(value, MLST_FACTS)

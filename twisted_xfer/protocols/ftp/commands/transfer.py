@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 
 from twisted_xfer.errors import Cancelled, RemoteProtocolError, XferError
 from twisted_xfer.interfaces import Eventually, IChannel, IReadFile, IUpload, TransferMode, WriteIntent
@@ -12,6 +14,10 @@ from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.protocols.ftp.data import as_connection_failure
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.wire.replies import NOTHING_TO_ABORT, TRANSFER_COMPLETE, reply
+
+#: Seconds from which an upload may wait LAST_LOOK seconds for the end of its control connection.
+LONG_TRANSFER: Final = 0.05
+LAST_LOOK: Final = 0.01
 
 _OPENING: Final = {
     TransferMode.IMAGE: reply(150, "Opening BINARY mode data connection."),
@@ -33,6 +39,8 @@ async def connect(session: FTPSession, opening: bytes) -> IChannel:
     A connection that is there already costs no turn of the reactor, and then the 150 leaves in
     one segment with what follows it.
     """
+    if session.abort_replies:
+        raise Cancelled(None, "aborted before it began")
     session.say(opening)
     waiting: Deferred[IChannel] = session.data.open()
     if not waiting.called:
@@ -133,7 +141,12 @@ async def _receive(session: FTPSession, argument: bytes, intent: WriteIntent) ->
     # In text mode lines have other lengths on the wire than in the file.
     session.protection.expect(channel, intent.size if mode is TransferMode.IMAGE else None, intent.offset)
     transfer = session.host.transfers.upload(
-        upload, channel, mode, avatar.upload_limiter, session.host.timeouts.stall
+        upload,
+        channel,
+        mode,
+        avatar.upload_limiter,
+        session.host.timeouts.stall,
+        confirm=partial(_still_there, session, session.host.clock.seconds()),
     )
     session.transfer = transfer
     await transfer.result
@@ -141,6 +154,22 @@ async def _receive(session: FTPSession, argument: bytes, intent: WriteIntent) ->
         # The name was taken, and the policy is to choose another.
         return reply(226, b"Transfer complete; stored as " + session.codec.to_wire(upload.path.name))
     return TRANSFER_COMPLETE
+
+
+def _still_there(session: FTPSession, began: float) -> Deferred[None] | None:
+    """Whether the client is there to hear that its upload is complete.
+
+    The end of a data connection in stream mode looks the same for a client that is done and for one
+    that was killed; but the killed one's control connection ends with it. Raises Truncated then.
+    The kernel may close that one a moment later, so after a transfer of some length, where it costs
+    nothing, it is looked at once more. Over a network the two ends may still come far apart: TLS,
+    or a digest, is the answer to that.
+    """
+    session.check_client()
+    clock = session.host.clock
+    if clock.seconds() - began < LONG_TRANSFER:
+        return None
+    return deferLater(clock, LAST_LOOK, session.check_client)
 
 
 def abort(session: FTPSession, argument: bytes) -> bytes:
