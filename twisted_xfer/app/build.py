@@ -149,6 +149,7 @@ class _Builder:
         blocking: Any = host.blocking
         transfers: Any = host.transfers
         closing = [] if ledger is None else [ledger.close]
+        limits: Any = host.limits
 
         def heard() -> Any:
             """Let slow listeners hear the end, within bounds."""
@@ -160,7 +161,7 @@ class _Builder:
             events,
             grace=config.grace,
             on_start=[blocking.start],
-            on_stop=[blocking.stop, *closing, transfers.close, storage.close, events.close, heard],
+            on_stop=[blocking.stop, *closing, limits.close, transfers.close, storage.close, events.close, heard],
             give_up=self.reactor.stop,
             quiet=self.adopt is not None,
             log=self._log,
@@ -213,6 +214,13 @@ class _Builder:
             max_clients=config.limits.clients,
             max_per_address=config.limits.per_address,
             max_per_user=config.limits.per_user,
+            connects_per_minute=config.limits.connects_per_minute,
+            ban_after=config.bans.after,
+            ban_seconds=config.bans.seconds,
+            ban_file=config.bans.file,
+            allow=config.bans.allow,
+            events=events,
+            wall_time=time.time,
         )
         public = [(ipaddress.IPv4Network(network), address) for network, address in config.public_address]
         # The narrowest network decides, in whatever order they stand in the file.
@@ -306,6 +314,7 @@ class _Builder:
         """Open the event listeners; one that fails is logged and counted, and the others go on."""
         bus: Any = host.events
         tables = [thaw(table) for table in self.config.listeners]
+        tables += [{"plugin": name, **thaw(table)} for name, table in self.config.events.items()]
         if self.config.xferlog:
             tables.append({"plugin": "xferlog", "path": self.config.xferlog})
         for index, table in enumerate(tables):
@@ -314,7 +323,9 @@ class _Builder:
             options = options_from_table(plugin.options, table, where=f"listeners[{index}]")
             try:
                 bus.add(plugin.open(options, host), name)
-            except Exception as error:  # noqa: BLE001 - a listener is a stranger, and only listens
+            except Exception as error:
+                if getattr(plugin, "required", False):
+                    raise
                 self._log.error(
                     "xfer: listener {name} does not open: {reason}", name=name, reason=explain(error)
                 )

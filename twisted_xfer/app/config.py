@@ -18,6 +18,8 @@ from twisted_xfer.interfaces import Timeouts
 
 #: The longest command line that a protocol takes unless told otherwise: PATH_MAX.
 DEFAULT_LINE: Final = 4096
+#: Failed logins from one address, less than a minute old on average: a person has given up long before.
+DEFAULT_BAN_AFTER: Final = 30
 #: Ten seconds, the patience of most service managers' own stop is 90.
 DEFAULT_GRACE: Final = 10.0
 #: Days that a part waits for its client: longer than a weekend and a holiday.
@@ -210,7 +212,18 @@ class Limits:
     clients: int = setting(rules.whole(0, 1_000_000, " (0: no limit)"), 0)
     per_address: int = setting(rules.whole(0, 1_000_000, " (0: no limit)"), 0)
     per_user: int = setting(rules.whole(0, 1_000_000, " (0: no limit)"), 0)
+    connects_per_minute: int = setting(rules.whole(0, 1_000_000, " (0: no limit)"), 0)
     line_length: int = setting(rules.whole(512, 1_048_576, " bytes"), DEFAULT_LINE)
+
+
+@attrs.frozen
+class Bans:
+    """When an address stays out, for how long, which never, and the file that remembers it."""
+
+    after: int = setting(rules.whole(0, 1_000_000, " (0: never)"), DEFAULT_BAN_AFTER)
+    seconds: float = setting(rules.SECONDS, 600.0)
+    allow: tuple[str, ...] = setting(rules.TEXTS, ())
+    file: str = setting(rules.FILE, "")
 
 
 @attrs.frozen
@@ -250,10 +263,12 @@ class Config:
     limits: Limits = section(Limits)
     throttle: ThrottleSettings = section(ThrottleSettings)
     quota: Table = setting(rules.TABLE, rules.EMPTY)
+    bans: Bans = section(Bans)
     log: Log = section(Log)
     protocols: Table = setting(rules.TABLE_OF_TABLES, rules.EMPTY)
     storage: Table = setting(rules.TABLE, rules.freeze({"plugin": "local"}))
     listeners: tuple[Table, ...] = setting(rules.TABLES, ())
+    events: Table = setting(rules.TABLE_OF_TABLES, rules.EMPTY)
     accounts: Table = setting(rules.TABLE_OF_TABLES, rules.EMPTY)
 
     def protocol_options(self, name: str) -> dict[str, Any]:

@@ -36,6 +36,11 @@ KEYS = {
     "limits.clients": (0, 0, -1),
     "limits.per_address": (1_000_000, 1_000_000, 1_000_001),
     "limits.per_user": (3, 3, 3.0),
+    "limits.connects_per_minute": (60, 60, -1),
+    "bans.after": (0, 0, "30"),
+    "bans.seconds": (60, 60.0, -1),
+    "bans.allow": (["10.0.0.0/8"], ("10.0.0.0/8",), "10.0.0.0/8"),
+    "bans.file": ("/bans", "/bans", 1),
     "limits.line_length": (512, 512, 511),
     "if_exists": ("rename", "rename", "maybe"),
     "parts_expire": (3650, 3650.0, 3651),
@@ -51,6 +56,7 @@ KEYS = {
     "protocols": ({"ftp": {"max_line": 1}}, {"ftp": {"max_line": 1}}, {"ftp": 1}),
     "storage": ({"plugin": "memory"}, {"plugin": "memory"}, "memory"),
     "listeners": ([{"plugin": "json"}], ({"plugin": "json"},), [{"path": "-"}]),
+    "events": ({"exec": {"argv": ["/x"]}}, {"exec": {"argv": ("/x",)}}, {"exec": 1}),
     "accounts": ({"alice": {"home": "/a"}}, {"alice": {"home": "/a"}}, {"alice": "x"}),
 }
 
