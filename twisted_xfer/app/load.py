@@ -216,4 +216,18 @@ def _absolute(table: Mapping[str, Any], base: str) -> dict[str, Any]:
             absolute[first] = {**holder, name: made}
         else:
             absolute[name] = made
+    tls = absolute.get("tls")
+    if isinstance(tls, Mapping) and isinstance(tls.get("more"), list | tuple):
+        more = [_absolute_pair(one, base) if isinstance(one, Mapping) else one for one in tls["more"]]
+        absolute["tls"] = {**tls, "more": more}
     return absolute
+
+
+def _absolute_pair(pair: Mapping[str, Any], base: str) -> dict[str, Any]:
+    """A certificate and its key with absolute paths."""
+    return {
+        name: os.path.normpath(os.path.join(base, os.path.expanduser(value)))
+        if isinstance(value, str) and value and "\0" not in value
+        else value
+        for name, value in pair.items()
+    }
