@@ -295,7 +295,7 @@ def test_no_space_is_told_and_the_next_entry_goes_on(tmp_path, monkeypatch):
     def full(fd, data, offset):
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(content.os, "pwrite", full)
+    monkeypatch.setattr(content.os, "pwritev", full)
     net = local_net(tmp_path / "root")
     summary = net.send([tmp_path / "t"], retries=0)
     assert [(path, error.name) for path, error in summary.failures] == [(b"t/a", "no_space")]

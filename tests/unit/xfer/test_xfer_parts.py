@@ -257,3 +257,23 @@ def test_offers_are_values():
     """Two offers of the same thing are equal."""
     opener = len
     assert Offer(b"a", "file", 1, 0, 0, opener) == Offer(b"a", "file", 1, 0, 0, opener)
+
+
+def test_short_writes_are_gone_on_with(tmp_path, monkeypatch):
+    """A kernel that takes three bytes a call loses and doubles none, at any offset."""
+    from twisted_xfer.protocols.xfer import content
+
+    real = os.pwritev
+    monkeypatch.setattr(
+        content.os, "pwritev", lambda fd, left, at: real(fd, [b"".join(map(bytes, left))[:3]], at)
+    )
+    fd = os.open(tmp_path / "f", os.O_RDWR | os.O_CREAT)
+    try:
+        hasher = make_hasher("sha256")
+        content.store(fd, 2, [b"ab", b"", b"cdefg", memoryview(b"hi")], hasher)
+        assert os.pread(fd, 100, 0) == b"\0\0abcdefghi"
+    finally:
+        os.close(fd)
+    whole = make_hasher("sha256")
+    whole.update(b"abcdefghi")
+    assert hasher.digest() == whole.digest()

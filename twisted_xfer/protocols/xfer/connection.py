@@ -24,6 +24,8 @@ from twisted_xfer.protocols.xfer.wire.link import Event, Link
 from twisted_xfer.protocols.xfer.wire.messages import Error, Message, Ping, Pong
 
 #: Silence after which we ask, and after which we give up, in seconds.
+#: The most that is read from the socket at once.
+READ_SIZE: Final = 512 * 1024
 PING_AFTER: Final = 15.0
 DEAD_AFTER: Final = 60.0
 
@@ -76,6 +78,8 @@ class Connection(Protocol):
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
+            # Twisted reads 64 KiB at a time; a fast line has more.
+            transport.bufferSize = READ_SIZE  # type: ignore[attr-defined]
         if transport is not None:
             transport.registerProducer(self, True)  # type: ignore[attr-defined]
         self._last_heard = self.clock.seconds()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from blake3 import blake3
@@ -18,6 +18,8 @@ SEGMENT: Final = 16 * 1024 * 1024
 CHUNK: Final = 1024 * 1024
 #: Content up to this is hashed and stored where it is: a thread would cost more.
 AT_ONCE: Final = 256 * 1024
+#: Buffers of one call: IOV_MAX of every Linux.
+MAX_VECTOR: Final = 1024
 #: Digests that can be negotiated, in our order of preference.
 HASHES: Final = ("blake3", "sha256", "md5")
 
@@ -58,15 +60,19 @@ def from_system(error: OSError) -> XferError:
     return StorageFailure(None, os.strerror(error.errno or 0), errno=error.errno)
 
 
-def store(fd: int, offset: int, data: bytes | memoryview, hasher: Hasher) -> None:
-    """Write ``data`` at ``offset`` and hash it. Raises NoSpace, ReadOnly, StorageFailure."""
-    hasher.update(data)
-    view = memoryview(data)
+def store(fd: int, offset: int, pieces: Sequence[bytes | memoryview], hasher: Hasher) -> None:
+    """Write ``pieces`` from ``offset`` on and hash them. Raises NoSpace, ReadOnly, StorageFailure."""
+    for piece in pieces:
+        hasher.update(piece)
+    left = list(pieces)
     try:
-        while view:
-            written = os.pwrite(fd, view, offset)
+        while left:
+            written = os.pwritev(fd, left[:MAX_VECTOR], offset)
             offset += written
-            view = view[written:]
+            while left and written >= len(left[0]):
+                written -= len(left.pop(0))
+            if written:
+                left[0] = memoryview(left[0])[written:]
     except OSError as error:
         raise from_system(error) from error
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from twisted_xfer.errors import (
-    AlreadyExists,
     ConnectionLost,
     DigestMismatch,
     ForbiddenPath,
-    QuotaExceeded,
     RemoteProtocolError,
     SourceChanged,
-    TooLarge,
-    Vetoed,
     XferError,
 )
 from twisted_xfer.interfaces import (
     IBlocking,
     IHasFileno,
+    ILimiter,
     IStorage,
     IUpload,
 )
@@ -38,7 +35,8 @@ from twisted_xfer.protocols.xfer.content import (
     store,
 )
 from twisted_xfer.protocols.xfer.errormap import error_message, refusal
-from twisted_xfer.protocols.xfer.incoming import Incoming
+from twisted_xfer.protocols.xfer.incoming import Incoming, put_away
+from twisted_xfer.protocols.xfer.pacing import pace
 from twisted_xfer.protocols.xfer.placing import Placing, Rules
 from twisted_xfer.protocols.xfer.report import OnEvent, TransferEvent, ignore
 from twisted_xfer.protocols.xfer.wire.frames import Data, Inline
@@ -61,8 +59,6 @@ from twisted_xfer.protocols.xfer.wire.states import EntryState
 
 #: Content that waits for the disk, on one connection; past it we stop reading.
 MAX_QUEUED: Final = 2 * CHUNK
-#: Nothing of such an upload may be kept.
-_DROPPED: Final = (QuotaExceeded, TooLarge, Vetoed, AlreadyExists)
 
 
 class ReceiverRole:
@@ -84,8 +80,10 @@ class ReceiverRole:
         rules: Rules,
         on_event: OnEvent = ignore,
         on_finished: Callable[[], object] = lambda: None,
+        limiter: ILimiter | None = None,
     ) -> None:
         self.connection = connection
+        self._limiter = limiter
         self.placing = Placing(storage, rules, hash_name)
         self.blocking = blocking
         self.books = Receiver(window)
@@ -164,23 +162,8 @@ class ReceiverRole:
         incoming.over = error
         self._queued -= incoming.forget()
         if not incoming.working:
-            self._let_go(incoming)
+            put_away(incoming.upload, incoming.over)
         self._maybe_resume()
-
-    def _let_go(self, incoming: Incoming) -> None:
-        error = incoming.over
-        self._close_upload(incoming.upload, error)
-
-    def _close_upload(self, upload: IUpload, error: XferError | None) -> None:
-        def logged(failure: Any) -> None:
-            self.log.failure("an upload could not be put away", failure)
-
-        end = upload.abort if isinstance(error, _DROPPED) else upload.suspend
-
-        async def put_away() -> None:
-            await resolve(end(error))
-
-        Deferred.fromCoroutine(put_away()).addErrback(logged)
 
     # --- offers ----------------------------------------------------------------------------
 
@@ -209,15 +192,13 @@ class ReceiverRole:
                     hash_prefix, IHasFileno(upload).fileno(), upload.offset, self.hash_name
                 )
             except BaseException:
-                self._close_upload(upload, None)
+                put_away(upload, None)
                 raise
             digest = hasher.digest()
         if self._gone is not None or entry.stream not in self.books.open:
-            self._close_upload(upload, self._gone)
+            put_away(upload, self._gone)
             return
-        self._incoming[entry.stream] = Incoming(
-            entry, path, upload, hasher, policy, upload.offset, upload.offset, upload.offset, upload.offset
-        )
+        self._incoming[entry.stream] = Incoming(entry, path, upload, hasher, policy, *(upload.offset,) * 5)
         self._on_event(TransferEvent("started", entry.path, size=entry.size, resumed=upload.offset))
         self._answer(Take(stream=entry.stream, offset=upload.offset, prefix_digest=digest))
 
@@ -247,8 +228,9 @@ class ReceiverRole:
                 left = left[room:]
             await resolve(upload.commit(self.placing.expected(entry, len(data))))
         except XferError as error:
-            self._close_upload(upload, error)
+            put_away(upload, error)
             raise
+        await pace(self._limiter, self.connection.clock, len(data))
         self._stored(entry, upload, digest, len(data), 0)
 
     def _stored(self, entry: Entry, upload: IUpload, digest: bytes, size: int, resumed: int) -> None:
@@ -295,6 +277,7 @@ class ReceiverRole:
                 item = incoming.queue.popleft()
                 if isinstance(item, bytes):
                     await self._store(incoming, incoming.batch(item))
+                    await self._pace(incoming)
                 elif isinstance(item, Segment):
                     await self._segment(incoming, item)
                 elif isinstance(item, Restart):
@@ -304,28 +287,23 @@ class ReceiverRole:
         finally:
             incoming.working = False
             if incoming.over is not None:
-                self._let_go(incoming)
+                put_away(incoming.upload, incoming.over)
 
-    async def _store(self, incoming: Incoming, data: bytes) -> None:
-        upload = incoming.upload
-        left = memoryview(data)
+    async def _store(self, incoming: Incoming, pieces: list[bytes]) -> None:
+        upload, total = incoming.upload, sum(map(len, pieces))
         try:
-            while left and incoming.over is None:
-                piece = left[: upload.reserve(len(left))]
-                if not IHasFileno.providedBy(upload):
-                    incoming.hasher.update(piece)
-                    await resolve(upload.write(piece))
-                else:
-                    fd = IHasFileno(upload).fileno()
-                    if (incoming.entry.size or AT_ONCE + 1) > AT_ONCE:
-                        await self.blocking.run(store, fd, incoming.position, piece, incoming.hasher)
-                    else:
-                        store(fd, incoming.position, piece, incoming.hasher)
-                    upload.advance(len(piece))
-                incoming.position += len(piece)
-                left = left[len(piece) :]
+            room = upload.reserve(total)
+            if room >= total:
+                await self._write(incoming, pieces, total)
+            else:
+                # Near a limit: as much as is granted each time, so that it holds to the byte.
+                left = memoryview(b"".join(pieces))
+                while left and incoming.over is None:
+                    await self._write(incoming, [left[:room]], room)
+                    left = left[room:]
+                    room = upload.reserve(len(left)) if left else 0
         finally:
-            self._queued -= len(data)
+            self._queued -= total
             self._maybe_resume()
         if incoming.over is None:
             self._on_event(
@@ -336,6 +314,27 @@ class ReceiverRole:
             if incoming.position - incoming.acked >= SEGMENT:
                 incoming.acked = incoming.position
                 self.connection.send(Ack(stream=incoming.entry.stream, durable_offset=incoming.position))
+
+    async def _write(self, incoming: Incoming, pieces: Sequence[bytes | memoryview], size: int) -> None:
+        """Store and hash what was granted."""
+        upload = incoming.upload
+        if not IHasFileno.providedBy(upload):
+            for piece in pieces:
+                incoming.hasher.update(piece)
+                await resolve(upload.write(piece))
+        else:
+            fd = IHasFileno(upload).fileno()
+            if (incoming.entry.size or AT_ONCE + 1) > AT_ONCE:
+                await self.blocking.run(store, fd, incoming.position, pieces, incoming.hasher)
+            else:
+                store(fd, incoming.position, pieces, incoming.hasher)
+            upload.advance(size)
+        incoming.position += size
+
+    async def _pace(self, incoming: Incoming) -> None:
+        """Hold the account's limit; meanwhile the queue fills, and then the line waits."""
+        moved, incoming.paced = incoming.position - incoming.paced, incoming.position
+        await pace(self._limiter, self.connection.clock, moved)
 
     def _maybe_resume(self) -> None:
         if self._queued < MAX_QUEUED and self._gone is None:
@@ -361,7 +360,7 @@ class ReceiverRole:
         entry = incoming.entry
         incoming.upload = await self.placing.anew(incoming.upload, entry, incoming.path, incoming.policy)
         incoming.hasher = make_hasher(self.hash_name)
-        incoming.position = incoming.verified = incoming.acked = incoming.resumed = 0
+        incoming.position = incoming.verified = incoming.acked = incoming.resumed = incoming.paced = 0
 
     async def _end(self, incoming: Incoming, end: End) -> None:
         entry = incoming.entry

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from twisted_xfer.errors import DigestMismatch, RemoteProtocolError, SourceChanged, XferError
-from twisted_xfer.interfaces import IBlocking, IHasFileno, IReadFile
+from twisted_xfer.interfaces import IBlocking, IHasFileno, ILimiter, IReadFile
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.protocols.xfer.connection import Connection
 from twisted_xfer.protocols.xfer.content import (
@@ -24,6 +24,8 @@ from twisted_xfer.protocols.xfer.content import (
     make_hasher,
 )
 from twisted_xfer.protocols.xfer.errormap import from_peer
+from twisted_xfer.protocols.xfer.outgoing import Bell, Outgoing
+from twisted_xfer.protocols.xfer.pacing import pace
 from twisted_xfer.protocols.xfer.report import OnEvent, TransferEvent, ignore
 from twisted_xfer.protocols.xfer.sources import Offer, Source, has_changed
 from twisted_xfer.protocols.xfer.wire.frames import MAX_INLINE, Data, FrameType, Inline, encode_frame
@@ -48,34 +50,6 @@ from twisted_xfer.protocols.xfer.wire.peer import Sender
 OFFERS_PER_TURN: Final = 64
 
 
-@attrs.define(eq=False)
-class Outgoing:
-    """An entry in the air."""
-
-    offer: Offer
-    digest: bytes = b""
-    resumed: int = 0
-    failed: XferError | None = None
-
-
-class Bell:
-    """One waits, somebody else rings."""
-
-    def __init__(self) -> None:
-        self._waiter: Deferred[None] | None = None
-
-    def wait(self) -> Deferred[None]:
-        """Fires at the next ring."""
-        waiter = self._waiter = Deferred()
-        return waiter
-
-    def ring(self) -> None:
-        """Wake whoever waits; they may wait again at once."""
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None:
-            waiter.callback(None)
-
-
 class SenderRole:
     """Offers what ``source`` gives, sends what is taken, believes only DONE with an equal digest.
 
@@ -98,7 +72,9 @@ class SenderRole:
         on_finished: Callable[[], object] = lambda: None,
         on_closed: Callable[[Offer], object] = lambda _offer: None,
         end_stream: int = 0,
+        limiter: ILimiter | None = None,
     ) -> None:
+        self._limiter = limiter
         self.connection = connection
         self.source = source
         self.blocking = blocking
@@ -285,6 +261,7 @@ class SenderRole:
         self.connection.send_raw(
             self.connection.link.encode(entry) + encode_frame(FrameType.INLINE, entry.stream, content)
         )
+        await pace(self._limiter, self.connection.clock, len(content))
 
     async def _read_small(self, offer: Offer) -> bytes:
         """All of a small file. Raises SourceChanged when it is not the size that was announced."""
@@ -357,6 +334,7 @@ class SenderRole:
             if out.failed is not None:
                 raise out.failed
             wanted = self._wanted(offer, position)
+            # Read before there is room: the next piece is ready when the line is.
             data = await self._read(file, position, wanted, hasher, offer) if wanted else b""
             if not data:
                 break
@@ -368,6 +346,9 @@ class SenderRole:
             self.books.sent(Data(stream, data))
             self.connection.send_data(stream, data)
             position += len(data)
+            await pace(self._limiter, self.connection.clock, len(data))
+            if self.gone() or out.failed is not None:
+                continue
             self._on_event(TransferEvent("progress", offer.path, size=offer.size, position=position))
             if not position % SEGMENT:
                 segment = Segment(stream=stream, offset=position, digest=hasher.digest())

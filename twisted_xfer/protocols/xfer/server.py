@@ -292,6 +292,7 @@ class XferServerProtocol(Connection):
                 rules=rules,
                 on_event=self.factory.on_event,
                 on_finished=self._all_received,
+                limiter=avatar.upload_limiter,
             )
         else:
             self.role = ServingRole(self, avatar, self.host.blocking, select, on_finished=self.finished)

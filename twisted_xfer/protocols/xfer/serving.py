@@ -115,6 +115,7 @@ class ServingRole:
             max_data=self.select.max_data,
             end_stream=request.stream,
             on_finished=self._on_finished,
+            limiter=self.avatar.download_limiter,
         )
         self._sender.start()
 

@@ -109,7 +109,7 @@ class FrameReader:
     comes, so the buffer never holds more than one control frame and what was fed last.
     """
 
-    __slots__ = ("_buffer", "_data_left", "_data_stream", "_skip", "max_control", "max_data", "raw")
+    __slots__ = ("_buffer", "_data_left", "_data_stream", "_fresh", "_skip", "max_control", "max_data", "raw")
 
     def __init__(self, max_control: int = MAX_EARLY, max_data: int = DEFAULT_MAX_DATA) -> None:
         self.max_control = max_control
@@ -117,6 +117,7 @@ class FrameReader:
         #: Whether DATA and INLINE may come at all: not before somebody is authenticated.
         self.raw = False
         self._buffer = bytearray()
+        self._fresh = b""
         self._data_left = 0
         self._data_stream = 0
         self._skip = 0
@@ -124,15 +125,22 @@ class FrameReader:
     @property
     def pending(self) -> int:
         """Bytes fed that no frame was made of yet."""
-        return len(self._buffer)
+        return len(self._buffer) + len(self._fresh)
 
     @property
     def at_boundary(self) -> bool:
         """Whether the stream could end here without cutting a frame."""
-        return not self._buffer and not self._data_left and not self._skip
+        return not self.pending and not self._data_left and not self._skip
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes; whoever reads the network bounds how many before they are pulled."""
+        if self._data_left and not self._buffer and not self._fresh:
+            # Content goes through without a copy.
+            self._fresh = data
+            return
+        if self._fresh:
+            self._buffer += self._fresh
+            self._fresh = b""
         self._buffer += data
 
     def next_frame(self) -> Frame | None:
@@ -185,6 +193,13 @@ class FrameReader:
 
     def _more_data(self) -> Data | None:
         buffer = self._buffer
+        if self._fresh:
+            data, self._fresh = self._fresh, b""
+            if len(data) > self._data_left:
+                buffer += data[self._data_left :]
+                data = data[: self._data_left]
+            self._data_left -= len(data)
+            return Data(self._data_stream, data)
         if not buffer:
             return None
         if len(buffer) <= self._data_left:

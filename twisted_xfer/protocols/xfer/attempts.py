@@ -1,0 +1,199 @@
+"""Trying again: what is settled, how long to wait, and when to give up."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Literal
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
+from zope.interface import implementer
+
+from twisted_xfer.errors import XferError
+from twisted_xfer.interfaces import IBlocking, RandomBytes
+from twisted_xfer.protocols.xfer.caller import Caller, CannotConnect, Login, Target
+from twisted_xfer.protocols.xfer.caller import call as dial
+from twisted_xfer.protocols.xfer.errormap import is_transient
+from twisted_xfer.protocols.xfer.report import OnEvent, Summary, TransferEvent
+from twisted_xfer.protocols.xfer.sources import Offer, Source
+
+#: Seconds before the first reconnection, doubled each time up to the most.
+FIRST_WAIT: Final = 1.0
+MOST_WAIT: Final = 30.0
+#: Reconnections in a row that bring nothing before we give up.
+RETRIES: Final = 5
+
+
+@implementer(IBlocking)
+class ReactorThreads:
+    """A reactor's own thread pool as IBlocking."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+
+    def run(self, function: Callable[..., Any], *args: object, pool: str = "disk") -> Deferred[Any]:
+        """Call in a thread."""
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function, *args)
+
+
+@attrs.frozen
+class Work:
+    """How to go about it; every part may be replaced in tests.
+
+    ``retries`` counts reconnections in a row without progress; ``if_exists`` is one of the
+    protocol's policies; ``exclude`` are patterns of names or relative paths.
+    """
+
+    if_exists: str = "skip-same"
+    exclude: tuple[bytes, ...] = ()
+    retries: int = RETRIES
+    blocking: IBlocking | None = None
+    endpoint: IStreamClientEndpoint | None = None
+    random: RandomBytes = os.urandom
+
+
+class Ledger:
+    """Which offers are settled, so that a reconnection goes on behind them.
+
+    Holds what is in the air and what failed for now, never the whole tree: the walk is in order.
+    """
+
+    def __init__(self) -> None:
+        self._low: Any = None
+        self._ahead: set[Any] = set()
+        self._sequence: deque[Any] = deque()
+
+    def begin(self) -> None:
+        """A new walk from the start."""
+        self._sequence.clear()
+
+    def wanted(self, offer: Offer) -> bool:
+        """Note an offer of the walk; False when it is settled already."""
+        if self._low is not None and offer.order <= self._low:
+            return False
+        self._sequence.append(offer.order)
+        if offer.order in self._ahead:
+            self._trim()
+            return False
+        return True
+
+    def settle(self, offer: Offer) -> None:
+        """This one needs no other try."""
+        if self._low is None or offer.order > self._low:
+            self._ahead.add(offer.order)
+            self._trim()
+
+    def _trim(self) -> None:
+        while self._sequence and self._sequence[0] in self._ahead:
+            self._low = self._sequence.popleft()
+            self._ahead.discard(self._low)
+
+
+class Tracked:
+    """A source without what is settled."""
+
+    def __init__(self, source: Any, ledger: Ledger) -> None:
+        self._source = source
+        self._ledger = ledger
+
+    def next(self) -> Offer | None:
+        """The next that is not settled."""
+        while (offer := self._source.next()) is not None:
+            if self._ledger.wanted(offer):
+                found: Offer = offer
+                return found
+        return None
+
+    def close(self) -> None:
+        """Let go of the source."""
+        self._source.close()
+
+
+@attrs.define(eq=False)
+class Run:
+    """What one call of send() or get() keeps over its connections."""
+
+    reactor: Any
+    target: Target
+    login: Login
+    work: Work
+    on_event: OnEvent
+    summary: Summary = attrs.field(factory=Summary)
+    progress: bool = False
+    furthest: tuple[bytes, int] = (b"", 0)
+    transient: XferError | None = None
+
+    @property
+    def blocking(self) -> IBlocking:
+        """Where content is read, written and hashed."""
+        return self.work.blocking or ReactorThreads(self.reactor)
+
+    def note(self, event: TransferEvent) -> None:
+        """Add an event to the sum, and pass it on."""
+        if event.kind in {"done", "skipped"}:
+            self.progress = True
+        elif event.kind == "started" and event.resumed and (event.path, event.resumed) != self.furthest:
+            # What is only sent may never have arrived; what can be gone on with has.
+            self.progress = True
+            self.furthest = (event.path, event.resumed)
+        self.summary.note(event)
+        self.on_event(event)
+
+    async def repeat(self, attempt: Callable[[], Coroutine[Any, Any, None]]) -> Summary:
+        """Call ``attempt`` until it brings no transient error, waiting longer each time."""
+        tries, connected = 0, False
+        while True:
+            self.progress, self.transient = False, None
+            error: XferError | None = None
+            try:
+                await attempt()
+                connected = True
+            except CannotConnect as refused:
+                # A daemon that restarts is away for a moment; one that was never there is not.
+                if not connected:
+                    raise
+                error = refused
+            except XferError as broken:
+                if not is_transient(broken):
+                    raise
+                connected = True
+                error = broken
+            error = error or self.transient
+            if error is None:
+                return self.summary
+            tries = 0 if self.progress else tries + 1
+            if tries > self.work.retries or not self.work.retries:
+                raise error
+            wait = min(FIRST_WAIT * 2**tries, MOST_WAIT)
+            self.on_event(TransferEvent("reconnecting", error=error, seconds=wait))
+            await deferLater(self.reactor, wait)
+
+    async def call(self, role: Literal["send", "receive"]) -> Caller:
+        """A new connection, logged in."""
+        caller = await dial(self.reactor, self.target, self.login, role, self.work.random, self.work.endpoint)
+        self.on_event(TransferEvent("connected"))
+        return caller
+
+
+class Below:
+    """A source whose paths are put below the target's directory."""
+
+    def __init__(self, source: Source, path: bytes) -> None:
+        self._source: Any = source
+        self._path = path
+
+    def next(self) -> Offer | None:
+        """The next, moved."""
+        offer: Offer | None = self._source.next()
+        if offer is None or not self._path:
+            return offer
+        return attrs.evolve(offer, path=self._path + b"/" + offer.path)
+
+    def close(self) -> None:
+        """Let go of the source."""
+        self._source.close()

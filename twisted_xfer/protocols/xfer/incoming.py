@@ -1,0 +1,74 @@
+"""A file being received: its upload, its running digest, and what waits for the disk."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_xfer.errors import AlreadyExists, QuotaExceeded, TooLarge, Vetoed, XferError
+from twisted_xfer.interfaces import IUpload
+from twisted_xfer.interfaces.answers import resolve
+from twisted_xfer.paths import VirtualPath
+from twisted_xfer.protocols.xfer.content import CHUNK, Hasher
+from twisted_xfer.protocols.xfer.placing import Policy
+from twisted_xfer.protocols.xfer.wire.messages import Entry, Message
+
+#: After these nothing of an upload may be kept.
+DROPPED: Final = (QuotaExceeded, TooLarge, Vetoed, AlreadyExists)
+_log: Final = Logger()
+
+
+@attrs.define(eq=False)
+class Incoming:
+    """A file being received. ``position`` is stored and hashed; ``verified`` was proved by a SEGMENT."""
+
+    entry: Entry
+    path: VirtualPath
+    upload: IUpload
+    hasher: Hasher
+    policy: Policy
+    position: int = 0
+    verified: int = 0
+    acked: int = 0
+    resumed: int = 0
+    paced: int = 0
+    queue: deque[bytes | Message] = attrs.field(factory=deque)
+    working: bool = False
+    over: XferError | None = None
+
+    def batch(self, first: bytes) -> list[bytes]:
+        """``first`` and what follows it in the queue, up to CHUNK: one piece of work."""
+        pieces, size = [first], len(first)
+        while self.queue:
+            piece = self.queue[0]
+            if not isinstance(piece, bytes) or size + len(piece) > CHUNK:
+                break
+            self.queue.popleft()
+            pieces.append(piece)
+            size += len(piece)
+        return pieces
+
+    def forget(self) -> int:
+        """Drop what waits; how many bytes it was."""
+        dropped = sum(len(item) for item in self.queue if isinstance(item, bytes))
+        self.queue.clear()
+        return dropped
+
+
+def put_away(upload: IUpload, reason: XferError | None) -> None:
+    """Keep the part to be resumed, unless nothing of it may stay. A failure is logged: nobody waits."""
+
+    def logged(failure: Failure) -> None:
+        _log.failure("an upload could not be put away", failure)
+
+    end = upload.abort if isinstance(reason, DROPPED) else upload.suspend
+
+    async def work() -> None:
+        await resolve(end(reason))
+
+    Deferred.fromCoroutine(work()).addErrback(logged)

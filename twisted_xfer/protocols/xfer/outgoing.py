@@ -1,0 +1,37 @@
+"""What a sender has in the air, and how its two loops wait."""
+
+from __future__ import annotations
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from twisted_xfer.errors import XferError
+from twisted_xfer.protocols.xfer.sources import Offer
+
+
+@attrs.define(eq=False)
+class Outgoing:
+    """An entry in the air."""
+
+    offer: Offer
+    digest: bytes = b""
+    resumed: int = 0
+    failed: XferError | None = None
+
+
+class Bell:
+    """One waits, somebody else rings."""
+
+    def __init__(self) -> None:
+        self._waiter: Deferred[None] | None = None
+
+    def wait(self) -> Deferred[None]:
+        """Fires at the next ring."""
+        waiter = self._waiter = Deferred()
+        return waiter
+
+    def ring(self) -> None:
+        """Wake whoever waits; they may wait again at once."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            waiter.callback(None)
