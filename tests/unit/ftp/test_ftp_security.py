@@ -1,0 +1,342 @@
+"""AUTH, PBSZ, PROT and CCC, what they forget and what they refuse, on a transport without a network."""
+
+import itertools
+import math
+from types import SimpleNamespace
+
+import pytest
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import ITLSTransport
+from zope.interface import alsoProvides
+
+from twisted_xfer.interfaces import Timeouts
+from twisted_xfer.protocols.ftp.options import FTPOptions
+from twisted_xfer.protocols.ftp.plugin import implicit
+from twisted_xfer.protocols.ftp.siblings import MAX_EACH, MEMORY, SWEEP_AT, Siblings
+
+#: The transfers of these tests move nothing, so each upload takes a name of its own.
+_numbers = itertools.count()
+
+
+class Secured:
+    """A data connection in TLS."""
+
+    def __init__(self, resumed, one_ticket):
+        self.peer = "127.0.0.1"
+        self.secure = True
+        self.resumed = resumed
+        self.one_ticket = one_ticket
+        self.aborted = False
+
+    def abort(self):
+        self.aborted = True
+
+    def close(self):
+        pass
+
+
+class Session:
+    """TLS whose data connections the test describes beforehand."""
+
+    version, cipher, certificate = "TLSv1.3", "TLS_AES_128_GCM_SHA256", None
+    creator = object()
+
+    def __init__(self):
+        self.next = Secured(True, True)
+        self.wait = None
+        self.timeouts = []
+
+    def secure(self, channel, timeout):
+        self.timeouts.append(timeout)
+        return self.wait or succeed(self.next)
+
+
+class TLS:
+    """Hands out one Session."""
+
+    def __init__(self):
+        self.session = Session()
+        self.alpn = None
+
+    def control_session(self, alpn=b""):
+        self.alpn = alpn
+        return self.session
+
+
+@pytest.fixture
+def secure_rig(make_rig):
+    """Builds sessions on a transport that can start TLS."""
+
+    def make(**options):
+        rig = make_rig(**options)
+        rig.host.tls = TLS()
+        rig.started = []
+        rig.transport.startTLS = rig.started.append
+        rig.transport.abortConnection = lambda: rig.started.append("aborted")
+        alsoProvides(rig.transport, ITLSTransport)
+        return rig
+
+    return make
+
+
+def secured(rig):
+    """AUTH TLS, its handshake done."""
+    assert rig.say("AUTH TLS").startswith(b"234 ")
+    rig.protocol.handshakeCompleted()
+    return rig
+
+
+def test_without_a_certificate_there_is_no_auth(rig):
+    """502, and FEAT says nothing of TLS."""
+    assert rig.say("AUTH TLS").startswith(b"502 ")
+    assert b"AUTH" not in rig.say("FEAT")
+
+
+def test_feat_offers_tls(secure_rig):
+    """Where there is a certificate."""
+    shown = secure_rig().say("FEAT")
+    for line in (b" AUTH TLS\r\n", b" PBSZ\r\n", b" PROT\r\n"):
+        assert line in shown
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "private"),
+    [("TLS", False), ("tls", False), ("TLS-C", False), ("TLS-P", True), ("SSL", True)],
+)
+def test_auth_starts_tls(secure_rig, mechanism, private):
+    """234 in clear, then TLS; the old names that mean protected data mean it."""
+    rig = secure_rig()
+    assert rig.say(f"AUTH {mechanism}").startswith(b"234 ")
+    assert rig.started == [rig.host.tls.session.creator]
+    assert rig.host.tls.alpn == b"ftp"
+    assert rig.session.protection.private is private
+    assert not rig.session.protection.control
+    rig.protocol.handshakeCompleted()
+    assert rig.session.protection.control
+    assert rig.say("AUTH TLS").startswith(b"503 ")
+
+
+@pytest.mark.parametrize("mechanism", ["GSSAPI", "X", "TLS "])
+def test_other_mechanisms(secure_rig, mechanism):
+    """504, but outer spaces are nobody's."""
+    answer = secure_rig().say(f"AUTH {mechanism}")
+    assert answer[:3] == (b"234" if mechanism == "TLS " else b"504")
+
+
+def test_a_transport_without_tls(make_rig):
+    """431 on one that cannot."""
+    rig = make_rig()
+    rig.host.tls = TLS()
+    assert rig.say("AUTH TLS").startswith(b"431 ")
+
+
+@pytest.mark.parametrize("behind", ["NOOP", "USER x\r\nPASS y"])
+def test_whatever_stands_behind_auth_ends_the_connection(secure_rig, behind):
+    """Even half a line, and nothing is answered."""
+    rig = secure_rig()
+    assert rig.say("AUTH TLS", behind) == b""
+    assert rig.transport.disconnecting
+    assert rig.started == []
+    assert "connection.injected" in rig.events.ids()
+
+
+def test_half_a_line_behind_auth_ends_it_too(secure_rig):
+    """A command need not be whole to be somebody else's."""
+    rig = secure_rig()
+    assert rig.raw(b"AUTH TLS\r\nN") == b""
+    assert rig.transport.disconnecting
+
+
+def test_auth_forgets(secure_rig):
+    """Login, directory, rename and restart of before."""
+    rig = secure_rig().login()
+    rig.say("MKD d", "CWD d", "TYPE I", "REST 5")
+    secured(rig)
+    assert rig.session.avatar is None
+    assert rig.session.sequence.restart == 0
+    assert rig.say("PWD").startswith(b"530 ")
+    rig.login()
+    assert b'"/"' in rig.say("PWD")
+
+
+def test_order_of_pbsz_and_prot(secure_rig):
+    """Each needs the one before."""
+    rig = secure_rig()
+    assert rig.say("PBSZ 0").startswith(b"503 ")
+    assert rig.say("PROT P").startswith(b"503 ")
+    secured(rig)
+    assert rig.say("PROT P").startswith(b"503 ")
+    assert rig.say("PBSZ x").startswith(b"501 ")
+    assert rig.say("PBSZ 4096") == b"200 PBSZ=0\r\n"
+    assert rig.say("PROT P").startswith(b"200 ")
+    assert rig.session.protection.private
+    assert rig.say("PROT C").startswith(b"200 ")
+    assert not rig.session.protection.private
+    assert [rig.say(f"PROT {level}")[:3] for level in "SEX"] == [b"536", b"536", b"504"]
+
+
+def test_ccc_is_refused(secure_rig):
+    """For policy reasons (RFC 4217 section 12.3)."""
+    rig = secured(secure_rig()).login()
+    assert rig.say("CCC").startswith(b"533 ")
+
+
+@pytest.mark.parametrize(
+    ("policy", "user", "prot_c", "transfer"),
+    [
+        ("none", b"331", b"200", b"150"),
+        ("control", b"530", b"200", b"150"),
+        ("data", b"331", b"534", b"521"),
+        ("both", b"530", b"534", b"521"),
+        (True, b"530", b"534", b"521"),
+        (False, b"331", b"200", b"150"),
+    ],
+)
+def test_policies(secure_rig, policy, user, prot_c, transfer):
+    """USER before TLS; PROT C and a transfer in clear with it."""
+    rig = secure_rig()
+    rig.factory.options = FTPOptions(require_tls=policy)
+    rig.session.options = rig.factory.options
+    rig.session.protection._must = policy
+    assert rig.say("USER alice")[:3] == user
+    secured(rig).login()
+    rig.say("PBSZ 0")
+    assert rig.say("PROT C")[:3] == prot_c
+    rig.say("EPSV")
+    assert rig.say("LIST")[:3] == transfer
+
+
+def private(rig, mode):
+    """A session with PROT P."""
+    rig.session.protection._options = FTPOptions(tls_resumption=mode)
+    secured(rig).login().say("PBSZ 0", "PROT P", "TYPE I")
+    return rig
+
+
+def transfer(rig, verb, *, resumed, one_ticket=True):
+    """One transfer over a data connection of that kind: the code of its end."""
+    rig.transfers.instant = True
+    rig.host.tls.session.next = channel = Secured(resumed, one_ticket)
+    channel.accept_end = lambda *_: None
+    rig.say("EPSV")
+    port = rig.data_ports.ports[-1]
+    if port.waiting is not None:
+        waiting, port.waiting = port.waiting, None
+        waiting.callback(SimpleNamespace(peer="127.0.0.1", secure=False, abort=lambda: None))
+    answer = rig.say(f"{verb} f{next(_numbers)}" if verb != "LIST" else verb)
+    last = answer.split(b"\r\n")[-2][:3]
+    assert channel.aborted is (last == b"522")
+    return last
+
+
+@pytest.mark.parametrize(
+    ("mode", "first", "again"),
+    [
+        ("off", b"226", b"226"),
+        ("prefer", b"226", b"226"),
+        ("auto", b"226", b"522"),
+        ("require", b"522", b"522"),
+    ],
+)
+def test_modes_of_resumption(secure_rig, mode, first, again):
+    """Before a client has resumed for the first time, and afterwards."""
+    rig = private(secure_rig(), mode)
+    assert transfer(rig, "LIST", resumed=False) == first
+    assert transfer(rig, "LIST", resumed=True) == b"226"
+    assert transfer(rig, "LIST", resumed=False) == again
+    assert transfer(rig, "LIST", resumed=True) == b"226"
+
+
+def test_refusals_are_told(secure_rig):
+    """As an event, and in words that say what to change."""
+    rig = private(secure_rig(), "require")
+    transfer(rig, "LIST", resumed=False)
+    told = [fields["refused"] for name, fields in rig.events.seen if name == "data.not_resumed"]
+    assert told == [True]
+
+
+def test_auto_bears_with_a_spent_ticket(secure_rig):
+    """After an upload in TLS 1.3, once; a client that resumes all the same is held to it."""
+    rig = private(secure_rig(), "auto")
+    assert transfer(rig, "STOR", resumed=True) == b"226"
+    assert transfer(rig, "LIST", resumed=False) == b"226"
+    assert transfer(rig, "LIST", resumed=False) == b"522"
+    assert transfer(rig, "STOR", resumed=True) == b"226"
+    assert transfer(rig, "STOR", resumed=True) == b"226"
+    assert transfer(rig, "STOR", resumed=False) == b"522"
+
+
+def test_auto_in_tls_12(secure_rig):
+    """There sessions are not used up, and an upload is no excuse."""
+    rig = private(secure_rig(), "auto")
+    assert transfer(rig, "STOR", resumed=True, one_ticket=False) == b"226"
+    assert transfer(rig, "STOR", resumed=False, one_ticket=False) == b"522"
+
+
+def test_auto_bears_with_siblings(secure_rig):
+    """Another session of the same user from the same address may have given the ticket; a stranger's not."""
+    rig = private(secure_rig(), "auto")
+    now = rig.clock.seconds()
+    assert transfer(rig, "LIST", resumed=True) == b"226"
+    rig.factory.siblings.begin("192.0.2.1", "alice", "other", now)
+    rig.factory.siblings.begin("127.0.0.1", "bob", "other", now)
+    assert transfer(rig, "LIST", resumed=False) == b"522"
+    rig.factory.siblings.begin("127.0.0.1", "alice", "other", now)
+    assert transfer(rig, "LIST", resumed=False) == b"226"
+
+
+def test_handshake_deadlines(secure_rig):
+    """A control connection that never shakes hands is cut off; a data connection gets its own deadline."""
+    rig = secure_rig(timeouts=Timeouts(handshake=7.0))
+    rig.say("AUTH TLS")
+    rig.clock.advance(6.0)
+    assert "aborted" not in rig.started
+    rig.clock.pump([1.0, 1.0])
+    assert rig.started[-1] == "aborted"
+
+
+def test_data_handshake_deadline(secure_rig):
+    """It is that of the host."""
+    rig = private(secure_rig(timeouts=Timeouts(handshake=7.0)), "auto")
+    transfer(rig, "LIST", resumed=True)
+    assert rig.host.tls.session.timeouts == [7.0]
+
+
+def test_early_connection_is_let_go(secure_rig):
+    """A second PASV, or the end, closes what the first one accepted."""
+    rig = private(secure_rig(), "auto")
+    cancelled = []
+    rig.host.tls.session.wait = Deferred(cancelled.append)
+    rig.say("EPSV")
+    rig.data_ports.ports[-1].waiting.callback(SimpleNamespace(peer="x", secure=False, abort=lambda: None))
+    rig.say("EPSV")
+    assert len(cancelled) == 1
+
+
+def test_implicit_needs_a_certificate(rig):
+    """Without one the start fails, and says what to give."""
+    from twisted_xfer.errors import ConfigError
+
+    with pytest.raises(ConfigError) as caught:
+        implicit.stream_factory(FTPOptions(), rig.host)
+    assert "--tls-certificate" in caught.value.remedy
+
+
+def test_siblings_are_bounded():
+    """In number for one user, in users once their sessions are long over, and in time."""
+    siblings = Siblings()
+    for number in range(MAX_EACH + 1):
+        siblings.begin("p", "u", str(number), 0.0)
+    assert len(siblings._ends["p", "u"]) == MAX_EACH
+    siblings = Siblings()
+    siblings.begin("p", "u", "a", 0.0)
+    assert not siblings.has("p", "u", "a", 0.0)
+    assert siblings.has("p", "u", "b", math.nextafter(math.inf, 0))
+    siblings.end("p", "u", "a", 10.0)
+    assert siblings.has("p", "u", "b", 10.0 + MEMORY - 0.1)
+    assert not siblings.has("p", "u", "b", 10.0 + MEMORY)
+    for number in range(SWEEP_AT):
+        siblings.begin("p", f"u{number}", "s", 0.0)
+        siblings.end("p", f"u{number}", "s", 0.0)
+    siblings.begin("p", "last", "s", MEMORY + 11.0)
+    assert set(siblings._ends) == {("p", "last")}
