@@ -235,7 +235,8 @@ class ShellRealm:
         if account.require_tls and not context.secure:
             raise errors.TLSRequired(account.username)
         lease = self._limits.session(account.username, context.peer, account.max_sessions)
-        their_id = account.username.encode("utf-8", "surrogateescape") if avatar_id else avatar_id
+        # As text, which is what Twisted's own FTP gives them: a home of bytes takes no path of text.
+        their_id = account.username if avatar_id else avatar_id
         try:
             answer: Any = await maybeDeferred(self._realm.requestAvatar, their_id, mind, ftp.IFTPShell)
         except BaseException:

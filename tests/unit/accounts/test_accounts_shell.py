@@ -282,7 +282,7 @@ def test_realm(tmp_path):
     )
     interface, avatar, logout = result(realm.requestAvatar, b"alice", CONTEXT, IAvatar)
     assert interface is IAvatar
-    assert theirs.asked == [(b"alice", (ftp.IFTPShell,))]
+    assert theirs.asked == [("alice", (ftp.IFTPShell,))]
     result(avatar.make_directory, B)
     assert (tmp_path / "b").is_dir()
     with pytest.raises(LimitReached):
