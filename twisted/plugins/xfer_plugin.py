@@ -41,6 +41,12 @@ fetch = PluginRecord(
     "twisted_xfer.protocols.fetch.plugin:fetch",
     "Files for get scripts: size, bytes and MD5",
 )
+jsonftp = PluginRecord(
+    "protocol",
+    "jsonftp",
+    "twisted_xfer.protocols.jsonftp.plugin:jsonftp",
+    "The FTP of a socketserver tutorial: JSON and status codes",
+)
 
 local = PluginRecord(
     "storage", "local", "twisted_xfer.storage.plugin:local", "A directory of the operating system"

@@ -115,10 +115,10 @@ class ServedStream(WireStream):
         except Exception:  # noqa: BLE001 - a bug, or a stranger's storage, ends one session only
             self.end = "failed"
             self.host.log.failure("{name}: a session failed", name=self.name)
-        finally:
-            self.log_out()
-            if self.lost is None:
-                self.transport.loseConnection()
+        # Not in a finally: a coroutine that is thrown away at the end of the process must do nothing.
+        self.log_out()
+        if self.lost is None:
+            self.transport.loseConnection()
 
 
 class ServedFactory(Factory):

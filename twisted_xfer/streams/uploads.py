@@ -6,7 +6,6 @@ from typing import Final
 
 from twisted_xfer.errors import (
     AlreadyExists,
-    Cancelled,
     DigestMismatch,
     QuotaExceeded,
     TooLarge,
@@ -35,15 +34,14 @@ async def commit(upload: IUpload, expected: Expected) -> FileInfo:
         return await resolve(upload.commit(expected))
     except KEPT_BY_COMMIT:
         raise
-    except BaseException as error:
+    except Exception as error:
         await let_go(upload, error)
         raise
 
 
-async def let_go(upload: IUpload, error: BaseException) -> None:
+async def let_go(upload: IUpload, error: Exception) -> None:
     """End ``upload`` because of ``error``: keep the part where it may be resumed, else drop it."""
-    reason = error if isinstance(error, Exception) else Cancelled(detail=type(error).__name__)
     if isinstance(error, DROPPED):
-        await resolve(upload.abort(reason))
+        await resolve(upload.abort(error))
     else:
-        await resolve(upload.suspend(reason))
+        await resolve(upload.suspend(error))

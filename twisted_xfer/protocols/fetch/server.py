@@ -39,8 +39,8 @@ class FetchStream(ServedStream):
         while (file := await self._next_file(avatar, base)) is not None:
             try:
                 await self._send(avatar, file)
-            except BaseException as error:
-                file.close(error if isinstance(error, Exception) else None)
+            except Exception as error:
+                file.close(error)
                 raise
             file.close()
 

@@ -35,7 +35,7 @@ class PushStream(ServedStream):
         """See ServedStream."""
         try:
             await self._receive(await self.log_in_as(self._account))
-        except BaseException:
+        except Exception:
             if self.lost is None:
                 self.transport.abortConnection()
             raise
@@ -57,7 +57,7 @@ class PushStream(ServedStream):
             last, whole = self.reader.end()
             if last is not None:
                 await self.store(upload, last.data, avatar.upload_limiter)
-        except BaseException as error:
+        except Exception as error:
             await let_go(upload, error)
             raise
         await commit(upload, Expected(size=whole.size, prefix=whole.prefix))
