@@ -79,7 +79,8 @@ class UsersFile:
         self._hashes = HashQueue(blocking)
 
     def account(self, username: str) -> Account | None:
-        """The settings of ``username``, whoever checked its password."""
+        """The settings of ``username``, whoever checked its password, as the file has them now."""
+        self.refresh()
         entry = self._users.get(username)
         return None if entry is None else entry.account
 

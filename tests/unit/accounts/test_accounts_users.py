@@ -322,6 +322,14 @@ def test_changes_hold_at_the_next_login(tmp_path):
     assert site.users.account("bob") is None
 
 
+def test_settings_are_those_of_now(tmp_path):
+    """Whoever asks before a password is given hears of a change too: a protocol that wants TLS first."""
+    site = Site(tmp_path, one(more="require_tls = true\n"))
+    assert site.users.account("alice").require_tls
+    site.write(one())
+    assert not site.users.account("alice").require_tls
+
+
 def test_a_password_changed_while_its_hash_is_checked(tmp_path):
     """What stands when the check ends decides."""
     site = Site(tmp_path, one())
