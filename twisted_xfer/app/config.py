@@ -15,9 +15,8 @@ from twisted_xfer.app import rules
 from twisted_xfer.app.rules import Rule, Table, section, setting
 from twisted_xfer.app.throttle import ThrottleSettings
 from twisted_xfer.interfaces import Timeouts
+from twisted_xfer.protocols.ftp.wire.server import MAX_LINE
 
-#: The longest command line that a protocol takes unless told otherwise: PATH_MAX.
-DEFAULT_LINE: Final = 4096
 #: Failed logins from one address, less than a minute old on average: a person has given up long before.
 DEFAULT_BAN_AFTER: Final = 30
 #: Ten seconds, the patience of most service managers' own stop is 90.
@@ -213,7 +212,7 @@ class Limits:
     per_address: int = setting(rules.whole(0, 1_000_000, " (0: no limit)"), 0)
     per_user: int = setting(rules.whole(0, 1_000_000, " (0: no limit)"), 0)
     connects_per_minute: int = setting(rules.whole(0, 1_000_000, " (0: no limit)"), 0)
-    line_length: int = setting(rules.whole(512, 1_048_576, " bytes"), DEFAULT_LINE)
+    line_length: int = setting(rules.whole(512, 1_048_576, " bytes"), MAX_LINE)
 
 
 @attrs.frozen
@@ -254,7 +253,7 @@ class Config:
     if_exists: str = setting(rules.choice("", "overwrite", "refuse", "rename"), "")
     parts_expire: float = setting(DAYS, DEFAULT_PARTS_EXPIRE)
     symlinks: str = setting(rules.choice("inside", "none", "follow"), "inside")
-    fsync: str = setting(rules.FLAG, default=False)
+    fsync: bool = setting(rules.FLAG, default=False)
     xferlog: str = setting(rules.FILE, "")
     grace: float = setting(rules.SECONDS, DEFAULT_GRACE)
     server_name: str = setting(rules.NAME, "twisted-xfer")

@@ -64,7 +64,11 @@ class _Reader:
         try:
             return cls(**arguments)
         except (ValueError, TypeError) as error:  # the validators of the class
-            raise self._error(where, dict(table), str(error.args[0] if error.args else error)) from error
+            remedy = str(error.args[0] if error.args else error)
+            key = _refused(fields, arguments, remedy)
+            if key:
+                raise self._error(f"{where}.{key}", table[key], remedy) from error
+            raise self._error(where, dict(table), remedy) from error
 
     def value(self, hint: Any, value: object, where: str) -> Any:
         """One value, of type ``hint``."""
@@ -129,6 +133,21 @@ class _Reader:
 
     def _error(self, key: str, value: object, remedy: str) -> ConfigError:
         return ConfigError(key.removeprefix("."), remedy=remedy, value=value, file=self._file)
+
+
+def _refused(fields: Mapping[str, Any], arguments: Mapping[str, Any], remedy: str) -> str:
+    """The key whose own validator says ``remedy``; empty when it is about several together."""
+    for key, value in arguments.items():
+        if fields[key].validator is None:
+            continue
+        try:
+            fields[key].validator(None, fields[key], value)
+        except (ValueError, TypeError) as error:
+            if error.args and str(error.args[0]) == remedy:
+                return key
+        except Exception:  # noqa: BLE001, S112 - one that looks at the whole instance, which there is not
+            continue
+    return ""
 
 
 def unknown_key(key: str, known: list[str]) -> str:

@@ -27,6 +27,11 @@ KEYS = {
     "grace": (2, 2.0, -1),
     "server_name": ("files.example", "files.example", ""),
     "tls.certificate": ("/c.pem", "/c.pem", 1),
+    "tls.more": (
+        [{"certificate": "/d.pem", "key": "/l.pem"}],
+        ({"certificate": "/d.pem", "key": "/l.pem"},),
+        [{"certificate": "/d.pem"}],
+    ),
     "tls.key": ("/k.pem", "/k.pem", []),
     "timeouts.idle": (0, 0.0, "300"),
     "timeouts.login": (1.5, 1.5, -0.5),

@@ -156,7 +156,7 @@ def test_validators_of_the_class_become_configuration_errors():
     assert options_from_table(cls, {"n": 2}, where="t").n == 2
     with pytest.raises(ConfigError) as caught:
         options_from_table(cls, {"n": 3}, where="t")
-    assert (caught.value.key, caught.value.remedy) == ("t", "must be even")
+    assert (caught.value.key, caught.value.value, caught.value.remedy) == ("t.n", 3, "must be even")
 
 
 def test_a_field_that_no_file_can_hold_is_a_fault_of_the_plugin():

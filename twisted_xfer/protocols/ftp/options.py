@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Final, Literal
 
 import attrs
+
+from twisted_xfer.protocols.ftp.wire.server import MAX_LINE
+
+#: A login with a short name fits; with less, nobody gets in.
+LEAST_LINE: Final = 64
+#: A megabyte, many times the longest path: more only costs memory.
+MOST_LINE: Final = 1 << 20
+#: Counts beyond it are typing errors.
+MOST: Final = 1_000_000
+#: One day, as for the daemon's own deadlines.
+MOST_IDLE: Final = 86_400
+
+
+def _from_to(low: int, high: int, what: str) -> Callable[[Any, Any, float], None]:
+    """A validator: a number from ``low`` to ``high``, both included. Raises ValueError."""
+
+    def check(_options: object, _attribute: object, value: float) -> None:
+        if not low <= value <= high:
+            raise ValueError(f"must be from {low} to {high} {what}")
+
+    return check
 
 
 @attrs.frozen
@@ -31,10 +53,10 @@ class FTPOptions:
     banner: str = "twisted-xfer ready."
     charset: str = "utf-8"
     active: bool = True
-    max_line: int = 4096
-    max_idle: float = 7200.0
-    status_entries: int = 1000
-    bad_commands: int = 30
+    max_line: int = attrs.field(default=MAX_LINE, validator=_from_to(LEAST_LINE, MOST_LINE, "bytes"))
+    max_idle: float = attrs.field(default=7200.0, validator=_from_to(1, MOST_IDLE, "seconds"))
+    status_entries: int = attrs.field(default=1000, validator=_from_to(1, MOST, "entries"))
+    bad_commands: int = attrs.field(default=30, validator=_from_to(1, MOST, "lines"))
     require_tls: Literal["none", "control", "data", "both"] | bool = "none"
     tls_resumption: Literal["off", "prefer", "auto", "require"] = "auto"
     tls_no_close_notify: tuple[str, ...] = ()
