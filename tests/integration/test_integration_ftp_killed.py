@@ -101,7 +101,7 @@ def test_killed_curl(daemon, tmp_path):
     """The same with a program that people use."""
     source = tmp_path / "source"
     source.write_bytes(b"c" * 20_000_000)
-    url = "ftp://alice:secret@127.0.0.1:%d/curl" % daemon.address("ftp")[1]
+    url = f"ftp://alice:secret@127.0.0.1:{daemon.address('ftp')[1]}/curl"
     for _ in range(5):
         client = subprocess.Popen(["curl", "-sS", "--limit-rate", "500k", "-T", str(source), url])
         wait_for(lambda: any(daemon.home.glob(".curl.*.xpart")))

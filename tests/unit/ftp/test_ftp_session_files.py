@@ -200,3 +200,41 @@ def test_names_too_long_or_too_deep(user):
     assert user.say("MKD " + "n" * 255).startswith(b"257 ")
     assert user.say("MKD " + "n" * 256).startswith(b"553 ")
     assert user.say("CWD " + "a/" * 129).startswith(b"553 ")
+
+
+def test_rein_brings_the_charset_back(make_rig):
+    """The next user of the connection does not inherit a charset."""
+    rig = make_rig(account=Account("", charset="gbk")).login()
+    assert rig.session.codec.charset == "gbk"
+    rig.say("REIN")
+    assert rig.session.codec.charset == "utf-8"
+
+
+def test_opts_utf8_before_login_counts(make_rig):
+    """What the client chose is not overruled by its account."""
+    rig = make_rig(account=Account("", charset="gbk"))
+    rig.say("OPTS UTF8 ON")
+    rig.login()
+    assert rig.session.codec.charset == "utf-8"
+
+
+def test_account_with_an_unknown_charset(make_rig):
+    """No half login: refused, and logged out."""
+    rig = make_rig(account=Account("", charset="klingon"))
+    assert rig.say("USER alice", "PASS secret").splitlines()[-1].startswith(b"530 ")
+    assert rig.say("PWD").startswith(b"530 ")
+    assert rig.session.avatar is None
+
+
+def test_stat_takes_flags_and_patterns(user):
+    """STAT of a path understands what LIST does."""
+    for name in ("a.txt", "b.txt", "c.bin"):
+        user.storage_file(name, b"x")
+    assert user.say("STAT -la /").count(b"-rw") == 3
+    assert user.say("STAT *.txt").count(b"-rw") == 2
+    assert user.say("STAT c.bin").count(b"-rw") == 1
+
+
+def test_help_says_nothing_of_tls_without_it(user):
+    """Commands that cannot work are not listed."""
+    assert b"AUTH" not in user.say("HELP")

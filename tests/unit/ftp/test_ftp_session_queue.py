@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from twisted.internet.defer import Deferred
 
-from twisted_xfer.errors import Cancelled, ConnectionLost, TimedOut
+from twisted_xfer.errors import Cancelled, ConnectionLost, TimedOut, Truncated
 from twisted_xfer.interfaces import Timeouts
+from twisted_xfer.protocols.ftp.commands.transfer import LAST_LOOK, LONG_TRANSFER
 from twisted_xfer.protocols.ftp.session import CLOSE_SECONDS, COMMANDS_PER_TURN, MAX_WAITING
 
 
@@ -252,3 +253,121 @@ def test_nothing_passes_a_login(user):
         b"211",
         b"211",
     ]
+
+
+def test_a_refused_line_waits_its_turn(user):
+    """500 for a bad line must not be taken for the transfer's reply."""
+    user.start_download()
+    assert user.say("FOO", "RETR") == b""
+    user.transfers.made[0].result.callback(4)
+    assert [line[:4] for line in user.take().splitlines()] == [b"226 ", b"500 ", b"501 "]
+
+
+def test_abort_while_the_file_is_being_opened(user):
+    """A storage that answers later: ABOR counts all the same, and nothing is sent."""
+    opening = Deferred()
+    avatar = user.session.avatar
+    user.storage_file("f", b"data")
+    file = avatar.open_read(user.session.path(b"f"))
+    user.say("EPSV")
+    user.data_ports.ports[-1].channel = object()
+    slow = SlowAvatar(avatar, opening)
+    user.session.avatar = slow
+    assert user.say("RETR f", "ABOR") == b""
+    opening.callback(file)
+    assert [line[:4] for line in user.take().splitlines()] == [b"426 ", b"226 "]
+    assert user.transfers.made == []
+
+
+class SlowAvatar:
+    """An avatar whose open_read answers when the test says so."""
+
+    def __init__(self, avatar, opening):
+        self._avatar = avatar
+        self._opening = opening
+
+    def open_read(self, path, offset=0):
+        return self._opening
+
+    def __getattr__(self, name):
+        return getattr(self._avatar, name)
+
+
+def test_upload_of_a_client_that_is_gone(user):
+    """What ends together with the control connection is not whole."""
+    user.say("EPSV")
+    user.data_ports.ports[-1].channel = channel_of(user)
+    user.say("STOR f")
+    confirm = user.transfers.made[0].confirm
+    assert confirm() is None
+    user.protocol._peek = lambda size, flags: b""
+    with pytest.raises(Truncated):
+        confirm()
+
+
+def test_long_upload_is_looked_at_twice(user):
+    """The control connection may end a moment after the data."""
+    user.say("EPSV")
+    user.data_ports.ports[-1].channel = channel_of(user)
+    user.say("STOR f")
+    user.clock.advance(LONG_TRANSFER)
+    answer = user.transfers.made[0].confirm()
+    user.protocol._peek = lambda size, flags: b""
+    user.clock.advance(LAST_LOOK)
+    assert isinstance(answer.result.value, Truncated)
+    answer.addErrback(lambda _: None)
+
+
+def channel_of(user):
+    """A data connection that no byte goes through."""
+    from types import SimpleNamespace
+
+    return SimpleNamespace(peer=user.session.peer, secure=False, abort=lambda: None, close=lambda: None)
+
+
+def test_login_ends_with_its_session(rig, monkeypatch):
+    """A checker that never answers: the login deadline and a lost connection both end it."""
+    cancelled = []
+    monkeypatch.setattr(rig.host, "login", SlowLogin(cancelled))
+    assert rig.say("USER alice", "PASS secret", "NOOP") == b"331 Password, please.\r\n"
+    rig.clock.pump([1] * 62)
+    assert rig.take().startswith(b"421 ")
+    rig.lose()
+    assert cancelled == [True]
+
+
+class SlowLogin:
+    """A login that no checker ever answers."""
+
+    anonymous = False
+
+    def __init__(self, cancelled):
+        self._cancelled = cancelled
+
+    def requires_tls(self, username):
+        return False
+
+    def login(self, credentials, context):
+        return Deferred(lambda _: self._cancelled.append(True))
+
+
+def test_lingering_port_goes_to_who_needs_one(make_rig):
+    """A port that an idle session only keeps is given up when the range is used up."""
+    rig = make_rig().login()
+    rig.storage_file("f", b"x")
+    rig.transfers.instant = True
+    rig.say("EPSV")
+    kept = rig.data_ports.ports[-1]
+    kept.channel = channel_of(rig)
+    assert b"226 " in rig.say("RETR f")
+    assert not kept.closed
+    rig.protocol.reclaim_ports()
+    assert kept.closed
+
+
+def test_accept_timeout_of_zero_is_none(make_rig):
+    """Switched off, the deadline takes no port away."""
+    rig = make_rig(timeouts=Timeouts(accept=0, idle=0)).login()
+    rig.say("EPSV")
+    rig.clock.pump([1] * 100)
+    assert not rig.data_ports.ports[0].closed
