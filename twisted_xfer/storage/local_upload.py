@@ -35,7 +35,7 @@ from twisted_xfer.storage.errnos import translate
 from twisted_xfer.storage.jail import Anchor
 from twisted_xfer.storage.local_files import make_info
 from twisted_xfer.storage.local_tree import lstat
-from twisted_xfer.storage.parts import write_key
+from twisted_xfer.storage.parts import read_only, write_key
 
 #: Names tried for if_exists="rename" before AlreadyExists; each costs one link(2).
 MAX_RENAMES: Final = 1000
@@ -175,7 +175,7 @@ class LocalUpload:
             if self._fsync:
                 _sync_directory(self._directory)
             if changed:
-                status = os.fstat(fd)
+                status = os.fstat(self._fd)
             return make_info(name, status)
         except OverflowError as error:
             raise StorageFailure(bytes(self.path), "the time is out of range") from error
@@ -269,6 +269,7 @@ class StagedUpload(LocalUpload):
         intent, directory, name = self._intent, self._directory, self._name
         if intent.key:
             write_key(self._fd, "")
+        self._fd = read_only(self._fd, directory, self._part)
         if intent.if_exists == "overwrite" and not intent.unique:
             # Our lock on the part keeps other uploads of this owner away from between these two.
             old = lstat(directory, name)

@@ -94,6 +94,34 @@ def open_part(directory: int, part: bytes, mode: int, create: bool = True) -> tu
     raise Busy(part, "the part keeps changing")
 
 
+def read_only(fd: int, directory: int, part: bytes) -> int:
+    """``fd`` closed, and one for reading that holds the lock instead.
+
+    inotify tells of the close of a file that was written under the name that it has by then, and
+    whoever watches for whole files would be told twice: by the rename, and by that. The part
+    stays locked: both descriptors share the lock for a moment.
+
+    Raises:
+        Busy: in that moment another upload came first. OSError.
+    """
+    try:
+        reader = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except PermissionError:
+        # Its mode forbids reading even to us; telling twice is better than not publishing.
+        return fd
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(reader, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(reader)
+        raise Busy(part, "another upload of this name came first") from None
+    except BaseException:
+        os.close(reader)
+        raise
+    os.close(fd)
+    return reader
+
+
 def drop_part(directory: int, part: bytes) -> bool:
     """Remove the part unless an upload holds it (Busy); False when there is none."""
     try:
