@@ -67,3 +67,7 @@ def xfer() -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """The console script: parse, run, end with an exit code."""
     return xfer.main(args=arguments, prog_name="xfer")
+
+
+if __name__ == "__main__":
+    main()

@@ -164,3 +164,12 @@ def test_made_up_passwords_need_no_quoting():
     made = {_password() for _ in range(100)}
     assert len(made) == 100
     assert all(len(one) == PASSWORD_LENGTH and one.isalnum() and one.isascii() for one in made)
+
+
+@pytest.mark.parametrize("module", ["twisted_xfer.cli", "twisted_xfer.cli.main"])
+def test_modules_run_as_the_command(module):
+    """`python -m` with either does what `xfer` does."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--version"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.startswith("xfer ")
