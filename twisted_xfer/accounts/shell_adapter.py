@@ -236,7 +236,7 @@ class ShellRealm:
             raise errors.TLSRequired(account.username)
         lease = self._limits.session(account.username, context.peer, account.max_sessions)
         # As text, which is what Twisted's own FTP gives them: a home of bytes takes no path of text.
-        their_id = account.username if avatar_id else avatar_id
+        their_id: Any = account.username if avatar_id else avatar_id
         try:
             answer: Any = await maybeDeferred(self._realm.requestAvatar, their_id, mind, ftp.IFTPShell)
         except BaseException:
