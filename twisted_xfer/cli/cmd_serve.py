@@ -35,8 +35,19 @@ _HELLO: Final = "It works: this file came from twisted-xfer.\n"
 @click.option(
     "--port", default=DEFAULT_PORT, show_default=True, type=click.IntRange(0, 65535), help="0: any."
 )
+@click.option("--tls-certificate", default="", help="PEM file; default: one made up, signed by itself.")
+@click.option("--tls-key", default="", help="PEM file of its key.")
 @click.option("--verbose", is_flag=True, help="Diagnostics on standard error.")
-def command(directory: str | None, demo: bool, user: str, host: str, port: int, verbose: bool) -> None:
+def command(
+    directory: str | None,
+    demo: bool,
+    user: str,
+    host: str,
+    port: int,
+    tls_certificate: str,
+    tls_key: str,
+    verbose: bool,
+) -> None:
     """Serve DIR (default: the working directory) over FTP until Ctrl-C.
 
     Makes up one account that may do everything in DIR, and prints a curl line for it. Its password
@@ -45,8 +56,8 @@ def command(directory: str | None, demo: bool, user: str, host: str, port: int, 
     """
     name = user or ("demo" if demo else "xfer")
     password = os.environ.get("XFER_DEMO_PASSWORD" if demo else "XFER_PASSWORD") or _password()
-    with _directory(directory, demo) as root:
-        raise SystemExit(int(_serve(root, name, password, host, port, verbose)))
+    with _directory(directory, demo) as root, _certificate(tls_certificate, tls_key, host) as pair:
+        raise SystemExit(int(_serve(root, name, password, host, port, pair, verbose)))
 
 
 def _password() -> str:
@@ -68,7 +79,21 @@ def _directory(given: str | None, demo: bool) -> Iterator[str]:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _serve(root: str, user: str, password: str, host: str, port: int, verbose: bool) -> Exit:
+@contextmanager
+def _certificate(certificate: str, key: str, host: str) -> Iterator[tuple[str, str]]:
+    """Certificate and key to serve with; those made up here go at the end."""
+    if certificate or key:
+        yield certificate, key
+        return
+    from twisted_xfer.app.tls import make_demo_certificate
+
+    with tempfile.TemporaryDirectory(prefix="xfer-tls-") as made:
+        yield make_demo_certificate(made, host)
+
+
+def _serve(
+    root: str, user: str, password: str, host: str, port: int, pair: tuple[str, str], verbose: bool
+) -> Exit:
     from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
     from twisted.internet import reactor as global_reactor
 
@@ -84,6 +109,7 @@ def _serve(root: str, user: str, password: str, host: str, port: int, verbose: b
     kind = "tcp6" if ":" in host else "tcp"
     place = f"ftp={kind}:{port}:interface={host.replace(':', chr(92) + ':')}"
     flags: dict[str, object] = {"root": root, "home": "{root}", "listen": [place]}
+    flags |= {"tls-certificate": pair[0], "tls-key": pair[1]}
     try:
         daemon = build(load.load("", flags), reactor, checkers=[checker])
         logs.begin(Log(), verbose=verbose)
@@ -103,12 +129,12 @@ def _serve(root: str, user: str, password: str, host: str, port: int, verbose: b
 
     # After the reactor took the signal for itself, which is when it runs.
     reactor.callWhenRunning(Signals(reactor.callFromThread, {"SIGINT": interrupt}).install)
-    reactor.callWhenRunning(_announce, daemon, root, user, password)
+    reactor.callWhenRunning(_announce, daemon, root, user, password, pair[0])
     reactor.run()
     return Exit.INTERRUPTED if interrupted else Exit.VERIFIED
 
 
-def _announce(daemon: Any, root: str, user: str, password: str) -> None:
+def _announce(daemon: Any, root: str, user: str, password: str, certificate: str) -> None:
     from twisted_xfer.app.listen import where
 
     for place in daemon.places:
@@ -124,3 +150,4 @@ def _announce(daemon: Any, root: str, user: str, password: str) -> None:
     hello = os.path.exists(os.path.join(root, "hello.txt"))
     result(f"  curl {shlex.quote(url + 'hello.txt' if hello else url)}")
     say(f"  curl -T FILE {shlex.quote(url)}")
+    say(f"  curl --ssl-reqd --cacert {shlex.quote(certificate)} {shlex.quote(url)}")
