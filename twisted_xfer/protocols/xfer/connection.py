@@ -23,9 +23,10 @@ from twisted_xfer.protocols.xfer.wire.frames import data_header
 from twisted_xfer.protocols.xfer.wire.link import Event, Link
 from twisted_xfer.protocols.xfer.wire.messages import Error, Message, Ping, Pong
 
-#: Silence after which we ask, and after which we give up, in seconds.
-#: The most that is read from the socket at once.
+#: The most that is read from the socket at once; Twisted hands TLS out in 32 KiB whatever comes.
 READ_SIZE: Final = 512 * 1024
+TLS_READ_SIZE: Final = 128 * 1024
+#: Silence after which we ask, and after which we give up, in seconds.
 PING_AFTER: Final = 15.0
 DEAD_AFTER: Final = 60.0
 

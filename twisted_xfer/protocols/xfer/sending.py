@@ -48,6 +48,9 @@ from twisted_xfer.protocols.xfer.wire.peer import Sender
 
 #: Small files read and offered before other connections get their turn.
 OFFERS_PER_TURN: Final = 64
+#: Larger pieces make OpenSSL's buffers so large that the kernel maps them anew each time: measured,
+#: four times the system time.
+TLS_PIECE: Final = 256 * 1024
 
 
 class SenderRole:
@@ -81,7 +84,7 @@ class SenderRole:
         self.books = Sender(window)
         self.hash_name = hash_name
         self.if_exists = if_exists
-        self._piece = min(max_data, CHUNK)
+        self._piece = min(max_data, TLS_PIECE if connection.secure else CHUNK)
         self._on_event = on_event
         self._on_finished = on_finished
         self._on_closed = on_closed

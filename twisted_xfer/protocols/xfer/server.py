@@ -21,7 +21,7 @@ from twisted_xfer.errors import (
 )
 from twisted_xfer.interfaces import IAvatar, IHost, ILease, LoginContext
 from twisted_xfer.interfaces.answers import resolve
-from twisted_xfer.protocols.xfer.connection import Connection
+from twisted_xfer.protocols.xfer.connection import TLS_READ_SIZE, Connection
 from twisted_xfer.protocols.xfer.content import HASHES
 from twisted_xfer.protocols.xfer.options import XferOptions
 from twisted_xfer.protocols.xfer.pairing import Pairing, binding_of, hello_digest
@@ -102,6 +102,7 @@ class XferServerProtocol(Connection):
     def _start_tls(self, data: bytes) -> None:
         transport: Any = self.transport
         tls: Any = self.host.tls
+        transport.bufferSize = TLS_READ_SIZE
         transport.unregisterProducer()
         transport.startTLS(tls.control_session(ALPN).creator, normal=True)
         transport.registerProducer(self, True)
