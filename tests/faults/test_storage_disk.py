@@ -85,6 +85,7 @@ def test_a_full_disk(open_dir, monkeypatch):
     assert upload.offset == 4
     upload.suspend()
     assert get(storage, b"/a") == b"old"
+    os.unlink(os.path.join(open_dir, "a"))
     put(storage, b"/a", b"456789", WriteIntent(offset=4))
     assert get(storage, b"/a") == b"0123456789"
     storage.close()
@@ -119,6 +120,7 @@ def test_a_sync_that_fails_keeps_the_old_file(open_dir, monkeypatch):
     error = fails_with(StorageFailure, upload.commit)
     assert error.fields["errno"] == errno.EIO
     assert get(storage, b"/a") == b"old"
+    os.unlink(os.path.join(open_dir, "a"))
     assert storage.stat(path_of(b"/a")).size == 4
     storage.close()
 
@@ -178,6 +180,7 @@ def test_a_process_killed_between_write_and_commit(open_dir):
     assert in_child(work) == 7
     assert get(storage, b"/a") == b"old"
     assert len(os.listdir(open_dir)) == 2
+    os.unlink(os.path.join(open_dir, "a"))
     assert storage.stat(path_of(b"/a")).size == 5
     put(storage, b"/a", b"56", WriteIntent(offset=5))
     assert get(storage, b"/a") == b"0123456"

@@ -184,7 +184,7 @@ class IStorage(Interface):
         """
 
     def stat(path: VirtualPath) -> Eventually[FileInfo]:
-        """What ``path`` is, symlinks followed by policy. The owner's kept part counts as the file."""
+        """What ``path`` is, symlinks followed by policy. The owner's kept part counts where no file is."""
 
     def list(path: VirtualPath) -> Eventually[IListing]:
         """Open the directory ``path``. Other owners' parts are never shown."""

@@ -161,8 +161,10 @@ class LocalStorage(LocalTree):
         try:
             directory, name, status = self._locate_file(anchor.fd, path)
             try:
-                if self._staged and (status is None or stat.S_ISREG(status.st_mode)):
-                    status = stat_part(directory, part_name(self._owner, name)) or status
+                # What is published comes first: a size that is not that of what RETR sends would have
+                # clients cut what they download.
+                if self._staged and status is None:
+                    status = stat_part(directory, part_name(self._owner, name))
             finally:
                 release(anchor.fd, directory)
         except OSError as error:

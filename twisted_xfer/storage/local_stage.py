@@ -69,8 +69,8 @@ def _renamed(target: Target, name: bytes) -> Target:
 def open_staged(target: Target, intent: WriteIntent, owner: bytes, settings: Settings) -> Eventually[IUpload]:
     """Open the part for ``target`` at the offset that ``intent`` asks for.
 
-    A kept part goes on where it is long enough, and is cut to ``intent.offset``. Without one the
-    first bytes are copied from the old file, which stays whole until commit. An intent with a
+    A kept part goes on where it is long enough, and is cut to ``intent.offset``. Where a file is
+    published, its first bytes are copied instead; it stays whole until commit. An intent with a
     key goes on only with a part of the same key; anything else is dropped, and the old file is
     not taken for the source. An intent without a key answers for itself (REST, APPE).
 
@@ -93,6 +93,10 @@ def open_staged(target: Target, intent: WriteIntent, owner: bytes, settings: Set
             write_key(fd, intent.key)
         if not kept and settings.exact_mode:
             os.fchmod(fd, settings.file_mode)
+        if kept and old is not None and not intent.key and (intent.append or intent.offset):
+            # The offset is one of the published file, whose size stat() gives; it wins over the part.
+            os.ftruncate(fd, 0)
+            kept = 0
         base = 0
         if not kept and old is not None and not intent.key and (intent.append or intent.offset):
             base = old.st_size

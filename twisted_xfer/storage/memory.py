@@ -120,10 +120,10 @@ class MemoryStorage:
         return node
 
     def stat(self, path: VirtualPath) -> FileInfo:
-        """What ``path`` is; the owner's part counts as the file."""
+        """What ``path`` is; the owner's part counts as the file where none is published."""
         node: File | Directory | Part | None = self._find(path)
-        if not isinstance(node, Directory):
-            node = self._directory(path).visible_part(self._owner, path.name) or node
+        if node is None:
+            node = self._directory(path).visible_part(self._owner, path.name)
         if node is None:
             raise NotFound(bytes(path))
         return make_info(path.name, node)
@@ -190,7 +190,8 @@ class MemoryStorage:
             raise Busy(bytes(path), "another upload of this name is under way")
         kept = len(part.data) if part is not None and intent.key in {"", part.key} else 0
         base = b""
-        if not kept and isinstance(old, File) and not intent.key and (intent.append or intent.offset):
+        if isinstance(old, File) and not intent.key and (intent.append or intent.offset):
+            kept = 0
             base = bytes(old.data)
         there = kept or len(base)
         offset = there if intent.append else intent.offset

@@ -72,16 +72,22 @@ class StagedContract(StorageContract):
             equal(entries(bob), {})
             put(bob, b"/a", b"bob")
             equal(get(storage, b"/a"), b"bob")
-            equal(value_of(storage.stat(path_of(b"/a"))).size, 6, "SIZE is still the part's")
+            equal(value_of(bob.stat(path_of(b"/a"))).size, 3, "what is published is what SIZE says, to both")
+            equal(value_of(storage.stat(path_of(b"/a"))).size, 3)
 
     def test_an_old_file_beside_a_part(self) -> None:
-        """The owner's SIZE is the part's; listing and reading keep to the whole file."""
+        """Where a file is published, everything is told of it, and APPE goes on from it."""
         with self.opened() as (storage, _):
             put(storage, b"/a", b"whole old file")
             put_part(storage, b"/a", b"new")
-            equal(value_of(storage.stat(path_of(b"/a"))).size, 3)
+            equal(value_of(storage.stat(path_of(b"/a"))).size, 14)
             equal(entries(storage)[b"a"].size, 14)
             equal(get(storage, b"/a"), b"whole old file")
+            put(storage, b"/a", b"!", WriteIntent(append=True))
+            equal(get(storage, b"/a"), b"whole old file!")
+            put_part(storage, b"/a", b"new")
+            put(storage, b"/a", b"ER", WriteIntent(offset=5))
+            equal(get(storage, b"/a"), b"wholeER")
 
     def test_what_is_published_is_told_apart_from_parts(self) -> None:
         """published() sees no part; replaced is the size of the old file at the moment of publishing."""
