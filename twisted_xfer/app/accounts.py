@@ -20,6 +20,7 @@ from twisted_xfer.accounts.rights import parse_rights
 from twisted_xfer.accounts.users_text import check_setting
 from twisted_xfer.app.config import Auth, Config
 from twisted_xfer.app.explain import explain
+from twisted_xfer.app.rules import HOME
 from twisted_xfer.errors import ConfigError, XferError
 from twisted_xfer.interfaces import Account, QuotaScope
 from twisted_xfer.plugins.options import options_from_table
@@ -156,6 +157,9 @@ def _account(name: str, table: Mapping[str, Any], file: str) -> Account:
     fields["quota_scopes"] = tuple(
         QuotaScope(f"/user/{name}{place}", limit, below=place) for place, limit in quotas.items()
     )
+    if plain.home:
+        _check_home(plain.home, where, file)
+    fields["charset"] = check_setting("charset", plain.charset, f"{where}.charset", file)
     fields["rights"] = parse_rights(plain.rights, key=f"{where}.rights", file=file)
     fields["expires"] = None
     for setting in ("expires", "hours", "networks"):
@@ -167,3 +171,10 @@ def _account(name: str, table: Mapping[str, Any], file: str) -> Account:
         for pattern, rights in fields.pop("paths").items()
     )
     return Account(name, **fields)
+
+
+def _check_home(home: str, where: str, file: str) -> None:
+    try:
+        HOME.parse(home)
+    except ValueError:
+        raise ConfigError(f"{where}.home", value=home, file=file, remedy=f"must be {HOME.expects}") from None

@@ -30,12 +30,14 @@ from twisted_xfer.app.listen import (
     adopted_endpoint,
     stream_endpoint,
 )
+from twisted_xfer.app.listeners import open_listeners
 from twisted_xfer.app.quota import make_ledger
 from twisted_xfer.app.rules import thaw
 from twisted_xfer.app.signals import Reloads, Signals
 from twisted_xfer.app.sweep import make_sweeper
 from twisted_xfer.app.throttle import make_throttle
 from twisted_xfer.app.tls import make_tls
+from twisted_xfer.app.verify import about, check_anonymous, check_whole
 from twisted_xfer.app.workers.parent import WorkerGroup, check_shareable
 from twisted_xfer.errors import ConfigError, NotADirectory, NotFound, PermissionDenied, PluginError, XferError
 from twisted_xfer.events.bus import EventBus
@@ -82,6 +84,7 @@ class Daemon(DaemonService):
         reloads: what SIGHUP rereads.
         root: where homes live; checkers: who was asked for, in order; ledger: quota, or None.
         workers: the processes that serve, or None when this one does.
+        troubles: listeners that did not open, which stops no start.
     """
 
     config: Config
@@ -92,6 +95,7 @@ class Daemon(DaemonService):
     ledger: IQuotaLedger | None
     workers: WorkerGroup | None = None
     ending: bool = False
+    troubles: Sequence[ConfigError] = ()
 
     def end(self) -> None:
         """Stop in order, by our own hand, so that the process ends with 0 and not by a signal."""
@@ -134,13 +138,17 @@ class _Builder:
         config = self.config
         if config.workers > 1:
             check_shareable(config)
+        check_whole(config, self.registry)
         host = self._host()
         storage = self._storage(host)
         ledger: Any = None
         try:
-            ledger = make_ledger(config.quota, self.root, self.registry, host)
+            if self.adopt is None:
+                check_anonymous(config, self.root)
+            with about("quota.plugin"):
+                ledger = make_ledger(config.quota, self.root, self.registry, host)
             host.login = self._login(host, storage, ledger)
-            self._listeners(host)
+            troubles = open_listeners(config, self.registry, host)
             places = [self._place(index, listen, host) for index, listen in enumerate(config.listen)]
         except BaseException:
             storage.close()
@@ -161,13 +169,22 @@ class _Builder:
             events,
             grace=config.grace,
             on_start=[blocking.start],
-            on_stop=[blocking.stop, *closing, limits.close, transfers.close, storage.close, events.close, heard],
+            on_stop=[
+                blocking.stop,
+                *closing,
+                limits.close,
+                transfers.close,
+                storage.close,
+                events.close,
+                heard,
+            ],
             give_up=self.reactor.stop,
             quiet=self.adopt is not None,
             log=self._log,
         )
         daemon.config, daemon.host, daemon.reloads = config, host, self.reloads
         daemon.root, daemon.checkers, daemon.ledger = self.root, self.checkers, ledger
+        daemon.troubles = troubles
         if self.adopt is None:
             sweeper = make_sweeper(config, self.root, self.checkers, host)
             daemon.before(sweeper.start, sweeper.stop)
@@ -251,7 +268,8 @@ class _Builder:
         name = table.pop("plugin", "local")
         if not isinstance(name, str):
             raise ConfigError("storage.plugin", value=name, remedy="must be the name of a storage plugin")
-        plugin = self.registry.get("storage", name)
+        with about("storage.plugin"):
+            plugin = self.registry.get("storage", name)
         shared = {
             "root": config.root,
             "uploads": config.uploads,
@@ -310,29 +328,9 @@ class _Builder:
             log=self._log,
         )
 
-    def _listeners(self, host: Host) -> None:
-        """Open the event listeners; one that fails is logged and counted, and the others go on."""
-        bus: Any = host.events
-        tables = [thaw(table) for table in self.config.listeners]
-        tables += [{"plugin": name, **thaw(table)} for name, table in self.config.events.items()]
-        if self.config.xferlog:
-            tables.append({"plugin": "xferlog", "path": self.config.xferlog})
-        for index, table in enumerate(tables):
-            name = table.pop("plugin")
-            plugin = self.registry.get("listener", name)
-            options = options_from_table(plugin.options, table, where=f"listeners[{index}]")
-            try:
-                bus.add(plugin.open(options, host), name)
-            except Exception as error:
-                if getattr(plugin, "required", False):
-                    raise
-                self._log.error(
-                    "xfer: listener {name} does not open: {reason}", name=name, reason=explain(error)
-                )
-                bus.emit("listener.failed", listener=name, error=type(error).__name__, failures=1)
-
     def _place(self, index: int, listen: Listen, host: Host) -> Place:
-        plugin = self.registry.get("protocol", listen.protocol)
+        with about("listen"):
+            plugin = self.registry.get("protocol", listen.protocol)
         if plugin.needs_account and not listen.account:
             remedy = (
                 f"has no login of its own: name who it acts as, {listen.protocol}@ACCOUNT={listen.endpoint}"
@@ -364,7 +362,8 @@ class _Builder:
             endpoint = adopted_endpoint(self.reactor, self.adopt[index])
         else:
             endpoint = stream_endpoint(self.reactor, listen)
-        factory = plugin.stream_factory(options, host)
+        with about(where):
+            factory = plugin.stream_factory(options, host)
         if factory is None:
             raise ConfigError("listen", value=str(listen), remedy="speaks UDP only: use a udp: endpoint")
         return StreamPlace(listen, endpoint, factory)

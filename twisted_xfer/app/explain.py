@@ -31,6 +31,9 @@ def explain(error: BaseException) -> str:
             if isinstance(error.subject, bytes)
             else error.subject
         )
+        if "key" in error.fields:
+            file = f"{error.fields['file']}: " if error.fields.get("file") else ""
+            return f"{file}{error.fields['key']} = {_shown(subject)}: {error.detail or error.code}"
         return ": ".join(part for part in (subject, error.detail or error.code) if part)
     if isinstance(error, OSError) and error.strerror:
         name = f": {error.filename}" if error.filename else ""

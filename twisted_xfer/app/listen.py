@@ -28,6 +28,7 @@ from twisted_xfer.errors import ConfigError
 
 #: What a busy server wants; the kernel cuts it to its own limit (net.core.somaxconn).
 BACKLOG = 1024
+MAX_PORT = 65535
 #: Twisted's own default for a datagram.
 MAX_DATAGRAM = 8192
 
@@ -234,7 +235,7 @@ def parse_udp(listen: Listen) -> tuple[int, str]:
     _, *parts = split_endpoint(listen.endpoint)
     named = dict(part.split("=", 1) for part in parts[1:] if "=" in part)
     number = parts[0].removeprefix("port=") if parts else ""
-    right = number.isascii() and number.isdigit() and int(number) <= 65535
+    right = number.isascii() and number.isdigit() and int(number) <= MAX_PORT
     if not right or len(named) != len(parts) - 1 or set(named) - {"interface"}:
         raise ConfigError("listen", value=str(listen), remedy="must be PROTOCOL=udp:PORT[:interface=ADDRESS]")
     return int(number), named.get("interface", "")
@@ -247,6 +248,7 @@ def stream_endpoint(reactor: object, listen: Listen) -> IStreamServerEndpoint:
         ConfigError: when Twisted does not understand the string.
     """
     text = listen.endpoint
+    _check_port(listen)
     if text.startswith(("tcp:", "tcp6:")) and "backlog=" not in text:
         text += f":backlog={BACKLOG}"
     try:
@@ -258,6 +260,15 @@ def stream_endpoint(reactor: object, listen: Listen) -> IStreamServerEndpoint:
             value=str(listen),
             remedy=f"not a Twisted endpoint ({error}): write PROTOCOL=tcp:PORT[:interface=ADDRESS]",
         ) from error
+
+
+def _check_port(listen: Listen) -> None:
+    kind, *parts = split_endpoint(listen.endpoint)
+    number = parts[0].removeprefix("port=") if parts else ""
+    if kind not in {"tcp", "tcp6", "ssl"} or not number.removeprefix("-").isdigit():
+        return
+    if not 0 <= int(number) <= MAX_PORT:
+        raise ConfigError("listen", value=str(listen), remedy=f"a port is a number from 0 to {MAX_PORT}")
 
 
 def cannot_listen(listen: Listen, error: BaseException) -> ConfigError:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, NoReturn
 
 import attrs
 
 from twisted_xfer.app.config import Config
 from twisted_xfer.app.rules import MAX_TEXT, Rule
-from twisted_xfer.errors import ConfigError
+from twisted_xfer.errors import ConfigError, PluginError
 
 #: A configuration of a megabyte is a mistake (a data file given by accident).
 MAX_FILE: Final = 1_048_576
@@ -65,6 +66,36 @@ def load(path: str = "", flags: Mapping[str, object] | None = None) -> Config:
     config = parse(merged, file=path, from_flags=origin)
     _check_together(config, _Reader(path, origin))
     return config
+
+
+@contextmanager
+def located(path: str = "", flags: Mapping[str, object] | None = None) -> Iterator[None]:
+    """Put the file at ``path``, or the flag, into each error that comes out and names a key alone."""
+    try:
+        yield
+    except ConfigError as error:
+        locate(error, path, flags or {})
+        raise
+    except PluginError as error:
+        key = error.fields.get("key")
+        if isinstance(key, str) and not error.fields.get("file"):
+            error.fields["key"], error.fields["file"] = _origin(key, path, flags or {})
+        raise
+
+
+def locate(error: ConfigError, path: str, flags: Mapping[str, object]) -> None:
+    """The same for one error."""
+    if not error.file:
+        error.key, error.file = _origin(error.key, path, flags)
+        error.fields["file"] = error.file
+
+
+def _origin(key: str, path: str, flags: Mapping[str, object]) -> tuple[str, str]:
+    flag = _FLAG_OF_KEY.get(key)
+    if flag is not None and flag.removeprefix("--") in flags:
+        return flag, COMMAND_LINE
+    # A path given to --config that cannot be read is not in itself.
+    return (key, "" if key.startswith("--") else path)
 
 
 def read_flags(flags: Mapping[str, object]) -> Config:

@@ -162,10 +162,14 @@ def _home(value: object) -> str:
 
 
 def _charset(value: object) -> str:
+    name = _non_empty(value)
     try:
-        return codecs.lookup(_non_empty(value)).name
+        # A path's slash must be a slash in it: no UTF-16, no codec that is not of text.
+        if b"/a".decode(name) == "/a":
+            return codecs.lookup(name).name
     except LookupError:
-        raise ValueError from None
+        pass
+    raise ValueError
 
 
 def _ports(value: object) -> tuple[int, int] | None:

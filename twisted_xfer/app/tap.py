@@ -137,11 +137,13 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     install_excepthook()
-    config = load.load(options["config"] or "", options.flags())
+    path, flags = options["config"] or "", options.flags()
     twistd = getattr(options, "parent", None) or {}
-    daemon = build(config, reactor)
     detached = not twistd.get("nodaemon", True)
-    logs.CHOSEN.observer = observer = logs.make_observer(config.log, detached=detached)
+    with load.located(path, flags):
+        config = load.load(path, flags)
+        daemon = build(config, reactor)
+        logs.CHOSEN.observer = observer = logs.make_observer(config.log, detached=detached)
     if daemon.workers is not None and detached:
         daemon.workers.log_file = os.path.abspath(logs.DETACHED_FILE)
     # First, so that the lines about the others stand in the new file.

@@ -1,0 +1,119 @@
+"""What can be told about a configuration before anything listens, beyond each value by itself."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from twisted_xfer.app.config import Config, Listen
+from twisted_xfer.app.rules import split_endpoint, thaw
+from twisted_xfer.errors import ConfigError, PluginError
+from twisted_xfer.plugins.options import options_from_table
+from twisted_xfer.plugins.registry import Registry
+
+#: Kinds of endpoints that take a port, and what it is a port of.
+_PORTS = {"tcp": "tcp", "ssl": "tcp", "tcp6": "tcp6", "udp": "udp"}
+_EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not listened at
+
+
+@contextmanager
+def about(key: str) -> Iterator[None]:
+    """Say in a PluginError that comes out of here which key named the plugin."""
+    try:
+        yield
+    except PluginError as error:
+        error.fields.setdefault("key", key)
+        raise
+
+
+def check_whole(config: Config, registry: Registry) -> None:
+    """Refuse sections of no protocol, wrong ones of protocols that are not listened for, and places named twice.
+
+    Raises:
+        ConfigError: with the key. PluginError: a section's protocol cannot be imported.
+    """
+    _check_sections(config, registry)
+    _check_places(config.listen)
+
+
+def _check_sections(config: Config, registry: Registry) -> None:
+    names = registry.names("protocol")
+    served = {listen.protocol for listen in config.listen}
+    for name, table in config.protocols.items():
+        if name in served:
+            continue
+        where = f"protocols.{name}"
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f"did you mean protocols.{near[0]}?" if near else f"there are {', '.join(names)}"
+            raise ConfigError(where, value=thaw(table), remedy=f"no such protocol: {hint}")
+        with about(where):
+            options_from_table(registry.get("protocol", name).options, thaw(table), where=where)
+
+
+def _check_places(places: tuple[Listen, ...]) -> None:
+    for index, listen in enumerate(places):
+        for other in places[:index]:
+            if _same(listen.endpoint, other.endpoint):
+                remedy = f"{other} is the same place: leave one out, or choose another port or interface"
+                raise ConfigError("listen", value=str(listen), remedy=remedy)
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether both cannot be bound at once, as far as the strings tell."""
+    kind, number, interface = _address(one)
+    other_kind, other_number, other_interface = _address(other)
+    if not kind or not other_kind:
+        return one == other
+    if (kind, number) != (other_kind, other_number) or number in {"", "0"}:
+        return False
+    return interface == other_interface or not interface or not other_interface
+
+
+def _address(endpoint: str) -> tuple[str, str, str]:
+    kind, *parts = split_endpoint(endpoint)
+    named = dict(part.split("=", 1) for part in parts if "=" in part)
+    number = named.get("port", parts[0] if parts and "=" not in parts[0] else "")
+    interface = named.get("interface", "")
+    return _PORTS.get(kind, ""), number.lstrip("0") or "0", "" if interface in _EVERYWHERE else interface
+
+
+def check_anonymous(config: Config, root: str) -> None:
+    """Refuse an ``anonymous`` directory that is not there, where the storage is this machine's.
+
+    Raises:
+        ConfigError: nobody could log in there.
+    """
+    if not config.anonymous or config.storage.get("plugin", "local") != "local":
+        return
+    directory = os.path.normpath(os.path.join(root, config.anonymous))
+    if not os.path.isdir(directory):
+        remedy = f"{directory} is no directory: make it, or name another one below the root"
+        raise ConfigError("anonymous", value=config.anonymous, remedy=remedy)
+
+
+def check_files(config: Config) -> None:
+    """Refuse files that a start could not open; makes none, which would be the wrong user's.
+
+    Raises:
+        ConfigError: one cannot be written.
+    """
+    _check_file("log.file", config.log.file)
+    _check_file("bans.file", config.bans.file)
+
+
+def _check_file(key: str, path: str) -> None:
+    if not path:
+        return
+    directory = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path):
+        remedy = "is a directory: give a file"
+    elif not os.path.isdir(directory):
+        remedy = f"there is no directory {directory}: make it, or give another file"
+    elif not os.access(path if os.path.exists(path) else directory, os.W_OK):
+        remedy = "cannot be written by this user: give a file that can"
+    else:
+        return
+    raise ConfigError(key, value=path, remedy=remedy)
