@@ -24,11 +24,15 @@ def drop_in_file(record: IPluginRecord) -> str:
 def distribution_of(target: str) -> str:
     """``"name version"`` of the distribution that holds the plugin, or empty if it is not installed.
 
-    Asked by the top package of the target. An editable install lists no files, so its distribution
-    is looked for under the name of the package as well.
+    Asked by the top package of the target, and by its module where several have a part of that
+    package, as every distribution with a drop-in has one of ``twisted``. An editable install lists
+    no files, so its distribution is looked for under the name of the package as well.
     """
-    top = target.partition(":")[0].partition(".")[0]
+    module = target.partition(":")[0]
+    top = module.partition(".")[0]
     names = metadata.packages_distributions().get(top, [])
+    if len(set(names)) > 1:
+        names = [name for name in names if _has_module(name, module)]
     for name in [*names, top]:
         try:
             found = metadata.distribution(name)
@@ -36,6 +40,13 @@ def distribution_of(target: str) -> str:
             continue
         return f"{found.metadata['Name']} {found.version}"
     return ""
+
+
+def _has_module(distribution: str, module: str) -> bool:
+    """Whether one of the distribution's files is the module."""
+    path = module.replace(".", "/")
+    files = {str(file) for file in metadata.files(distribution) or ()}
+    return not files.isdisjoint({f"{path}.py", f"{path}/__init__.py"})
 
 
 def describe(record: IPluginRecord) -> str:
