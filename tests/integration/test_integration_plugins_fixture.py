@@ -52,6 +52,8 @@ def test_upload_and_events(xfer_server):
     assert (xfer_server.home / "a.txt").read_bytes() == b"hello"
     assert xfer_server.wait_for("upload.complete", path="/a.txt")["bytes"] == 5
     assert xfer_server.url("/a b.txt") == f"ftp://alice:secret@127.0.0.1:{xfer_server.port}/a%20b.txt"
+    host, port = xfer_server.address("xfer")
+    assert xfer_server.url("a", scheme="xfer") == f"xfer://alice:secret@{host}:{port}/a"
     with pytest.raises(TimeoutError, match=r"login\.ok"):
         xfer_server.wait_for("login.failed", timeout=0)
 

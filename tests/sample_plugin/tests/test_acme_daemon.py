@@ -143,5 +143,6 @@ def test_xfer_plugins_lists_them():
         ("listener", "tally"),
         ("listener", "suffixes"),
         ("command", "lines"),
+        ("checker", "token"),
     }
     assert [row["problem"] for row in rows if row["problem"]] == []

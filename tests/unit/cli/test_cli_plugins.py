@@ -28,6 +28,28 @@ def test_the_list_is_what_it_was_without_a_word():
     assert [row for row in rows if row["problem"]] == []
 
 
+def test_checkers_are_listed_with_their_distribution():
+    """What --auth takes is a plugin too: ours, and Twisted's own."""
+    rows = [json.loads(line) for line in run("--json").output.splitlines()]
+    checkers = {row["name"]: row for row in rows if row["kind"] == "checker"}
+    assert checkers["users"]["distribution"].startswith("twisted-xfer ")
+    assert checkers["memory"]["distribution"].lower().startswith("twisted ")
+    assert checkers["users"]["summary"].startswith("Accounts from a file")
+
+
+def test_two_checkers_of_one_name_are_a_problem(monkeypatch):
+    """twistd would take one of them without a word."""
+    from twisted.cred import strcred
+
+    from twisted_xfer.accounts.strcred_users import UsersCheckerFactory
+
+    pair = [UsersCheckerFactory(), UsersCheckerFactory()]
+    monkeypatch.setattr(strcred, "findCheckerFactories", lambda: pair)
+    done = run()
+    assert done.exit_code == Exit.OTHER
+    assert "checker users: another checker has this name" in done.output
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_skeleton_works_and_passes_its_test(kind, tmp_path):
     """What is written is found by the registry, keeps its contract, and is as tidy as this tree."""

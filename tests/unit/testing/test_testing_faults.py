@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
 from zope.interface.verify import verifyObject
 
-from twisted_xfer.errors import DigestMismatch, NoSpace
+from twisted_xfer.errors import DigestMismatch, NoSpace, NotFound
 from twisted_xfer.interfaces import IHasFileno, IReadFile, IStorage, IUpload, WriteIntent
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.paths import VirtualPath
@@ -145,3 +145,35 @@ def test_peers_end_as_they_are_told(end, error):
                     pass
     finally:
         reset(ours)
+
+
+@pytest.mark.parametrize(("ends", "seen"), [(0, b""), (4, b"0123"), (10, b"0123456789"), (11, b"0123456789")])
+def test_a_file_seems_to_end(ends, seen):
+    """Its bytes and its own size stop there, so that nobody downstream takes it for cut."""
+    storage = storage_with(read_ends_at=ends)
+    store(storage)
+    file = value_of(storage.open_read(PATH))
+    data = b""
+    while piece := value_of(file.read(3)):
+        data += piece
+    assert data == seen
+    assert file.info.size == len(seen)
+    assert value_of(storage.stat(PATH)).size == 10
+
+
+def test_a_file_that_seems_to_end_is_empty_behind_its_end():
+    """A download that resumes past the end gets nothing, and no error."""
+    storage = storage_with(read_ends_at=4)
+    store(storage)
+    assert value_of(value_of(storage.open_read(PATH, 6)).read(3)) == b""
+
+
+def test_a_commit_lies():
+    """The answer is that of a success, and there is no file."""
+    storage = storage_with(commit_lies=True)
+    upload = upload_to(storage)
+    value_of(upload.write(b"01234"))
+    assert value_of(upload.commit()).size == 5
+    assert storage.faults.ends == ["abort"]
+    with pytest.raises(NotFound):
+        value_of(storage.stat(PATH))
