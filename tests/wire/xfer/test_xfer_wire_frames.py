@@ -474,3 +474,19 @@ def test_any_order_of_events(events):
             pass
         for one in receiver.open.values():
             assert one.state is EntryState.FAILED or one.position <= (one.entry.size or 0)
+
+
+def test_inner_pieces_of_a_frame_may_pass():
+    """Only bytes that are content whole, with nothing before them, and never a frame's last."""
+    reader = ready_reader()
+    assert reader.pass_content(b"x") == 0
+    reader.receive_data(data_header(7, 10) + b"a")
+    assert reader.pass_content(b"b") == 0
+    assert reader.next_frame() == Data(7, b"a")
+    assert reader.pass_content(b"b" * 8) == 7
+    assert reader.pass_content(b"c") == 0
+    reader.receive_data(b"c" + m.Ping().encode())
+    assert reader.next_frame() == Data(7, b"c")
+    assert reader.next_frame() == Control(FrameType.PING, 0, b"{}")
+    early = Link("listener")
+    assert early.pass_content(b"x") == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Literal
 from typing import Protocol as Shape
 
@@ -55,6 +56,8 @@ class Connection(Protocol):
         self.link = Link(side)
         self.clock = clock
         self.role: Role | None = None
+        #: Takes the inner pieces of large DATA frames, which need no look at anything else.
+        self.on_content: Callable[[int, bytes], None] | None = None
         self.closed = False
         #: Why it ended, as far as we know better than the transport.
         self.reason: XferError | None = None
@@ -92,8 +95,13 @@ class Connection(Protocol):
             return
         self._last_heard = self.clock.seconds()
         try:
+            if self.on_content is not None and not self._paused and not self._pulling:
+                stream = self.link.pass_content(data)
+                if stream:
+                    self.on_content(stream, data)
+                    return
             self.link.receive_data(data)
-        except RemoteProtocolError as error:
+        except XferError as error:
             self.fail(error)
             return
         self._pull()
@@ -106,6 +114,7 @@ class Connection(Protocol):
             self._watch = None
         error = self.reason or ConnectionLost(None, type(reason.value).__name__)
         role, self.role = self.role, None
+        self.on_content = None
         if role is not None:
             role.lost(error)
         waiting, self._waiting = self._waiting, []

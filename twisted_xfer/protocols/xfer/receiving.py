@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -93,6 +94,7 @@ class ReceiverRole:
         self._incoming: dict[int, Incoming] = {}
         self._queued = 0
         self._gone: XferError | None = None
+        connection.on_content = self.content
 
     # --- events ----------------------------------------------------------------------------
 
@@ -111,6 +113,21 @@ class ReceiverRole:
             self._look_finished()
         elif one is not None:
             self._content(one, event)
+
+    def content(self, stream: int, data: bytes) -> None:
+        """The same as ``event(Data(stream, data))``, for less. Raises RemoteProtocolError."""
+        one, incoming = self.books.open.get(stream), self._incoming.get(stream)
+        size = None if one is None else one.entry.size
+        if (
+            one is None
+            or incoming is None
+            or one.state is not EntryState.MOVING
+            or (size is not None and one.position + len(data) > size)
+        ):
+            self.event(Data(stream, data))
+            return
+        one.position += len(data)
+        self._enqueue(incoming, data)
 
     def lost(self, reason: XferError) -> None:
         """The connection is gone: what was not whole is kept to be resumed."""
@@ -235,18 +252,8 @@ class ReceiverRole:
 
     def _stored(self, entry: Entry, upload: IUpload, digest: bytes, size: int, resumed: int) -> None:
         stored_as = bytes(upload.path)
-        self._on_event(
-            TransferEvent(
-                "done",
-                entry.path,
-                size=size,
-                position=size,
-                digest=digest,
-                hash=self.hash_name,
-                stored_as=stored_as,
-                resumed=resumed,
-            )
-        )
+        event = TransferEvent("done", entry.path, "file", size, size, resumed, digest)
+        self._on_event(attrs.evolve(event, hash=self.hash_name, stored_as=stored_as))
         self._answer(Done(stream=entry.stream, digest=digest, stored_as=stored_as, size=size))
 
     # --- content ---------------------------------------------------------------------------
@@ -258,14 +265,21 @@ class ReceiverRole:
             self._look_finished()
             return
         if isinstance(event, Data):
-            incoming.queue.append(event.data)
-            self._queued += len(event.data)
-            if self._queued >= MAX_QUEUED:
-                self.connection.pause()
-        elif isinstance(event, Segment | End | Restart):
-            incoming.queue.append(event)
-        else:
+            self._enqueue(incoming, event.data)
+            return
+        if not isinstance(event, Segment | End | Restart):
             raise RemoteProtocolError(detail="not for a sender to say")
+        incoming.queue.append(event)
+        self._start(incoming)
+
+    def _enqueue(self, incoming: Incoming, data: bytes) -> None:
+        incoming.queue.append(data)
+        self._queued += len(data)
+        if self._queued >= MAX_QUEUED:
+            self.connection.pause()
+        self._start(incoming)
+
+    def _start(self, incoming: Incoming) -> None:
         if not incoming.working:
             incoming.working = True
             self._run(incoming.entry, self._work(incoming))

@@ -143,6 +143,16 @@ class FrameReader:
             self._fresh = b""
         self._buffer += data
 
+    def pass_content(self, data: bytes) -> int:
+        """The stream whose content all of ``data`` is, or 0: then it is for receive_data.
+
+        For the many small pieces in which TLS hands out a large frame.
+        """
+        if self._data_left > len(data) and not self._buffer and not self._fresh:
+            self._data_left -= len(data)
+            return self._data_stream
+        return 0
+
     def next_frame(self) -> Frame | None:
         """The next frame, or some bytes of DATA; None when more is needed.
 

@@ -120,6 +120,10 @@ class Link:
         if data:
             self._reader.receive_data(data)
 
+    def pass_content(self, data: bytes) -> int:
+        """The stream whose content all of ``data`` is, or 0: then it is for receive_data."""
+        return self._reader.pass_content(data) if self.phase is Phase.READY else 0
+
     def next_event(self) -> Event | None:
         """The next message or piece of content; None when more bytes are needed.
 
