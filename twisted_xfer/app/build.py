@@ -5,7 +5,6 @@ The only place where kernel packages, protocols, storages and listeners meet.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -31,6 +30,7 @@ from twisted_xfer.app.listen import (
     stream_endpoint,
 )
 from twisted_xfer.app.listeners import open_listeners
+from twisted_xfer.app.public import has_names, public_addresses
 from twisted_xfer.app.quota import make_ledger
 from twisted_xfer.app.rules import thaw
 from twisted_xfer.app.signals import Reloads, Signals
@@ -239,12 +239,15 @@ class _Builder:
             events=events,
             wall_time=time.time,
         )
-        public = [(ipaddress.IPv4Network(network), address) for network, address in config.public_address]
-        # The narrowest network decides, in whatever order they stand in the file.
-        public.sort(key=lambda pair: -pair[0].prefixlen)
+        public = public_addresses(config)
         data_ports = DataPorts(
             self.reactor, ports=config.passive_ports, public_addresses=public, events=events
         )
+        if has_names(config):
+            self.reloads.add(
+                "public addresses",
+                lambda: blocking.run(public_addresses, config).addCallback(data_ports.advertise),
+            )
         tls = make_tls(config, self.reactor, self._log)
         if tls is not None:
             self.reloads.add("certificates", tls.reload)

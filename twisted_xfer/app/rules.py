@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import ipaddress
+import re
 import string
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -25,6 +26,9 @@ MAX_TEXT: Final = 4096
 MAX_SECONDS: Final = 86_400.0
 #: More processes than any machine we know has cores.
 MAX_WORKERS: Final = 1024
+#: Of a host name, RFC 1123 section 2.1; a label of it has at most 63.
+MAX_HOST: Final = 253
+_LABEL: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 
 
 @attrs.frozen
@@ -188,8 +192,15 @@ def _render_ports(value: tuple[int, int] | None) -> str:
     return "" if value is None else f"{value[0]}-{value[1]}"
 
 
-def _ipv4(value: object) -> str:
-    return str(ipaddress.IPv4Address(_non_empty(value)))
+def _host(value: object) -> str:
+    """An IPv4 address, or a name to be resolved at the start (RFC 1123 section 2.1)."""
+    text = _non_empty(value)
+    labels = text.removesuffix(".").split(".")
+    if labels[-1].isdigit():
+        return str(ipaddress.IPv4Address(text))
+    if len(text) > MAX_HOST or not all(_LABEL.fullmatch(label) for label in labels):
+        raise ValueError
+    return text.lower()
 
 
 def _public_address(value: object) -> tuple[tuple[str, str], ...]:
@@ -197,11 +208,11 @@ def _public_address(value: object) -> tuple[tuple[str, str], ...]:
     if value == "":
         return ()
     if isinstance(value, str):
-        return (("0.0.0.0/0", _ipv4(value)),)
+        return (("0.0.0.0/0", _host(value)),)
     if not isinstance(value, Mapping):
         raise TypeError
     return tuple(
-        (str(ipaddress.IPv4Network("0.0.0.0/0" if network == "default" else network)), _ipv4(address))
+        (str(ipaddress.IPv4Network("0.0.0.0/0" if network == "default" else network)), _host(address))
         for network, address in value.items()
     )
 
@@ -242,7 +253,7 @@ CHARSET: Final = Rule(_charset, 'the name of a Python codec, such as "utf-8", "c
 PORTS: Final = Rule(_ports, 'LOW-HIGH with 1 <= LOW <= HIGH <= 65535, such as "50000-50100"', _render_ports)
 PUBLIC_ADDRESS: Final = Rule(
     _public_address,
-    'an IPv4 address, or a table from client network to IPv4 address with "default" for the others',
+    'an IPv4 address or a host name, or a table from client network to one of them with "default" for the others',
     _render_public_address,
 )
 TABLE: Final = Rule(_table, "a table", thaw)

@@ -49,7 +49,7 @@ class Options(usage.Options, AuthOptionMixin):
         ["tls-certificate", None, None, "PEM file with the certificate chain."],
         ["tls-key", None, None, "PEM file with the private key."],
         ["passive-ports", None, None, "LOW-HIGH: the ports of passive data connections; default: any."],
-        ["public-address", None, None, "IPv4 address to tell passive clients, behind NAT."],
+        ["public-address", None, None, "IPv4 address or host name to tell passive clients, behind NAT."],
         ["workers", "w", None, "Processes that serve; default: 1."],
         ["log-format", None, None, "text or json; default: text."],
         ["log-file", None, None, "Where diagnostics go; reopened at SIGHUP. Default: as twistd's --logfile."],

@@ -200,6 +200,10 @@ class DataPorts:
         #: Bounded by the range. A port is one session's alone, whatever address it listens on.
         self._used: set[int] = set()
 
+    def advertise(self, public_addresses: Sequence[tuple[Network | None, str]]) -> None:
+        """Tell other addresses from now on."""
+        self._public = tuple(public_addresses)
+
     def listen(self, local: str, peer: str) -> PassivePort:
         """Listen on ``local`` for ``peer``.
 

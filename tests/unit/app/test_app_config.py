@@ -17,7 +17,7 @@ KEYS = {
     "home": ("{root}/h/{username}", "{root}/h/{username}", "{root}/{user}"),
     "require_tls": (True, True, "yes"),
     "passive_ports": ("50000-50100", (50000, 50100), "50100-50000"),
-    "public_address": ("203.0.113.5", (("0.0.0.0/0", "203.0.113.5"),), "ftp.example"),
+    "public_address": ("203.0.113.5", (("0.0.0.0/0", "203.0.113.5"),), "203.0.113"),
     "workers": (4, 4, 0),
     "charset": ("CP1251", "cp1251", "cp125x"),
     "uploads": ("in-place", "in-place", "inplace"),

@@ -73,7 +73,7 @@ def test_repeated_flags_keep_their_order():
         (["--workers", "x"], "--workers = 'x': must be a whole number"),
         (["--listen", "ftp"], "--listen = ['ftp']: must be an array of"),
         (["--uploads", "later"], '--uploads = \'later\': must be one of "staged", "in-place"'),
-        (["--public-address", "me"], "--public-address = 'me': must be an IPv4 address"),
+        (["--public-address", "::1"], "--public-address = '::1': must be an IPv4 address"),
         (["--nonsense"], "--nonsense"),
         (["--root"], "root"),
     ],
