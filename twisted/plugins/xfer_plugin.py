@@ -47,6 +47,9 @@ jsonftp = PluginRecord(
     "twisted_xfer.protocols.jsonftp.plugin:jsonftp",
     "The FTP of a socketserver tutorial: JSON and status codes",
 )
+jim = PluginRecord(
+    "protocol", "jim", "twisted_xfer.protocols.jim.plugin:jim", "JSON instant messaging: users and rooms"
+)
 
 local = PluginRecord(
     "storage", "local", "twisted_xfer.storage.plugin:local", "A directory of the operating system"

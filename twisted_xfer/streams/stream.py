@@ -38,7 +38,7 @@ class Reader(Shape):
 
 
 @implementer(IPushProducer)
-class _Outlet:
+class Outlet:
     """Learns from a transport when its buffer is full and when it is empty again."""
 
     def __init__(self) -> None:
@@ -137,6 +137,13 @@ class WireStream(Protocol):
         """Something moved."""
         if self._timer is not None and self._timer.active():
             self._timer.reset(self._idle)
+
+    def set_idle(self, seconds: float) -> None:
+        """From now on another limit of silence (0: none)."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._idle = seconds
+        self._timer = self.clock.callLater(seconds, self._silent) if seconds and self.lost is None else None
 
     async def next_event(self) -> Any:
         """The reader's next event, or None when the connection is down and there are no more.
@@ -242,7 +249,7 @@ class WireStream(Protocol):
             SourceChanged: ``read`` gave fewer.
             TimedOut, ConnectionLost: the peer went away.
         """
-        outlet = _Outlet()
+        outlet = Outlet()
         if self.lost is not None:
             raise self.gone()
         self.transport.registerProducer(outlet, True)
