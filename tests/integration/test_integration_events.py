@@ -66,16 +66,19 @@ def paths(file):
     return [json.loads(line)["path"] for line in file.read_text().splitlines() if line.endswith("}")]
 
 
-def test_program_hears_of_events_without_our_secrets(site):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_program_hears_of_events_without_our_secrets(site, workers):
     """JSON on its standard input; of the daemon's variables only what it may know."""
     argv = site.program('cat >> "$1/heard"\nenv > "$1/env"')
     with site.daemon(
-        f'[events.exec]\n{argv}only = ["upload.complete"]\nenvironment = {{ MINE = "1" }}\n',
+        f"workers = {workers}\n"
+        f'[events.exec]\n{argv}only = ["upload.complete"]\nenvironment = {{ MINE = "1" }}\n'
+        f'outbox = "{site.path}/outbox"\n',
         env={"XFER_PASSWORD": "canary"},
     ) as daemon:
         store(daemon, "a")
         store(daemon, "b")
-        wait_for(lambda: paths(site.path / "heard") == ["/a", "/b"])
+        wait_for(lambda: sorted(paths(site.path / "heard")) == ["/a", "/b"])
         variables = (site.path / "env").read_text()
         assert "XFER_EVENT=upload.complete" in variables
         assert "MINE=1" in variables
@@ -117,10 +120,11 @@ def test_events_survive_kill_9(site):
         assert daemon.stop() == 0
 
 
-def test_veto_reads_the_upload_and_refuses_it(site):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_veto_reads_the_upload_and_refuses_it(site, workers):
     """A program looks into the bytes before they have their name: refused ones never get it."""
     argv = site.program('if grep -q EICAR /dev/fd/3; then echo "virus found"; exit 1; fi')
-    with site.daemon(f"[events.veto]\n{argv}") as daemon:
+    with site.daemon(f"workers = {workers}\n[events.veto]\n{argv}") as daemon:
         assert store(daemon, "good", b"nothing in it").startswith("226")
         with pytest.raises(ftplib.error_perm):
             store(daemon, "bad", b"here is EICAR, a test")

@@ -21,7 +21,7 @@ def admit(account: Account, context: LoginContext, now: float) -> None:
 
     Raises:
         LoginRefused: disabled, expired, outside its hours, or from outside its networks; ``detail``
-            says which. The client is not told: that would confirm the password.
+            says which, for the log: the client is told no reason.
         TLSRequired: the account wants TLS and has none.
     """
     if not account.enabled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -18,6 +19,18 @@ AT_ONCE: Final = 2
 MAX_PER_KEY: Final = 100
 #: Checks that wait in all: some seconds of work, and some hundred KiB of passwords.
 MAX_WAITING: Final = 500
+
+
+def key_of(peer: str) -> str:
+    """What the checks of ``peer`` wait under: its address; for IPv6 its /64, as a host may use all of one."""
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return peer
+    if isinstance(address, ipaddress.IPv4Address):
+        return peer
+    mapped = address.ipv4_mapped
+    return str(mapped) if mapped is not None else f"{int(address) >> 64:x}::/64"
 
 
 class _Turn:

@@ -141,7 +141,14 @@ class Realm:
             raise NotImplementedError("only IAvatar")
         context = mind if isinstance(mind, LoginContext) else LoginContext("", "", "")
         account = self._account(avatarId)
-        admit(account, context, self._wall_time())
+        try:
+            admit(account, context, self._wall_time())
+        except LoginRefused as refusal:
+            # The client is not told which rule it was; somebody has to be.
+            self._log.info(
+                "{username!r} is not let in: {reason}", username=account.username, reason=refusal.detail
+            )
+            raise
         home, create = self._home(account)
         lease = self._limits.session(account.username, context.peer, account.max_sessions)
         try:

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from twisted_xfer.accounts.credentials import PeerPassword
-from twisted_xfer.accounts.hash_queue import HashQueue
+from twisted_xfer.accounts.hash_queue import HashQueue, key_of
 from twisted_xfer.accounts.passwords import VerifiedLogins, dummy_hash, verify_password
 from twisted_xfer.accounts.users_text import Entry, parse_users
 from twisted_xfer.errors import ConfigError
@@ -113,7 +113,7 @@ class UsersFile:
         if self._hashes is None:
             return decide(verify_password(stored, password))
         peer = credentials.context.peer if isinstance(credentials, PeerPassword) else ""
-        return self._hashes.run(peer, verify_password, stored, password).addCallback(decide)
+        return self._hashes.run(key_of(peer), verify_password, stored, password).addCallback(decide)
 
     def refresh(self) -> bool:
         """Read the file again if it has changed; whether new accounts are in force.

@@ -3,7 +3,7 @@
 import pytest
 from twisted.internet.defer import Deferred, fail
 
-from twisted_xfer.accounts.hash_queue import HashQueue
+from twisted_xfer.accounts.hash_queue import HashQueue, key_of
 from twisted_xfer.errors import Busy
 
 
@@ -112,3 +112,11 @@ def test_pool_that_fails_lets_all_go(count):
     pool.end()
     assert all(box[0].check(RuntimeError) for box in boxes)
     assert (queue.waiting, queue._running) == (0, 0)
+
+
+def test_keys():
+    """An IPv6 host is one whichever of its addresses it uses; IPv4 is itself, mapped or not."""
+    assert key_of("2001:db8::1") == key_of("2001:db8::ffff:2%eth0") != key_of("2001:db8:0:1::1")
+    assert key_of("::ffff:192.0.2.1") == key_of("192.0.2.1") == "192.0.2.1"
+    assert key_of("") == ""
+    assert key_of("/run/x") == "/run/x"
