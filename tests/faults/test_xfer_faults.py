@@ -163,6 +163,31 @@ def test_a_flipped_bit_is_found(tmp_path, at):
     net.close_clean()
 
 
+def test_a_flipped_bit_mends_itself(tmp_path):
+    """By default the damaged rest is sent again over a new connection."""
+    source = tmp_path / "big"
+    source.write_bytes(os.urandom(BIG))
+    net = local_net(tmp_path / "root")
+    net.plan.append({"flip_at": 250_000})
+    summary = net.send([source])
+    assert (summary.files, summary.failed, len(net.lines)) == (1, 0, 2)
+    assert (tmp_path / "root/alice/big").read_bytes() == source.read_bytes()
+    net.close_clean()
+
+
+def test_a_line_that_always_flips_is_given_up(tmp_path):
+    """Three new connections, then it is a failure of integrity."""
+    source = tmp_path / "big"
+    source.write_bytes(bytes(BIG))
+    net = local_net(tmp_path / "root")
+    net.plan.extend([{"flip_at": 250_000}] * 9)
+    summary = net.send([source])
+    assert [error.name for _, error in summary.failures] == ["digest_mismatch"]
+    assert len(net.lines) == 4
+    assert published(tmp_path / "root/alice") == {}
+    net.close_clean()
+
+
 def test_a_flipped_bit_costs_one_segment(tmp_path):
     """What came before the damaged segment is kept, and proved again when the sender comes back."""
     source = tmp_path / "huge"

@@ -14,11 +14,11 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
-from twisted_xfer.errors import XferError
+from twisted_xfer.errors import DigestMismatch, XferError
 from twisted_xfer.interfaces import IBlocking, RandomBytes
 from twisted_xfer.protocols.xfer.caller import Caller, CannotConnect, Login, Target
 from twisted_xfer.protocols.xfer.caller import call as dial
-from twisted_xfer.protocols.xfer.errormap import is_transient
+from twisted_xfer.protocols.xfer.errormap import PeerError, is_transient
 from twisted_xfer.protocols.xfer.report import OnEvent, Summary, TransferEvent
 from twisted_xfer.protocols.xfer.sources import Offer, Source
 
@@ -27,6 +27,8 @@ FIRST_WAIT: Final = 1.0
 MOST_WAIT: Final = 30.0
 #: Reconnections in a row that bring nothing before we give up.
 RETRIES: Final = 5
+#: A flipped bit is the line's; one after the other is something worse, and no reason to go on for ever.
+MOST_DAMAGES: Final = 3
 
 
 @implementer(IBlocking)
@@ -125,6 +127,7 @@ class Run:
     on_event: OnEvent
     summary: Summary = attrs.field(factory=Summary)
     progress: bool = False
+    damages: int = 0
     furthest: tuple[bytes, int] = (b"", 0)
     transient: XferError | None = None
 
@@ -132,6 +135,21 @@ class Run:
     def blocking(self) -> IBlocking:
         """Where content is read, written and hashed."""
         return self.work.blocking or ReactorThreads(self.reactor)
+
+    def try_again(self, error: Exception | None) -> bool:
+        """Whether an entry that failed so is worth another connection; the run then ends with one."""
+        if not self.work.retries or not isinstance(error, XferError):
+            return False
+        if isinstance(error, PeerError) and error.name == DigestMismatch.code:
+            # The receiver published nothing. A receiver that claims success with another digest is
+            # not asked again: it would say that the file is there already.
+            self.damages += 1
+            if self.damages > MOST_DAMAGES:
+                return False
+        elif not is_transient(error):
+            return False
+        self.transient = error
+        return True
 
     def note(self, event: TransferEvent) -> None:
         """Add an event to the sum, and pass it on."""

@@ -17,7 +17,7 @@ from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.xfer.attempts import Below, Ledger, Run, Tracked, Work
 from twisted_xfer.protocols.xfer.caller import Caller, Login, Target, call
 from twisted_xfer.protocols.xfer.connection import Connection
-from twisted_xfer.protocols.xfer.errormap import from_peer, is_transient
+from twisted_xfer.protocols.xfer.errormap import from_peer
 from twisted_xfer.protocols.xfer.placing import Rules
 from twisted_xfer.protocols.xfer.receiving import ReceiverRole
 from twisted_xfer.protocols.xfer.report import OnEvent, Summary, TransferEvent, ignore
@@ -81,14 +81,7 @@ async def _send(run: Run, source: Callable[[], Source], ledger: Ledger) -> Summa
     split_path(run.target.path, root=True)
 
     def note(event: TransferEvent) -> None:
-        error = event.error
-        if (
-            event.kind == "failed"
-            and isinstance(error, XferError)
-            and run.work.retries
-            and is_transient(error)
-        ):
-            run.transient = error
+        if event.kind == "failed" and run.try_again(event.error):
             again.add(event.path)
             return
         run.note(event)

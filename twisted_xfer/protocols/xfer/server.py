@@ -92,7 +92,7 @@ class XferServerProtocol(Connection):
 
     def dataReceived(self, data: bytes) -> None:
         """The first byte tells TLS from plain."""
-        if not self._sniffed:
+        if data and not self._sniffed:
             self._sniffed = True
             if data[0] == HANDSHAKE_BYTE and self.host.tls is not None and not self.secure:
                 self._start_tls(data)

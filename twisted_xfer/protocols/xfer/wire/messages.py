@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar, Final, TypeVar
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, ClassVar, Final
 
 import attrs
 
@@ -33,7 +35,8 @@ from twisted_xfer.protocols.xfer.wire.frames import (
 )
 from twisted_xfer.sansio import decode_json
 
-M = TypeVar("M", bound="Message")
+#: Name, kind, default, and what takes the value out of a message.
+Field = tuple[str, Kind, Any, Callable[[Any], Any]]
 #: More entries in the air than this would not be kept busy by any line.
 MAX_WINDOW: Final = 4096
 DEFAULT_WINDOW: Final = 64
@@ -74,8 +77,8 @@ class Message:
     def payload(self) -> bytes:
         """The JSON; what has its default value is left out."""
         out: dict[str, Any] = {}
-        for name, kind, default in _fields(type(self)):
-            value = getattr(self, name)
+        for name, kind, default, read in _fields(type(self)):
+            value = read(self)
             if value == default:
                 continue
             if kind.binary:
@@ -321,14 +324,14 @@ MESSAGES: Final[dict[FrameType, type[Message]]] = {
     )
 }  # fmt: skip
 
-_layouts: Final[dict[type[Message], tuple[tuple[str, Kind, Any], ...]]] = {}
+_layouts: Final[dict[type[Message], tuple[Field, ...]]] = {}
 
 
-def _fields(kind: type[Message]) -> tuple[tuple[str, Kind, Any], ...]:
+def _fields(kind: type[Message]) -> tuple[Field, ...]:
     layout = _layouts.get(kind)
     if layout is None:
         layout = _layouts[kind] = tuple(
-            (field.name, field.metadata["kind"], field.default)
+            (field.name, field.metadata["kind"], field.default, attrgetter(field.name))
             for field in attrs.fields(kind)
             if "kind" in field.metadata
         )
@@ -350,7 +353,7 @@ def read_message(frame: Control) -> Message:
     if not isinstance(given, dict):
         raise RemoteProtocolError(detail="not a JSON object")
     values: dict[str, Any] = {}
-    for name, rule, default in _fields(kind):
+    for name, rule, default, _ in _fields(kind):
         value = get_binary(given, name) if rule.binary else given.get(name, attrs.NOTHING)
         if value is attrs.NOTHING or (rule.binary and value is None):
             if default is attrs.NOTHING:
