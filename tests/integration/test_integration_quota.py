@@ -178,14 +178,14 @@ def test_exact_after_clients_and_daemons_that_were_killed(daemon, tmp_path):
 
 
 def test_behind_the_daemons_back_and_recounted(daemon, tmp_path):
-    """`xfer recount` brings the ledger to what there is, also while the daemon runs."""
+    """`xfer user recount` brings the ledger to what there is, also while the daemon runs."""
     server = daemon(100_000)
     with login(server) as ftp:
         assert ftp.store("a", b"x" * 1000).startswith(b"226")
         (tmp_path / "root" / "alice" / "b").write_bytes(b"x" * 500)
         assert in_ledger(ftp) == (1000, 1)
         done = subprocess.run(
-            [sys.executable, "-c", XFER, "recount", str(tmp_path / "xfer.toml")],
+            [sys.executable, "-c", XFER, "user", "recount", str(tmp_path / "xfer.toml")],
             timeout=60,
             capture_output=True,
             text=True,

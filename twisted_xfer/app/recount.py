@@ -1,4 +1,4 @@
-"""Counting anew what the quota ledger holds: ``xfer recount``."""
+"""Counting anew what the quota ledger holds: ``xfer user recount``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``xfer recount``: what the quota ledger holds, counted anew."""
+"""``xfer user recount``: what the quota ledger holds, counted anew."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import IO, Any, Final, TypeVar
 
 import click
 
+from twisted_xfer.cli import cmd_recount
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.output import fail, result, say
 from twisted_xfer.errors import AlreadyExists, ConfigError, NotFound, Unsupported, XferError
@@ -77,6 +78,9 @@ def command() -> None:
     login; sessions go on as they began. The rest of the file stays as it is, comments included.
     A file with one line for each user holds homes and rights only; the other settings need TOML.
     """
+
+
+command.add_command(cmd_recount.command)
 
 
 @command.command("add")

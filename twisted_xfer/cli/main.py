@@ -17,7 +17,6 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "ls": ("cmd_ls", "List a directory of a daemon."),
     "rm": ("cmd_rm", "Remove a file or an empty directory of a daemon."),
     "check": ("cmd_check", "Explain what is wrong with a configuration, or print it resolved."),
-    "recount": ("cmd_recount", "Count anew what quota has on record for accounts."),
     "plugins": ("cmd_plugins", "List what is installed, and what is wrong with it."),
     "user": ("cmd_user", "Add, change, list and remove the accounts of a users file."),
     "bans": ("cmd_bans", "Show who is kept out, and let in again."),

@@ -174,7 +174,7 @@ def test_the_command(tmp_path):
     )
 
     def run(*names):
-        done = CliRunner().invoke(xfer, ["recount", str(config), *names])
+        done = CliRunner().invoke(xfer, ["user", "recount", str(config), *names])
         return done.exit_code, done.stdout
 
     assert run() == (0, "alice: 10 bytes, 1 file (was 0 bytes, 0 files)\n")
