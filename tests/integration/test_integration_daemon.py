@@ -107,7 +107,8 @@ def test_taken_port_is_one_line(root):
                 daemon.start()
             assert daemon.wait() == 1
             assert (
-                f"xfer: listen = '{place}': Address already in use: stop what listens there" in daemon.output
+                f"xfer: command line: --listen = '{place}': Address already in use: stop what listens there"
+                in daemon.output
             )
             assert "Traceback" not in daemon.output
             assert not daemon.pidfile.exists()
@@ -118,17 +119,21 @@ def test_taken_port_is_one_line(root):
 @pytest.mark.parametrize(
     ("args", "line"),
     [
-        (["--listen", "gopher=tcp:0"], "gopher: no such protocol plugin"),
-        (["--listen", "ftp=tcp:x"], "xfer: listen = 'ftp=tcp:x': not a Twisted endpoint"),
-        (["--listen", "ftp=udp:0"], "xfer: listen = 'ftp=udp:0': does not speak UDP"),
+        (["--listen", "gopher=tcp:0"], "xfer: command line: --listen = 'gopher': no such protocol plugin"),
+        (["--listen", "ftp=tcp:x"], "command line: --listen = 'ftp=tcp:x': not a Twisted endpoint"),
+        (["--listen", "ftp=udp:0"], "command line: --listen = 'ftp=udp:0': does not speak UDP"),
+        (["--listen", "ftp=tcp:65536"], "--listen = 'ftp=tcp:65536': a port is a number from 0 to 65535"),
         (["--listen", "ftp@alice=tcp:0"], "has a login of its own: write ftp=tcp:0"),
-        (["--root", "/nowhere/at/all"], "xfer: root = '/nowhere/at/all'"),
-        (["--auth", "users:/nowhere"], "xfer: auth = 'users:...'"),
-        (["--auth", "nosuch:x"], "xfer: auth = 'nosuch': no such type; there are"),
+        (["--root", "/nowhere/at/all"], "xfer: command line: --root = '/nowhere/at/all'"),
+        (["--auth", "users:/nowhere"], "xfer: command line: --auth = 'users:...'"),
+        (["--auth", "nosuch:x"], "command line: --auth = 'nosuch': no such type; there are"),
         (["--config", "/nowhere.toml"], "xfer: --config = '/nowhere.toml': No such file or directory"),
         (["--workers", "0"], "command line: --workers = 0: must be a whole number from 1"),
         (["--passive-ports", "9-3"], "command line: --passive-ports = '9-3': must be LOW-HIGH"),
-        (["--log-file", "/nowhere/x.log"], "xfer: log.file = '/nowhere/x.log': No such file or directory"),
+        (
+            ["--log-file", "/nowhere/x.log"],
+            "command line: --log-file = '/nowhere/x.log': No such file or directory",
+        ),
     ],
 )
 def test_start_that_fails_says_why(root, args, line):

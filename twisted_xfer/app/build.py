@@ -30,6 +30,7 @@ from twisted_xfer.app.listen import (
     stream_endpoint,
 )
 from twisted_xfer.app.listeners import open_listeners
+from twisted_xfer.app.load import located
 from twisted_xfer.app.public import has_names, public_addresses
 from twisted_xfer.app.quota import make_ledger
 from twisted_xfer.app.rules import thaw
@@ -84,6 +85,7 @@ class Daemon(DaemonService):
         reloads: what SIGHUP rereads.
         root: where homes live; checkers: who was asked for, in order; ledger: quota, or None.
         workers: the processes that serve, or None when this one does.
+        source: the configuration file and the flags, for what fails later.
         troubles: listeners that did not open, which stops no start.
     """
 
@@ -96,6 +98,12 @@ class Daemon(DaemonService):
     workers: WorkerGroup | None = None
     ending: bool = False
     troubles: Sequence[ConfigError] = ()
+    source: tuple[str, Mapping[str, object]] = ("", {})
+
+    def privilegedStartService(self) -> None:
+        """Bind everything. Raises ConfigError, which names the file or the flag."""
+        with located(*self.source):
+            super().privilegedStartService()
 
     def end(self) -> None:
         """Stop in order, by our own hand, so that the process ends with 0 and not by a signal."""

@@ -143,6 +143,7 @@ def makeService(options: Options) -> IService:
     with load.located(path, flags):
         config = load.load(path, flags)
         daemon = build(config, reactor)
+        daemon.source = path, flags
         logs.CHOSEN.observer = observer = logs.make_observer(config.log, detached=detached)
     if daemon.workers is not None and detached:
         daemon.workers.log_file = os.path.abspath(logs.DETACHED_FILE)

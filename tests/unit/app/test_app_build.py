@@ -1,7 +1,10 @@
 """The composition root, with plugins made up for the occasion and a reactor in memory."""
 
+import os
+
 import attrs
 import pytest
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
 from zope.interface import implementer
@@ -10,6 +13,7 @@ from twisted_xfer.app import load
 from twisted_xfer.app.build import build, default_listen, with_shared
 from twisted_xfer.app.check import check
 from twisted_xfer.app.config import Listen
+from twisted_xfer.app.explain import explain
 from twisted_xfer.errors import ConfigError, PluginError
 from twisted_xfer.interfaces import API_VERSION, IListenerPlugin, IProtocolPlugin
 from twisted_xfer.plugins.records import PluginRecord
@@ -241,3 +245,45 @@ def test_check_goes_to_two_streams(tmp_path):
     out, errors = io.StringIO(), io.StringIO()
     assert check("", {**flags, "workers": "x"}, out, errors) == 1
     assert (out.getvalue(), errors.getvalue().count("\n")) == ("", 1)
+
+
+def test_a_place_that_is_taken_is_told_with_its_file(monkeypatch):
+    """Also what fails after the build names where the key stands."""
+    daemon = make({"listen": ["acme=tcp:1"]}, AcmeProtocol("acme"))
+    daemon.source = "xfer.toml", {}
+
+    def taken(*_args, **_more):
+        raise CannotListenError("", 1, OSError(98, "Address already in use"))
+
+    monkeypatch.setattr(daemon.reactor, "listenTCP", taken)
+    with pytest.raises(ConfigError) as caught:
+        daemon.privilegedStartService()
+    assert explain(caught.value).startswith("xfer.toml: listen = 'acme=tcp:1': Address already in use")
+
+
+def test_sighup_reopens_what_listeners_write(tmp_path):
+    """After logrotate has moved the file, lines go to a new one."""
+    path = tmp_path / "events"
+    listeners = [{"plugin": "json", "path": str(path)}]
+    daemon = build(
+        load.parse({"storage": {"plugin": "memory"}, "listen": ["ftp=tcp:1"], "listeners": listeners}),
+        Reactor(),
+    )
+    path.rename(tmp_path / "old")
+    daemon.reloads.reload()
+    daemon.host.events.emit("daemon.stop", reason="test")
+    assert "daemon.stop" in path.read_text()
+    assert (tmp_path / "old").read_text() == ""
+    daemon.close()
+
+
+def test_the_end_lets_go_of_what_transfers_keep():
+    """Spare buffers and the spare pipe go with the daemon."""
+    daemon = make({"listen": ["acme=tcp:1"]}, AcmeProtocol("acme"))
+    transfers = daemon.host.transfers
+    read, write = transfers.take_pipe()
+    transfers.put_pipe((read, write), empty=True)
+    daemon.close()
+    for descriptor in (read, write):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
