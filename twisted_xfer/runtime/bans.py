@@ -189,6 +189,12 @@ class Bans:
         if self._events is not None:
             self._events.emit("ban.removed", address=key)
 
+    def _tell_all(self, store: BanStore, now: float) -> None:
+        """Put bans into a file that was out of order when they came about."""
+        wall = self._wall_time()
+        for ban in self._bans.values():
+            store.put(Row(ban.address, wall + ban.until - now, wall, "while the file failed"))
+
     def _stored(self, act: Callable[[BanStore], T]) -> T | None:
         """What ``act`` answers, or None when there is no file that works."""
         now = self._clock.seconds()
@@ -197,6 +203,7 @@ class Bans:
         try:
             if self._store is None:
                 self._store = BanStore(self._path)
+                self._tell_all(self._store, now)
             return act(self._store)
         except StorageFailure as error:
             self._log.error("bans are not shared: {path}: {reason}", path=self._path, reason=error.detail)

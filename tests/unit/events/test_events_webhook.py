@@ -6,6 +6,7 @@ import json
 import re
 
 import pytest
+import trustme
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError as Refusal
 from twisted.internet.task import Clock
@@ -166,6 +167,14 @@ def test_secret_at_its_limits(tmp_path):
         read_secret(str(file))
     with pytest.raises(ConfigError):
         read_secret(str(tmp_path / "none"))
+
+
+def test_own_authority(tmp_path):
+    """The certificates of a PEM file take the place of the system's, one or several."""
+    file = tmp_path / "ca.pem"
+    for count in (1, 2):
+        file.write_bytes(b"".join(trustme.CA().cert_pem.bytes() for _ in range(count)))
+        assert module._policy(str(file)).creatorForNetloc(b"example.org", 443) is not None
 
 
 class Host:

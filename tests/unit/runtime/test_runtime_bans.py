@@ -180,6 +180,21 @@ def test_file_that_cannot_be_used_harms_nothing(wall, tmp_path, case):
     assert len(one.logged) == 2
 
 
+def test_bans_from_before_are_shared_once_the_file_works(wall, tmp_path):
+    """Nothing that was banned meanwhile comes in by the repair."""
+    path = tmp_path / "bans"
+    path.mkdir()
+    one = Process(wall, path)
+    one.bans.add("192.0.2.1", 600)
+    path.rmdir()
+    other = Process(wall, path)
+    advance(wall, module.RETRY_SECONDS, one, other)
+    assert one.bans.left("192.0.2.1") == 570
+    assert other.bans.left("192.0.2.1") == pytest.approx(570)
+    assert [name for name, _ in one.told.events + other.told.events] == ["ban.added"]
+    assert len(one.logged) == 1
+
+
 def test_locked_file_is_given_up_soon(wall, tmp_path, monkeypatch):
     """Another program that holds the file does not hold the daemon."""
     monkeypatch.setattr(bans_store, "BUSY_SECONDS", 0.0)
