@@ -74,7 +74,7 @@ class Asked:
         username = self.user or target.username
         password = ""
         if username and not self.code:
-            password = self._password(username, target.place)
+            password = self.password_of(username, target.place)
         return Login(
             username=username,
             password=password,
@@ -84,7 +84,8 @@ class Asked:
             trust=KnownKeys().trusts,
         )
 
-    def _password(self, username: str, place: str) -> str:
+    def password_of(self, username: str, place: str) -> str:
+        """The password: from the file, the environment, or whoever sits there."""
         if self.password_file is not None:
             return self.password_file.readline().rstrip(b"\r\n").decode("utf-8", "surrogateescape")
         given = os.environ.get("XFER_PASSWORD")
@@ -101,7 +102,7 @@ def call(asked: Asked, target: Target, work: Callable[[Any, Login], Deferred[T]]
     Ends the process with an exit code when it fails.
     """
     login = asked.login(target)
-    outcome = _run(lambda reactor: _trusting(reactor, asked, target, login, work))
+    outcome = run(lambda reactor: _trusting(reactor, asked, target, login, work))
     if isinstance(outcome, BaseException):
         fail(_sentence(outcome, target), code_of(outcome))
     found: T = outcome
@@ -133,7 +134,7 @@ def _accept(asked: Asked, target: Target, digest: str) -> bool:
     return click.confirm("Trust it from now on?", err=True)
 
 
-def _run(begin: Callable[[Any], Any]) -> Any:
+def run(begin: Callable[[Any], Any]) -> Any:
     """Turn the reactor until the coroutine is over: its value or its exception."""
     from twisted.internet import reactor as global_reactor
 

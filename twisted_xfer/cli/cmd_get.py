@@ -7,6 +7,7 @@ from typing import IO, Any
 
 import click
 
+from twisted_xfer.cli import tutorial
 from twisted_xfer.cli.calling import Asked, call, login_options, summary_code
 from twisted_xfer.cli.progress import Progress
 from twisted_xfer.cli.url import parse_target
@@ -39,14 +40,19 @@ def command(
 ) -> None:
     """Fetch the file or tree at URL into the directory DESTINATION (default: here), verified.
 
-    The same command again goes on where it was.
+    The same command again goes on where it was. Single files also come from fetch://HOST[:PORT]/NAME and
+    jsonftp://USER@HOST[:PORT]/NAME, in the clear (fetchs:, jsonftps: TLS), and replace what is there.
     """
     from twisted_xfer.paths import VirtualPath
     from twisted_xfer.protocols.xfer import client
     from twisted_xfer.storage.local import LocalStorage
 
-    target = parse_target(url)
     asked = Asked(user, password_file, code, plain, ca, accept_new)
+    place = tutorial.parse(url, "fetch", "jsonftp")
+    if place is not None:
+        tutorial.get(place, destination, asked, retries=retry, as_json=as_json)
+        return
+    target = parse_target(url)
     work = client.Work(if_exists=if_exists, retries=retry)
     progress = Progress(as_json=as_json)
     storage = LocalStorage(os.path.abspath(destination))

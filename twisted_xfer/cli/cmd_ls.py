@@ -8,6 +8,7 @@ from typing import IO
 
 import click
 
+from twisted_xfer.cli import tutorial
 from twisted_xfer.cli.calling import Asked, call, login_options
 from twisted_xfer.cli.output import result
 from twisted_xfer.cli.url import parse_target
@@ -32,8 +33,12 @@ def command(
     from twisted_xfer.protocols.xfer import client
     from twisted_xfer.protocols.xfer.wire.paths import printable
 
-    target = parse_target(url)
     asked = Asked(user, password_file, code, plain, ca, accept_new)
+    place = tutorial.parse(url, "jsonftp")
+    if place is not None:
+        tutorial.ls(place, asked, as_json=as_json)
+        return
+    target = parse_target(url)
     entries = call(asked, target, lambda reactor, login: client.ls(reactor, target, login))
     for entry in sorted(entries, key=lambda one: one.path):
         seconds = (entry.mtime_ns or 0) / 1e9

@@ -7,6 +7,7 @@ from typing import IO, Any
 
 import click
 
+from twisted_xfer.cli import tutorial
 from twisted_xfer.cli.calling import Asked, call, login_options, summary_code
 from twisted_xfer.cli.progress import Progress
 from twisted_xfer.cli.url import parse_target
@@ -43,12 +44,17 @@ def command(
 ) -> None:
     """Send each PATH (a file, a tree, or - for standard input) to URL: xfer://[USER@]HOST[:PORT][/DIR/].
 
-    What was sent is verified at the other end. The same command again goes on where it was.
+    What was sent is verified at the other end. The same command again goes on where it was. Plain files
+    also go to push://HOST[:PORT] and jsonftp://USER@HOST[:PORT][/DIR], in the clear (pushs:, jsonftps: TLS).
     """
     from twisted_xfer.protocols.xfer import client
 
-    target = parse_target(url)
     asked = Asked(user, password_file, code, plain, ca, accept_new)
+    place = tutorial.parse(url, "push", "jsonftp")
+    if place is not None:
+        tutorial.send(place, paths, asked, retries=retry, as_json=as_json)
+        return
+    target = parse_target(url)
     work = client.Work(if_exists=if_exists, exclude=tuple(map(os.fsencode, exclude)), retries=retry)
     progress = Progress(as_json=as_json)
     if "-" in paths and len(paths) > 1:

@@ -16,6 +16,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "get": ("cmd_get", "Fetch a file or a tree, verified and resumable."),
     "ls": ("cmd_ls", "List a directory of a daemon."),
     "rm": ("cmd_rm", "Remove a file or an empty directory of a daemon."),
+    "chat": ("cmd_chat", "Talk to the people of a jim:// chat."),
     "check": ("cmd_check", "Explain what is wrong with a configuration, or print it resolved."),
     "plugins": ("cmd_plugins", "List what is installed, and what is wrong with it."),
     "user": ("cmd_user", "Add, change, list and remove the accounts of a users file."),

@@ -95,9 +95,15 @@ class Chat:
                 return heard
         return None
 
+    def say_goodbye(self) -> None:
+        """Say that we go and close; hear() answers None once that is done."""
+        self._send("quit")
+        if self._stream.lost is None:
+            self._stream.transport.loseConnection()
+
     async def quit(self) -> None:
         """Say so and close."""
-        self._send("quit")
+        self.say_goodbye()
         await self._stream.closed()
 
     def drop(self) -> None:
