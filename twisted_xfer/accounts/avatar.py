@@ -17,7 +17,7 @@ from twisted_xfer.accounts.handles import Charge, Published, wrap_read, wrap_upl
 from twisted_xfer.accounts.quota import AccountQuota, charges
 from twisted_xfer.accounts.reports import Reporter
 from twisted_xfer.accounts.rights import PathRights
-from twisted_xfer.errors import NotFound, RightMissing, Unsupported
+from twisted_xfer.errors import NotFound, QuotaExceeded, RightMissing, Unsupported
 from twisted_xfer.interfaces import (
     Account,
     Eventually,
@@ -178,7 +178,12 @@ class Avatar:
         replaces = published is not None and intent.if_exists != "rename"
         base = published if published is not None and replaces else 0
         announced = None if intent.size is None else max(0, intent.size - base)
-        reservation: IReservation = await resolve(quota.reserve(path, announced, replaces))
+        try:
+            reservation: IReservation = await resolve(quota.reserve(path, announced, replaces))
+        except QuotaExceeded as error:
+            if self._reporter.active:
+                self._reporter.tell("quota.exceeded", path=bytes(path), left=error.fields.get("left", 0))
+            raise
         try:
             upload = await resolve(self._view.open_write(path, intent))
         except BaseException:

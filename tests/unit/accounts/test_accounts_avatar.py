@@ -450,10 +450,11 @@ def test_a_failed_open_gives_back_what_was_reserved():
 
 def test_announced_size_over_quota_is_refused_at_once():
     """Before anything is written."""
-    avatar, tree, _, _, ledger = charged(100)
+    avatar, tree, bus, _, ledger = charged(100)
     result(result(avatar.open_write, A, WriteIntent(size=100)).abort)
     with pytest.raises(QuotaExceeded):
         result(avatar.open_write, A, WriteIntent(size=101))
+    assert bus.ids()[-1] == "quota.exceeded"
     assert ledger.free == 100
     assert A not in tree.files
 

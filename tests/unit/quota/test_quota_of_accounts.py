@@ -15,8 +15,10 @@ from twisted_xfer.errors import QuotaExceeded, XferError
 from twisted_xfer.interfaces import ALL_RIGHTS, Account, IEvents, LoginContext, QuotaScope, WriteIntent
 from twisted_xfer.quota.memory import MemoryLedger
 from twisted_xfer.quota.sqlite import SqliteLedger
+from twisted_xfer.runtime.blocking import InlineBlocking
 from twisted_xfer.storage.local import LocalStorage
 from twisted_xfer.storage.memory import MemoryStorage
+from twisted_xfer.storage.threaded import ThreadedStorage
 from twisted_xfer.testing.storage_checks import fails_with, path_of, put, value_of
 
 GROUP = QuotaScope("/group/staff", limit_bytes=5000)
@@ -44,13 +46,15 @@ class House:
         else:
             root = tmp_path / "root"
             root.mkdir()
-            self.storage = LocalStorage(root, uploads=kind)
+            self.storage = LocalStorage(root, uploads="in-place" if kind == "in-place" else "staged")
+            if kind == "threaded":
+                self.storage = ThreadedStorage(self.storage, InlineBlocking())
             self.ledger = SqliteLedger(str(tmp_path / "quota.sqlite"))
         self.home = "/alice" if kind == "memory" else str(tmp_path / "root" / "alice")
-        self.storage.view(self.home, owner="alice", create=True)
+        value_of(self.storage.view(self.home, owner="alice", create=True))
 
     def view(self, owner="alice"):
-        return self.storage.view(self.home, owner=owner)
+        return value_of(self.storage.view(self.home, owner=owner))
 
     def login(self, *scopes, size=2000, files=20, settle=True):
         account = Account("alice", quota_bytes=size, quota_files=files, quota_scopes=scopes)
@@ -65,7 +69,7 @@ class House:
         """What the ledger says beside what there is, for the account and each directory."""
         told = [self.ledger.usage(name) for name in ("alice", *(scope.name for scope in scopes))]
         view = self.view("/counter")
-        there = [view.count(path_of(place)) for place in (b"/", *(one.below.encode() for one in scopes))]
+        there = [value_of(view.count(path_of(place))) for place in (b"/", *(one.below.encode() for one in scopes))]
         return [(one.bytes, one.files) for one in told], there, sum(one.reserved for one in told)
 
     def close(self):
@@ -73,7 +77,7 @@ class House:
         self.storage.close()
 
 
-@pytest.fixture(params=["memory", "staged", "in-place"])
+@pytest.fixture(params=["memory", "staged", "in-place", "threaded"])
 def house(request, tmp_path):
     made = House(request.param, tmp_path)
     yield made
@@ -128,7 +132,7 @@ def test_no_drift_whatever_an_account_does(house, seed):
                 value_of(avatar.rename(path_of(b"/in/out"), path_of(b"/out")))
             done += 1
         except QuotaExceeded:
-            assert avatar.stat(path_of(b"/out")).kind == "dir"
+            assert value_of(avatar.stat(path_of(b"/out"))).kind == "dir"
         except XferError:
             pass
         told, there, reserved = house.sums(INBOX, DEEP)
