@@ -363,3 +363,35 @@ def test_no_password_in_what_is_logged(tmp_path):
     assert "canary" not in text
     assert "secret" not in text
     net.close_clean()
+
+
+@pytest.mark.parametrize(("offer", "deadline"), [(True, 120), (False, 300)], ids=["stalled", "idle"])
+def test_answering_pings_is_not_enough(net, offer, deadline):
+    """Who holds an entry open without content, or asks for nothing at all, is sent away in time."""
+    peer = Raw(net).log_in()
+    if offer:
+        peer.say(m.Entry(stream=1, path=b"a", size=5, mtime_ns=1))
+    peer.heard()
+    for _ in range(deadline // 10 - 1):
+        net.host.clock.advance(10)
+        peer.say(m.Pong())
+    assert not peer.gone
+    for _ in range(3):
+        net.host.clock.advance(10)
+        peer.say(m.Pong())
+    assert peer.gone
+    assert "timeout" in peer.errors()
+
+
+def test_a_peer_hears_us_while_we_do_not_listen(net):
+    """A disk or a limit that keeps us from reading for minutes must not look like death."""
+    peer = Raw(net).log_in()
+    peer.heard()
+    (session,) = net.factory.sessions
+    session.pause()
+    for _ in range(20):
+        net.host.clock.advance(15)
+    net.pump()
+    assert sum(isinstance(one, m.Ping) for one in peer.heard()) == 20
+    assert not peer.gone
+    session.resume()

@@ -67,6 +67,8 @@ class Connection(Protocol):
         self._closing = False
         self._waiting: list[Deferred[None]] = []
         self._last_heard = 0.0
+        #: When something other than PING and PONG was said, or the peer took what we had for it.
+        self.last_moved = 0.0
         self._watch: IDelayedCall | None = None
 
     # --- the transport ---------------------------------------------------------------------
@@ -86,7 +88,7 @@ class Connection(Protocol):
             transport.bufferSize = READ_SIZE  # type: ignore[attr-defined]
         if transport is not None:
             transport.registerProducer(self, True)  # type: ignore[attr-defined]
-        self._last_heard = self.clock.seconds()
+        self._last_heard = self.last_moved = self.clock.seconds()
         self._watch = self.clock.callLater(PING_AFTER, self._check_alive)
 
     def dataReceived(self, data: bytes) -> None:
@@ -98,6 +100,7 @@ class Connection(Protocol):
             if self.on_content is not None and not self._paused and not self._pulling:
                 stream = self.link.pass_content(data)
                 if stream:
+                    self.last_moved = self._last_heard
                     self.on_content(stream, data)
                     return
             self.link.receive_data(data)
@@ -145,9 +148,11 @@ class Connection(Protocol):
     def _dispatch(self, event: Event) -> None:
         if isinstance(event, Ping):
             self.send(Pong())
-        elif isinstance(event, Pong):
-            pass
-        elif isinstance(event, Error) and not event.stream:
+            return
+        if isinstance(event, Pong):
+            return
+        self.last_moved = self.clock.seconds()
+        if isinstance(event, Error) and not event.stream:
             self.remote_error(event)
         elif self.role is not None:
             self.role.event(event)
@@ -174,7 +179,7 @@ class Connection(Protocol):
         """Take events again, those first that have come already."""
         if self._paused:
             self._paused = False
-            self._last_heard = self.clock.seconds()
+            self._last_heard = self.last_moved = self.clock.seconds()
             self._pull()
             producer = IPushProducer(self.transport, None)
             if producer is not None and not self._paused and not self.closed:
@@ -212,6 +217,7 @@ class Connection(Protocol):
     def resumeProducing(self) -> None:
         """There is room again."""
         self._full = False
+        self.last_moved = self.clock.seconds()
         waiting, self._waiting = self._waiting, []
         for waiter in waiting:
             waiter.callback(None)
@@ -258,7 +264,9 @@ class Connection(Protocol):
             self.cut(TimedOut(None, "would not close"))
             return
         if self._paused:
-            # It is us who do not listen.
+            # It is us who do not listen, so the peer must hear that we are there.
+            if self.role is not None:
+                self.send(Ping())
             return
         if silent >= DEAD_AFTER:
             self._watch.cancel()
@@ -266,3 +274,7 @@ class Connection(Protocol):
             self.cut(TimedOut(None, "nothing heard"))
         elif silent >= PING_AFTER and self.role is not None:
             self.send(Ping())
+        self.check_idle(self.clock.seconds() - self.last_moved)
+
+    def check_idle(self, seconds: float) -> None:
+        """For subclasses: nothing has moved for so long."""

@@ -144,6 +144,15 @@ class XferServerProtocol(Connection):
                 **fields,
             )
 
+    def check_idle(self, seconds: float) -> None:
+        """Answering pings is not enough: who has an entry open must move it, others must ask something."""
+        if self.role is None or self.closed:
+            return
+        timeouts = self.host.timeouts
+        most = timeouts.stall if getattr(self.role, "busy", False) else timeouts.idle
+        if most and seconds >= most:
+            self.fail(TimedOut(None, "nothing moved"))
+
     def drain(self) -> None:
         """The daemon stops: who does nothing goes now, others when they are done."""
         self._draining = True
