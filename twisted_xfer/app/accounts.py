@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import attrs
 from twisted.cred import strcred
@@ -121,14 +121,15 @@ class _AccountTable:
     home: str = ""
     rights: str | list[str] = "all"
     paths: dict[str, str | list[str]] = attrs.field(factory=dict)
+    path_rights: dict[str, str | list[str]] = attrs.field(factory=dict)
     charset: str = ""
     max_sessions: int = 0
     require_tls: bool = False
-    quota_bytes: int | None = None
+    quota_bytes: int | str | None = None
     quota_files: int | None = None
     directory_quotas: dict[str, Any] = attrs.field(factory=dict)
-    rate_up: int = 0
-    rate_down: int = 0
+    rate_up: int | str = 0
+    rate_down: int | str = 0
     comment: str = ""
     groups: tuple[str, ...] = ()
     if_exists: Literal["", "overwrite", "refuse", "rename"] = ""
@@ -136,6 +137,20 @@ class _AccountTable:
     expires: str = ""
     hours: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+
+
+#: Settings whose values are read as in a users file.
+_CHECKED: Final = (
+    "charset",
+    "max_sessions",
+    "quota_bytes",
+    "quota_files",
+    "rate_up",
+    "rate_down",
+    "expires",
+    "hours",
+    "networks",
+)
 
 
 def inline_accounts(config: Config, file: str = "") -> dict[str, Account]:
@@ -159,16 +174,16 @@ def _account(name: str, table: Mapping[str, Any], file: str) -> Account:
     )
     if plain.home:
         _check_home(plain.home, where, file)
-    fields["charset"] = check_setting("charset", plain.charset, f"{where}.charset", file)
     fields["rights"] = parse_rights(plain.rights, key=f"{where}.rights", file=file)
     fields["expires"] = None
-    for setting in ("expires", "hours", "networks"):
+    for setting in _CHECKED:
         if given := getattr(plain, setting):
-            value = given if isinstance(given, str) else list(given)
+            value = list(given) if isinstance(given, tuple) else given
             fields[setting] = check_setting(setting, value, f"{where}.{setting}", file)
-    fields["path_rights"] = tuple(
-        (pattern, parse_rights(rights, key=f"{where}.paths.{pattern}", file=file))
-        for pattern, rights in fields.pop("paths").items()
+    # The users file calls it path_rights; here the table [accounts.NAME.paths] was first.
+    fields["path_rights"] = (
+        *check_setting("path_rights", fields.pop("paths"), f"{where}.paths", file),
+        *check_setting("path_rights", plain.path_rights, f"{where}.path_rights", file),
     )
     return Account(name, **fields)
 

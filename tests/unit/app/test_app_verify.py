@@ -6,10 +6,12 @@ import os
 import pytest
 
 from twisted_xfer.app import load
+from twisted_xfer.app.accounts import inline_accounts
 from twisted_xfer.app.check import check
 from twisted_xfer.app.explain import explain
 from twisted_xfer.app.verify import about, check_anonymous, check_files
 from twisted_xfer.errors import ConfigError, PluginError
+from twisted_xfer.interfaces import READ_ONLY
 
 #: A configuration, the key that is to be told, and words of its remedy.
 WRONG = [
@@ -17,6 +19,10 @@ WRONG = [
     ('listen = ["ftp=tcp:-1"]', "listen = 'ftp=tcp:-1'", "a port is a number from 0 to 65535"),
     ('[accounts.a]\ncharset = "klingon"', "accounts.a.charset = 'klingon'", "name a charset"),
     ('[accounts.a]\nhome = "{rooot}/x"', "accounts.a.home = '{rooot}/x'", "{root} and {username}"),
+    ("[accounts.a]\nmax_sessions = -1", "accounts.a.max_sessions = -1", "0 or more"),
+    ("[accounts.a]\nquota_bytes = -1", "accounts.a.quota_bytes = -1", "0 or more"),
+    ('[accounts.a]\nrate_up = "fast"', "accounts.a.rate_up = 'fast'", "give bytes, or a size"),
+    ('[accounts.a.paths]\n"/x" = "raed"', "accounts.a.paths./x = 'raed'", "use one of"),
     ('[accounts.a]\nrights = "raed"', "accounts.a.rights = 'raed'", "use one of"),
     ("[protocols.fpt]\nx = 1", "protocols.fpt = {'x': 1}", "did you mean protocols.ftp?"),
     ("[protocols.ftp]\nmax_line = -5", "protocols.ftp.max_line = -5", "must be from 64"),
@@ -130,3 +136,17 @@ def test_a_file_that_is_named_already_stays():
     with pytest.raises(ConfigError) as caught, load.located("xfer.toml", {"root": "/"}):
         raise ConfigError("alice.home", value=1, remedy="r", file="/users")
     assert explain(caught.value) == "/users: alice.home = 1: r"
+
+
+def test_accounts_are_written_as_in_a_users_file():
+    """Sizes with units, and rights of paths under either name."""
+    table = {
+        "quota_bytes": "2G",
+        "rate_up": "500K",
+        "rate_down": 7,
+        "paths": {"/a": "read"},
+        "path_rights": {"/b": "none"},
+    }
+    account = inline_accounts(load.parse({"accounts": {"a": table}}))["a"]
+    assert (account.quota_bytes, account.rate_up, account.rate_down) == (2 << 30, 500 << 10, 7)
+    assert account.path_rights == (("/a", READ_ONLY), ("/b", frozenset()))
