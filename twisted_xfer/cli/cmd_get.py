@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from typing import IO, Any
 
+import attrs
 import click
 
 from twisted_xfer.cli import tutorial
 from twisted_xfer.cli.calling import Asked, call, login_options, summary_code
 from twisted_xfer.cli.progress import Progress
+from twisted_xfer.cli.rate import RateLimit, rate
 from twisted_xfer.cli.url import parse_target
 
 
@@ -25,6 +27,7 @@ from twisted_xfer.cli.url import parse_target
     help="When the name is taken; skip-same replaces what differs in size or time.",
 )
 @click.option("--retry", default=5, show_default=True, help="Reconnections in a row that bring nothing.")
+@click.option("--limit-rate", type=rate, help="Bytes a second at most: 500k, 2M.")
 def command(
     url: str,
     destination: str,
@@ -37,6 +40,7 @@ def command(
     as_json: bool,
     if_exists: str,
     retry: int,
+    limit_rate: int | None,
 ) -> None:
     """Fetch the file or tree at URL into the directory DESTINATION (default: here), verified.
 
@@ -58,7 +62,9 @@ def command(
     storage = LocalStorage(os.path.abspath(destination))
 
     def begin(reactor: Any, login: Any) -> Any:
-        return client.get(reactor, target, login, storage, VirtualPath(), work, progress)
+        limiter = RateLimit(limit_rate, reactor.seconds) if limit_rate else None
+        limited = attrs.evolve(work, limiter=limiter)
+        return client.get(reactor, target, login, storage, VirtualPath(), limited, progress)
 
     try:
         summary = call(asked, target, begin)

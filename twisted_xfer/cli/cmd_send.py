@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from typing import IO, Any
 
+import attrs
 import click
 
 from twisted_xfer.cli import tutorial
 from twisted_xfer.cli.calling import Asked, call, login_options, summary_code
 from twisted_xfer.cli.progress import Progress
+from twisted_xfer.cli.rate import RateLimit, rate
 from twisted_xfer.cli.url import parse_target
 
 
@@ -26,6 +28,7 @@ from twisted_xfer.cli.url import parse_target
 )
 @click.option("--exclude", multiple=True, help="Pattern of names or relative paths to leave out.")
 @click.option("--retry", default=5, show_default=True, help="Reconnections in a row that bring nothing.")
+@click.option("--limit-rate", type=rate, help="Bytes a second at most: 500k, 2M.")
 @click.option("--name", default="stdin", show_default=True, help="Name for standard input (PATH -).")
 def command(
     paths: tuple[str, ...],
@@ -41,6 +44,7 @@ def command(
     exclude: tuple[str, ...],
     retry: int,
     name: str,
+    limit_rate: int | None,
 ) -> None:
     """Send each PATH (a file, a tree, or - for standard input) to URL: xfer://[USER@]HOST[:PORT][/DIR/].
 
@@ -61,9 +65,11 @@ def command(
         raise click.UsageError("standard input is sent alone")
 
     def begin(reactor: Any, login: Any) -> Any:
+        limiter = RateLimit(limit_rate, reactor.seconds) if limit_rate else None
+        limited = attrs.evolve(work, limiter=limiter)
         if paths == ("-",):
-            return client.send_stream(reactor, 0, os.fsencode(name), target, login, work, progress)
-        return client.send(reactor, [os.fsencode(path) for path in paths], target, login, work, progress)
+            return client.send_stream(reactor, 0, os.fsencode(name), target, login, limited, progress)
+        return client.send(reactor, [os.fsencode(path) for path in paths], target, login, limited, progress)
 
     try:
         summary = call(asked, target, begin)

@@ -6,6 +6,8 @@ import stat
 
 import click
 import pytest
+from twisted.internet.task import Clock
+from zope.interface.verify import verifyObject
 
 from twisted_xfer import errors
 from twisted_xfer.cli import trust
@@ -13,7 +15,9 @@ from twisted_xfer.cli.calling import code_of, summary_code
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.main import COMMANDS
 from twisted_xfer.cli.progress import Progress, size_text
+from twisted_xfer.cli.rate import RateLimit, rate
 from twisted_xfer.cli.url import parse_target
+from twisted_xfer.interfaces import ILimiter
 from twisted_xfer.protocols.xfer.caller import CannotConnect, LoginImpossible, Target, UntrustedKey
 from twisted_xfer.protocols.xfer.errormap import PeerError
 from twisted_xfer.protocols.xfer.report import Summary, TransferEvent
@@ -168,3 +172,31 @@ def test_commands_are_registered(name):
 
     module = importlib.import_module(f"twisted_xfer.cli.{COMMANDS[name][0]}")
     assert module.command.name == name
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", 1), ("500k", 500_000), ("2M", 2_000_000), ("1g", 10**9)])
+def test_rates(text, value):
+    """Bytes a second, with a letter for thousands."""
+    assert rate(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "0", "k", "1.5M", "-1", "2T", "1" * 13])
+def test_rates_that_are_none(text):
+    """Anything else is a usage error."""
+    with pytest.raises(click.BadParameter):
+        rate(text)
+
+
+def test_a_rate_holds():
+    """A second's worth at once, then what time brings, never more saved up than that."""
+    clock = Clock()
+    limit = RateLimit(1000, clock.seconds)
+    assert [limit.take(1500), limit.take(1)] == [1000, 0]
+    assert limit.delay() == 0.05
+    clock.advance(0.1)
+    assert limit.take(500) == 100
+    clock.advance(60)
+    assert limit.take(5000) == 1000
+    limit.give_back(10)
+    assert limit.take(5000) == 10
+    assert verifyObject(ILimiter, limit)

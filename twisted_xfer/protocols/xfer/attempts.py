@@ -15,7 +15,7 @@ from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
 from twisted_xfer.errors import DigestMismatch, XferError
-from twisted_xfer.interfaces import IBlocking, RandomBytes
+from twisted_xfer.interfaces import IBlocking, ILimiter, RandomBytes
 from twisted_xfer.protocols.xfer.caller import Caller, CannotConnect, Login, Target
 from twisted_xfer.protocols.xfer.caller import call as dial
 from twisted_xfer.protocols.xfer.errormap import PeerError, is_transient
@@ -48,7 +48,8 @@ class Work:
     """How to go about it; every part may be replaced in tests.
 
     ``retries`` counts reconnections in a row without progress; ``if_exists`` is one of the
-    protocol's policies; ``exclude`` are patterns of names or relative paths.
+    protocol's policies; ``exclude`` are patterns of names or relative paths; ``limiter`` is our own
+    limit on content, beside the peer's.
     """
 
     if_exists: str = "skip-same"
@@ -56,6 +57,7 @@ class Work:
     retries: int = RETRIES
     blocking: IBlocking | None = None
     endpoint: IStreamClientEndpoint | None = None
+    limiter: ILimiter | None = None
     random: RandomBytes = os.urandom
 
 

@@ -108,6 +108,7 @@ async def _send(run: Run, source: Callable[[], Source], ledger: Ledger) -> Summa
             on_event=note,
             on_finished=caller.finish,
             on_closed=closed,
+            limiter=run.work.limiter,
         )
         caller.role = role
         role.start()
@@ -197,6 +198,7 @@ async def _get(run: Run, storage: IStorage, base: VirtualPath) -> Summary:
             rules=rules,
             on_event=note,
             on_finished=caller.finish,
+            limiter=run.work.limiter,
         )
         await asking.ask(Get(stream=1, path=run.target.path))
 
