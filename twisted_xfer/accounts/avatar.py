@@ -13,7 +13,8 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from twisted_xfer.accounts.answers import resolve, then
-from twisted_xfer.accounts.handles import Charge, Published, wrap_read, wrap_upload
+from twisted_xfer.accounts.charges import Charge, Published
+from twisted_xfer.accounts.handles import wrap_read, wrap_upload
 from twisted_xfer.accounts.quota import AccountQuota, charges
 from twisted_xfer.accounts.reports import Reporter
 from twisted_xfer.accounts.rights import PathRights

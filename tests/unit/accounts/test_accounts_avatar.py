@@ -3,6 +3,7 @@
 import pytest
 from accounts_kit import CONTEXT, Bus, Tree, result
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -446,6 +447,27 @@ def test_a_failed_open_gives_back_what_was_reserved():
     with pytest.raises(StorageFailure):
         result(avatar.open_write, A, WriteIntent(size=50))
     assert ledger.free == 100
+
+
+@pytest.mark.parametrize("end", ["commit", "abort", "suspend"])
+def test_a_ledger_that_fails_at_the_end_changes_nothing_about_it(end):
+    """The file is published, or not, and the client is told so; the log has the rest."""
+    avatar, tree, _, _, _ = charged(100)
+    upload = result(avatar.open_write, A, WriteIntent(size=3))
+    fill(upload, 3)
+
+    def broken(*args):
+        raise StorageFailure("ledger", "disk full")
+
+    upload._charge._reservation.commit = upload._charge._reservation.release = broken
+    told = []
+    globalLogPublisher.addObserver(told.append)
+    try:
+        result(getattr(upload, end))
+    finally:
+        globalLogPublisher.removeObserver(told.append)
+    assert (A in tree.files) == (end == "commit")
+    assert any("quota ledger" in event["log_format"] for event in told)
 
 
 def test_announced_size_over_quota_is_refused_at_once():

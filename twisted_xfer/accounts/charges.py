@@ -1,0 +1,110 @@
+"""What one upload is charged: room set aside as it grows, and the growth when it is published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from twisted.logger import Logger
+
+from twisted_xfer.errors import QuotaExceeded
+from twisted_xfer.interfaces import Eventually, IReservation
+from twisted_xfer.paths import VirtualPath
+
+_log: Final = Logger()
+
+#: Bytes asked of a quota ledger at once, where they are there: a ledger on disk answers slowly.
+QUOTA_STEP: Final = 1 << 20
+
+
+class Charge:
+    """The quota of one upload: what is set aside, and where counting starts.
+
+    ``base`` bytes of the new file are paid already, because the published file that it replaces
+    or continues has that many.
+    """
+
+    __slots__ = ("_reservation", "_scarce", "base")
+
+    def __init__(self, reservation: IReservation, base: int) -> None:
+        self._reservation = reservation
+        self.base = base
+        #: The last grant was short of what was asked for.
+        self._scarce = False
+
+    def room(self, offset: int, wanted: int) -> int:
+        """How many of ``wanted`` bytes may be written at ``offset``.
+
+        Raises:
+            QuotaExceeded: none may.
+        """
+        reservation = self._reservation
+        left = self.base + reservation.granted - offset
+        if left >= wanted or (left > 0 and self._scarce):
+            # Near the limit one grant is used up before the next, so that others find the rest.
+            return min(wanted, left)
+        for _round in range(_COVER_ROUNDS):
+            asked = max(wanted - left, QUOTA_STEP)
+            try:
+                self._scarce = reservation.extend(asked) < asked
+            except QuotaExceeded:
+                if left <= 0:
+                    raise
+                self._scarce = True
+            left = self.base + reservation.granted - offset
+            # A part that is resumed was not set aside while it was kept, and is paid for first.
+            if left > 0:
+                return min(wanted, left)
+        raise QuotaExceeded(left=0, unit="bytes")
+
+    def cover(self, size: int, base: int) -> None:
+        """Before publishing ``size`` bytes over ``base``: make sure that all of it is set aside.
+
+        Raises:
+            QuotaExceeded: what was to be replaced went away meanwhile, and its room is taken.
+        """
+        self.base = base
+        for _round in range(_COVER_ROUNDS):
+            missing = size - base - self._reservation.granted
+            if missing <= 0:
+                return
+            self._reservation.extend(missing)
+        if size - base > self._reservation.granted:
+            raise QuotaExceeded(left=0, unit="bytes")
+
+    def commit(self, size: int, replaced: int | None) -> None:
+        """It was published, ``size`` bytes long, over ``replaced`` bytes or nothing."""
+        self._enter(self._reservation.commit, size - (replaced or 0), 0 if replaced is not None else 1)
+        self._enter(self._reservation.release)
+
+    def release(self) -> None:
+        """Nothing was published."""
+        self._enter(self._reservation.release)
+
+    def _enter(self, change: Callable[..., None], *args: int) -> None:
+        """The upload has ended, and a ledger that fails now changes nothing about how.
+
+        What it has set aside stays so; a ledger on disk counts anew after the process has ended.
+        """
+        try:
+            change(*args)
+        except Exception as error:  # noqa: BLE001 - a third party's ledger raises what it likes
+            _log.error("the quota ledger did not take the end of an upload: {error}", error=error)
+
+
+#: A ledger grants a part of what it has; so many of 1/64 each are all of any quota.
+_COVER_ROUNDS: Final = 4096
+
+
+class Published:
+    """Asks for the size of what is published at a path, for charging at the last moment."""
+
+    __slots__ = ("_ask", "_path")
+
+    def __init__(self, ask: object, path: VirtualPath) -> None:
+        self._ask = ask
+        self._path = path
+
+    def __call__(self) -> Eventually[int | None]:
+        """The size now, or None when nothing is published."""
+        return self._ask(self._path)  # type: ignore[operator, no-any-return]
