@@ -16,7 +16,7 @@ from twisted_xfer.runtime.limits import Limits
 
 def test_greeting_and_login(rig):
     """A user gets in, and the greeting is one 220 line."""
-    assert rig.greeting == b"220 twisted-xfer ready.\r\n"
+    assert rig.greeting == b"220 test ready.\r\n"
     assert rig.say("USER alice").startswith(b"331 ")
     assert rig.say("PASS secret").startswith(b"230 ")
     assert rig.say("PWD") == b'257 "/" is the current directory.\r\n'
@@ -209,3 +209,10 @@ def test_password_appears_nowhere(rig, caplog):
         rig.take() + repr(rig.events.seen).encode() + repr(vars(rig.host)).encode() + caplog.text.encode()
     )
     assert b"canary-7391" not in everything
+
+
+def test_banner_wins_over_the_name_of_the_server(make_rig):
+    """The greeting is the operator's own text where there is one, also after REIN."""
+    rig = make_rig(options=FTPOptions(banner="Files. Be kind."))
+    assert rig.greeting == b"220 Files. Be kind.\r\n"
+    assert rig.login().say("REIN") == b"220 Files. Be kind.\r\n"

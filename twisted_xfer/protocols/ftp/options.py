@@ -33,7 +33,7 @@ def _from_to(low: int, high: int, what: str) -> Callable[[Any, Any, float], None
 class FTPOptions:
     """The ``[protocols.ftp]`` table. Seconds, bytes and counts as the names say.
 
-    ``if_exists`` is what STOR does to a name that is taken, for accounts that have no such setting.
+    ``banner`` is the greeting; empty, it is made of the server's name. ``if_exists`` is what STOR does to a name that is taken, for accounts that have no such setting.
     ``charset`` is the codec of names on the wire for accounts that name none themselves. ``active``
     allows PORT and EPRT at all. ``status_entries`` bounds STAT of a directory, which travels over
     the control connection. ``bad_commands`` is how many refused lines in a row end the connection.
@@ -50,7 +50,7 @@ class FTPOptions:
     """
 
     if_exists: Literal["overwrite", "refuse", "rename"] = "overwrite"
-    banner: str = "twisted-xfer ready."
+    banner: str = ""
     charset: str = "utf-8"
     active: bool = True
     max_line: int = attrs.field(default=MAX_LINE, validator=_from_to(LEAST_LINE, MOST_LINE, "bytes"))

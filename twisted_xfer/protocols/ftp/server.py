@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
     IAddress,
@@ -214,7 +215,9 @@ class FTPFactory(Factory):
     ) -> None:
         self.implicit = implicit
         self.host = host
-        self.options = options
+        self.options = (
+            options if options.banner else attrs.evolve(options, banner=f"{host.server_name} ready.")
+        )
         self.verbs = verbs
         self.handlers = handlers
         self.codec = NameCodec(options.charset)
