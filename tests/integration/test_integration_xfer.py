@@ -159,6 +159,19 @@ def test_receive_once_with_a_code(places):
     assert (places / "inbox/tree/empty").is_dir()
 
 
+@pytest.mark.parametrize(("flags", "code", "content"), [((), 6, b"old"), (("--overwrite",), 0, b"new!")])
+def test_receive_replaces_only_when_told(places, flags, code, content):
+    """Whoever has the code cannot replace what is there, unless receive says so."""
+    (places / "inbox").mkdir()
+    (places / "inbox/a").write_bytes(b"old")
+    (places / "a").write_bytes(b"new!")
+    waiting, args = receiver(places, *flags)
+    assert run(places / "config", "send", places / "a", *args)[0] == code
+    assert (places / "inbox/a").read_bytes() == content
+    waiting.process.send_signal(signal.SIGINT)
+    waiting.end()
+
+
 def test_one_wrong_guess_voids_the_code(places):
     """After a wrong code the right one is of no use either."""
     (places / "a").write_bytes(b"a")

@@ -8,14 +8,39 @@ import socket
 from typing import Any, Final
 
 import click
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.error import UnauthorizedLogin
+from zope.interface import implementer
 
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.output import fail, say
 from twisted_xfer.cli.progress import Progress
+from twisted_xfer.interfaces import Account, Right
 
 _ACCOUNT: Final = "xfer"
 #: Addresses that mean every interface.
 _ANY: Final = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
+
+
+@implementer(ICredentialsChecker)
+class _OneAccount:
+    """The account behind the code: it stores new files, and replaces others only where that is allowed."""
+
+    credentialInterfaces = (IUsernamePassword,)
+
+    def __init__(self, password: str, *, overwrite: bool) -> None:
+        rights = {Right.WRITE, Right.APPEND, Right.MKDIR, Right.LIST, Right.CHMOD, Right.UTIME}
+        if overwrite:
+            rights.add(Right.OVERWRITE)
+        self._account = Account(_ACCOUNT, rights=frozenset(rights))
+        self._password = password.encode()
+
+    def requestAvatarId(self, credentials: Any) -> Any:
+        """The account. Raises UnauthorizedLogin."""
+        if credentials.username != _ACCOUNT.encode() or not credentials.checkPassword(self._password):
+            raise UnauthorizedLogin
+        return self._account
 
 
 @click.command("receive")
@@ -23,12 +48,15 @@ _ANY: Final = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
 @click.option("--host", default="", help="Address to listen at; default: every one.")
 @click.option("--port", default=5001, show_default=True, type=click.IntRange(0, 65535), help="0: any.")
 @click.option("--once", is_flag=True, help="End when one sender is done.")
+@click.option("--overwrite", is_flag=True, help="Let senders replace files that are there.")
 @click.option("--plain", is_flag=True, help="Without TLS: whoever is on the way can read the content.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def command(directory: str, host: str, port: int, once: bool, plain: bool, as_json: bool) -> None:
+def command(
+    directory: str, host: str, port: int, once: bool, overwrite: bool, plain: bool, as_json: bool
+) -> None:
     """Receive files into DIRECTORY (default: here) until Ctrl-C, and print how to send them.
 
-    Whoever has the code may store files there, and nothing else. One wrong guess voids it.
+    Whoever has the code may store new files there, and nothing else. One wrong guess voids it.
     """
     from twisted_xfer.cli.trust import own_certificate
     from twisted_xfer.protocols.xfer.pairing import make_code
@@ -43,14 +71,22 @@ def command(directory: str, host: str, port: int, once: bool, plain: bool, as_js
         flags["tls-certificate"] = flags["tls-key"] = own_certificate()
     # For scripts and tests; people get a fresh one.
     code = os.environ.get("XFER_CODE") or make_code(secrets.token_bytes)
-    raise SystemExit(int(_receive(flags, host, code, once=once, plain=plain, as_json=as_json)))
+    raise SystemExit(
+        int(_receive(flags, host, code, once=once, overwrite=overwrite, plain=plain, as_json=as_json))
+    )
 
 
 def _receive(
-    flags: dict[str, object], host: str, code: str, *, once: bool, plain: bool, as_json: bool
+    flags: dict[str, object],
+    host: str,
+    code: str,
+    *,
+    once: bool,
+    overwrite: bool,
+    plain: bool,
+    as_json: bool,
 ) -> Exit:
     import attrs
-    from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
     from twisted.internet import reactor as global_reactor
 
     from twisted_xfer.app import load, rules
@@ -60,8 +96,7 @@ def _receive(
 
     reactor: Any = global_reactor
     password = secrets.token_urlsafe(24)
-    checker = InMemoryUsernamePasswordDatabaseDontUse(**{_ACCOUNT: password.encode()})
-    checker.users = {_ACCOUNT.encode(): password.encode()}
+    checker = _OneAccount(password, overwrite=overwrite)
     options = {
         "plain": "always" if plain else "never",
         "code": code,

@@ -168,6 +168,8 @@ def test_pairing_end_to_end(tmp_path):
     net = local_net(tmp_path / "root", options)
     right = client.Login(code="ABCDEFGHJ", plain=True)
     assert net.send([tmp_path / "f"], login=right).files == 1
+    assert ask(net, client.ls, b"", right).name == "right_missing"
+    assert ask(net, client.rm, b"f", right).name == "right_missing"
     assert net.send([tmp_path / "f"]).code == "login_impossible"
     assert net.send([tmp_path / "f"], login=client.Login(code="no", plain=True)).name == "login_failed"
     assert net.send([tmp_path / "f"], login=right).name == "login_failed"

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from twisted_xfer.errors import (
     LoginFailed,
     RemoteProtocolError,
+    RightMissing,
     ShuttingDown,
     TimedOut,
     TLSRequired,
@@ -222,6 +223,8 @@ class XferServerProtocol(Connection):
         if auth.mechanism == "CODE":
             if not self.factory.code_is_good:
                 raise LoginFailed
+            if self._caller is None or self._caller.role != "send":
+                raise RightMissing(None, "a pairing code is for sending")
             binding = binding_of(self.link.hellos, exporter_of(self.transport))
             self._pairing = Pairing(self.options.code, binding, self.host.random, caller=False)
             self._pairing.receive(auth.data)
