@@ -113,10 +113,6 @@ def warnings(config: Config, *, checkers: bool = False) -> list[str]:
         )
     if "username" not in config.home and not config.anonymous and not checkers:
         found.append(f"every account shares the home {config.home}: put {{username}} into home to part them")
-    if config.protocols.get("ftp", {}).get("fxp"):
-        found.append(
-            "protocols.ftp.fxp lets clients make this server dial other hosts: leave it out unless needed"
-        )
     found += certificate_warnings(config, dt.datetime.now(dt.UTC))
     if config.symlinks == "follow":
         found.append(
