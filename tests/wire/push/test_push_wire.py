@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twisted_xfer.errors import RemoteProtocolError, Truncated
+from twisted_xfer.errors import LocalProtocolError, RemoteProtocolError, Truncated
 from twisted_xfer.protocols.push.wire import (
     MAX_DIGITS,
     MAX_HEADER,
@@ -209,5 +209,5 @@ def test_only_the_last_component_counts(raw, name):
 @pytest.mark.parametrize("name", [b"", b"a<SEPARATOR>b", b"n" * MAX_HEADER])
 def test_names_that_break_receivers_are_not_sent(name):
     """A script would split them wrongly or read half of them."""
-    with pytest.raises(RemoteProtocolError):
+    with pytest.raises(LocalProtocolError):
         header(name, 1)

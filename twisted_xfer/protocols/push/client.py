@@ -56,7 +56,7 @@ async def send(
     server resets the connection when it has not stored the file. In TLS the close says nothing.
 
     Raises:
-        RemoteProtocolError: ``name`` cannot be pushed.
+        LocalProtocolError: ``name`` cannot be pushed.
         SourceChanged: ``read`` gave fewer bytes than ``size``.
         TimedOut, ConnectionLost: no connection, nothing moved for ``within`` seconds, or it broke.
     """

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple, TypeAlias
 
-from twisted_xfer.errors import RemoteProtocolError, Truncated
+from twisted_xfer.errors import LocalProtocolError, RemoteProtocolError, Truncated
 
 SEPARATOR: Final = b"<SEPARATOR>"
 #: The scripts read at most so many bytes as the header; a longer name never worked.
@@ -61,11 +61,11 @@ def header(name: bytes, size: int) -> bytes:
     """What a sender begins with.
 
     Raises:
-        RemoteProtocolError: a name that the other side could not tell from the size.
+        LocalProtocolError: a name that the other side could not tell from the size.
     """
     made = name + SEPARATOR + b"%d" % size
     if SEPARATOR in name or not name or len(made) > MAX_HEADER:
-        raise RemoteProtocolError(detail="a name that cannot be pushed")
+        raise LocalProtocolError(detail="a name that cannot be pushed")
     return made
 
 
