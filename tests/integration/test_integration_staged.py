@@ -52,29 +52,30 @@ def test_kill_9_at_any_moment_leaves_the_old_file_or_the_new_one(tmp_path):
     rng = random.Random(4)
     root = tmp_path / "root"
     root.mkdir()
-    names = ["a", "b", "c"]
-    published = dict.fromkeys(names, -1)
+    published = {}
     wrong, resumed, torn = [], 0, 0
     for kill in range(KILLS):
+        # Two that are replaced again and again, and one that is new each time.
+        names = ["a", "b", f"new{kill}"]
         with serve(root) as daemon:
             sent = {name: version(name, kill) for name in names}
             clients = {name: login(daemon) for name in names}
             for client in clients.values():
                 client.sock.settimeout(10)
-            # What the last life left: its owner sees a part, and goes on with it.
-            for name, client in clients.items():
-                size = client.say(f"SIZE {name}")
-                if kill and size.startswith(b"213") and 0 < (there := int(size.split()[1])) < SIZE:
-                    old = version(name, kill - 1)
-                    connection = client.passive()
-                    assert client.say(f"REST {there}").startswith(b"350")
-                    assert client.say(f"STOR {name}").startswith(b"150")
-                    connection.sendall(old[there:])
-                    connection.close()
-                    assert client.reply().startswith(b"226")
-                    assert (root / name).read_bytes() == old
-                    published[name] = kill - 1
-                    resumed += 1
+            # The part that the last life left: its owner sees it, and goes on with it.
+            name, client = f"new{kill - 1}", clients["a"]
+            size = client.say(f"SIZE {name}")
+            if size.startswith(b"213") and 0 < (there := int(size.split()[1])) < SIZE:
+                old = version(name, kill - 1)
+                connection = client.passive()
+                assert client.say(f"REST {there}").startswith(b"350")
+                assert client.say(f"STOR {name}").startswith(b"150")
+                connection.sendall(old[there:])
+                connection.close()
+                assert client.reply().startswith(b"226")
+                assert (root / name).read_bytes() == old
+                published[name] = kill - 1
+                resumed += 1
 
             def upload(name, clients=clients, sent=sent):
                 try:
@@ -94,18 +95,16 @@ def test_kill_9_at_any_moment_leaves_the_old_file_or_the_new_one(tmp_path):
                 thread.join(20)
             for client in clients.values():
                 client.sock.close()
-        for name in names:
+        for name in {*names, *published}:
             data = (root / name).read_bytes() if (root / name).exists() else None
-            if data is None and published[name] < 0:
-                continue
-            if data == sent[name]:
+            if name in names and data == sent[name]:
                 published[name] = kill
-            elif published[name] < 0 or data != version(name, published[name]):
+            elif data != (version(name, published[name]) if name in published else None):
                 wrong.append((kill, name))
-        left = [name for name in os.listdir(root) if name not in names]
-        assert all(is_part(name) for name in left), left
-        assert len(left) <= len(names)
-        torn += len(left)
+        parts = [name for name in os.listdir(root) if is_part(name)]
+        assert set(os.listdir(root)) == {*parts, *published}
+        assert sum(name.startswith((".a.", ".b.", f".new{kill}.")) for name in parts) <= len(names)
+        torn += bool(parts)
     assert wrong == []
     assert torn, "no kill came in the middle of an upload: the test has shown nothing"
     assert resumed
@@ -159,21 +158,21 @@ def test_watchers_see_one_rename_per_upload_and_nothing_else(tmp_path):
         assert ftp.store("new", b"y" * 500_000).startswith(b"226")
         assert seen() == [("moved_to", "new")], "replaced"
         connection = ftp.passive()
-        assert ftp.say("STOR new").startswith(b"150")
+        assert ftp.say("STOR other").startswith(b"150")
         connection.sendall(b"z" * 1000)
         # A reset takes with it what the daemon has not read yet.
-        wait_for(lambda: [path.stat().st_size for path in tmp_path.glob(".new.*.xpart")] == [1000])
+        wait_for(lambda: [path.stat().st_size for path in tmp_path.glob(".other.*.xpart")] == [1000])
         reset(connection)
         assert ftp.reply().startswith(b"426")
         assert seen() == [], "broken off"
         connection = ftp.passive()
         assert ftp.say("REST 1000").startswith(b"350")
-        assert ftp.say("STOR new").startswith(b"150")
+        assert ftp.say("STOR other").startswith(b"150")
         connection.sendall(b"z" * 1000)
         connection.close()
         assert ftp.reply().startswith(b"226")
-        assert seen() == [("moved_to", "new")], "resumed"
-        assert (tmp_path / "new").read_bytes() == b"z" * 2000
+        assert seen() == [("moved_to", "other")], "resumed"
+        assert (tmp_path / "other").read_bytes() == b"z" * 2000
         connection = ftp.passive()
         assert ftp.say("APPE new").startswith(b"150")
         connection.sendall(b"!")
