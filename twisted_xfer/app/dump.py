@@ -45,7 +45,7 @@ def to_toml(config: Config) -> str:
     table = to_table(config)
     table["auth"] = [_masked_auth(auth) for auth in config.auth]
     for name in ("protocols", "storage", "listeners", "events", "accounts", "listen"):
-        table[name] = _masked(table[name])
+        table[name] = masked(table[name])
     lines: list[str] = []
     _write(lines, table, "")
     return "\n".join(lines) + "\n"
@@ -57,12 +57,14 @@ def _masked_auth(auth: Auth) -> str:
     return f"{auth.type}:{MASK}"
 
 
-def _masked(value: object, name: str = "") -> object:
+def masked(value: object, name: str = "") -> object:
+    """``value`` as it may be shown, it or what is in it being the value of a key ``name``."""
     if isinstance(value, Mapping):
-        return {key: _masked(inner, key) for key, inner in value.items()}
+        return {key: masked(inner, key) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_masked(inner, name) for inner in value]
-    secret = any(word in name.lower() for word in _SECRET_WORDS)
+        return [masked(inner, name) for inner in value]
+    # Where a secret is kept is none.
+    secret = any(word in name.lower() for word in _SECRET_WORDS) and not name.endswith("_file")
     return MASK if secret and value not in ("", None) else value
 
 

@@ -11,19 +11,23 @@ from types import TracebackType
 from twisted.python.failure import Failure
 
 from twisted_xfer.app.config import Config, Listen
+from twisted_xfer.app.dump import masked
 from twisted_xfer.app.rules import split_endpoint
 from twisted_xfer.app.tls import certificate_warnings
 from twisted_xfer.errors import ConfigError, XferError
 
 #: The longest value that is repeated in a message.
 MAX_SHOWN = 80
+#: What stands for a value that its reader kept back.
+NOT_SHOWN = "(not shown)"
 
 
 def explain(error: BaseException) -> str:
     """``error`` in one line: file, key, value and remedy where it has them."""
     if isinstance(error, ConfigError):
         where = f"{error.file}: " if error.file else ""
-        value = "" if error.value is None else f" = {_shown(error.value)}"
+        shown = error.value if error.value == NOT_SHOWN else masked(error.value, error.key.rpartition(".")[2])
+        value = "" if shown is None else f" = {_shown(shown)}"
         return f"{where}{error.key}{value}: {error.remedy}"
     if isinstance(error, XferError):
         subject = (

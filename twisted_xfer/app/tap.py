@@ -73,7 +73,7 @@ class Options(usage.Options, AuthOptionMixin):
         self._lists: dict[str, list[str]] = {}
 
     def opt_listen(self, place: str) -> None:
-        """PROTOCOL[@ACCOUNT]=ENDPOINT, repeatable: ftp=tcp:2121:interface=127.0.0.1. Default: ftp=tcp:2121."""
+        """PROTOCOL[@ACCOUNT]=ENDPOINT, repeatable: ftp=tcp:2121:interface=127.0.0.1. Default: ftp=tcp:2121 and xfer=tcp:5001."""
         self._lists.setdefault("listen", []).append(place)
 
     opt_l = opt_listen

@@ -154,6 +154,13 @@ def test_no_needless_warning(monkeypatch):
         (FileNotFoundError(2, "No such file", "/x"), "No such file: /x"),
         (ValueError("no"), "ValueError: no"),
         (ValueError(), "ValueError"),
+        (ConfigError("p.api_token", value="canary", remedy="r"), "p.api_token = '***': r"),
+        (
+            ConfigError("p", value={"a": 1, "password": "canary"}, remedy="r"),
+            "p = {'a': 1, 'password': '***'}: r",
+        ),
+        (ConfigError("p.secret_file", value="/s", remedy="r"), "p.secret_file = '/s': r"),
+        (ConfigError("u.password", value="(not shown)", remedy="r"), "u.password = '(not shown)': r"),
         (ConfigError("k", value="v" * 100, remedy="r"), f"k = '{'v' * 76}...: r"),
     ],
 )
