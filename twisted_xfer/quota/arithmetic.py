@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 from twisted_xfer.errors import QuotaExceeded
 from twisted_xfer.interfaces import QuotaScope
 
-
 #: One growing upload gets at most this part of what is left at once, so that it does not hold
 #: what it may never need and others are refused for it.
 SHARES: Final = 64
