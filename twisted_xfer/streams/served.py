@@ -118,6 +118,8 @@ class ServedStream(WireStream):
         # Not in a finally: a coroutine that is thrown away at the end of the process must do nothing.
         self.log_out()
         if self.lost is None:
+            # A transport with a producer may wait for it before it closes.
+            self.transport.unregisterProducer()
             self.transport.loseConnection()
 
 

@@ -86,6 +86,7 @@ class WireStream(Protocol):
         self._wake: Deferred[None] | None = None
         self._waiting: Deferred[Any] | None = None
         self._paused = False
+        self._guard: Outlet | None = None
 
     # --- the transport's calls -------------------------------------------------------------
 
@@ -202,6 +203,18 @@ class WireStream(Protocol):
             detail="the connection was closed" if self.ended_cleanly else "the connection broke"
         )
 
+    def guard(self) -> None:
+        """Learn from here on when the peer does not read what is written; see breathe."""
+        self._guard = Outlet()
+        self.transport.registerProducer(self._guard, True)
+
+    async def breathe(self) -> None:
+        """Wait while a guarded transport's buffer is full, so that unread answers do not pile up."""
+        guard = self._guard
+        if guard is not None and guard.full and self.lost is None:
+            guard.empty = Deferred()
+            await self.wait(guard.empty)
+
     async def wait(self, answer: Deferred[T]) -> T:
         """Await ``answer``; it is cancelled when the connection goes down.
 
@@ -228,7 +241,12 @@ class WireStream(Protocol):
         """Write ``data`` so that what is written next does not stick to it in the peer's read."""
         if self.lost is not None:
             raise self.gone()
+        guarded = self._guard is not None
+        if guarded:
+            self.transport.unregisterProducer()
         await self.wait(drained(self.transport, data, self.clock, self._queued))
+        if guarded:
+            self.guard()
         self.touch()
 
     async def send_bytes(
@@ -249,10 +267,11 @@ class WireStream(Protocol):
             SourceChanged: ``read`` gave fewer.
             TimedOut, ConnectionLost: the peer went away.
         """
-        outlet = Outlet()
+        outlet = self._guard or Outlet()
         if self.lost is not None:
             raise self.gone()
-        self.transport.registerProducer(outlet, True)
+        if outlet is not self._guard:
+            self.transport.registerProducer(outlet, True)
         try:
             left = size
             while left:
@@ -277,7 +296,7 @@ class WireStream(Protocol):
                     await self.wait(outlet.empty)
                 self.touch()
         finally:
-            if self.lost is None:
+            if self.lost is None and outlet is not self._guard:
                 self.transport.unregisterProducer()
         if alone and size:
             await self.write_alone(data)

@@ -265,3 +265,16 @@ def test_hanging_up_in_a_file_keeps_the_part():
 def test_sniffing(prefix, answer):
     """The first action tells."""
     assert jsonftp.sniff(prefix) == answer
+
+
+def test_answers_that_nobody_reads_do_not_pile_up():
+    """While the transport is full no command is looked at, and after that the session goes on."""
+    client = Client(make_host())
+    protocol = client.connection.protocol
+    protocol._guard.pauseProducing()
+    assert client.say(action="pwd")["status_code"] == 259
+    assert client.raw(b'{"action": "pwd"}' * 3) == b""
+    assert client.connection.transport.producerState == "paused"
+    protocol._guard.resumeProducing()
+    assert client.connection.received().count(b"259") == 3
+    assert client.say(action="ls") == ["f", "sub"]

@@ -34,6 +34,7 @@ class FetchStream(ServedStream):
 
     async def serve(self) -> None:
         """See ServedStream. What cannot be served closes: silence would hang the client."""
+        self.guard()
         avatar = await self.log_in_as(self._account)
         base = VirtualPath.parse(self._directory.encode("utf-8", "surrogateescape"))
         while (file := await self._next_file(avatar, base)) is not None:
@@ -43,6 +44,7 @@ class FetchStream(ServedStream):
                 file.close(error)
                 raise
             file.close()
+            await self.breathe()
 
     async def _next_file(self, avatar: IAvatar, base: VirtualPath) -> IReadFile | None:
         """The file of the next command, or None at the end."""

@@ -116,9 +116,6 @@ class JIMStream(ServedStream):
             raise
         finally:
             self._hub.go(self)
-            if self.lost is None:
-                # A transport with a producer may wait for it before it closes.
-                self.transport.unregisterProducer()
 
     async def _handle(self, event: Any) -> None:
         if isinstance(event, Bad):

@@ -63,9 +63,11 @@ class JSONFTPStream(ServedStream):
 
     async def serve(self) -> None:
         """See ServedStream."""
+        self.guard()
         try:
             while (event := await self.next_event()) is not None:
                 await self._handle(event)
+                await self.breathe()
         except RemoteProtocolError:
             # Where the next object begins is not known any more.
             self.answer("bad_format")
