@@ -70,7 +70,10 @@ xferlog = PluginRecord(
     "listener", "xferlog", "twisted_xfer.events.plugin:xferlog", "Transfers in the format of xferlog(5)"
 )
 webhook = PluginRecord(
-    "listener", "webhook", "twisted_xfer.events.webhook:webhook", "Events as signed POST requests, at least once"
+    "listener",
+    "webhook",
+    "twisted_xfer.events.webhook:webhook",
+    "Events as signed POST requests, at least once",
 )
 exec_program = PluginRecord(
     "listener", "exec", "twisted_xfer.events.exec_plugin:exec", "A program that hears events, at least once"

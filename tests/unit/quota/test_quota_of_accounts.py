@@ -69,7 +69,9 @@ class House:
         """What the ledger says beside what there is, for the account and each directory."""
         told = [self.ledger.usage(name) for name in ("alice", *(scope.name for scope in scopes))]
         view = self.view("/counter")
-        there = [value_of(view.count(path_of(place))) for place in (b"/", *(one.below.encode() for one in scopes))]
+        there = [
+            value_of(view.count(path_of(place))) for place in (b"/", *(one.below.encode() for one in scopes))
+        ]
         return [(one.bytes, one.files) for one in told], there, sum(one.reserved for one in told)
 
     def close(self):
