@@ -206,7 +206,8 @@ def test_our_client_with_the_courses_server(glue):
     server.start()
     assert talk(server.port) == str(TIMES)
     server.join(20)
-    assert server.presences >= TIMES
+    # The answer to the last probe may be lost with the connection, which the client then resets.
+    assert server.presences >= TIMES - 1
 
 
 def test_our_client_with_our_server(server, tmp_path, authority):
