@@ -12,7 +12,6 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from twisted_xfer.accounts.answers import resolve, then
 from twisted_xfer.accounts.charges import Charge, Published
 from twisted_xfer.accounts.handles import wrap_read, wrap_upload
 from twisted_xfer.accounts.quota import AccountQuota, charges
@@ -38,6 +37,7 @@ from twisted_xfer.interfaces import (
     Right,
     WriteIntent,
 )
+from twisted_xfer.interfaces.answers import resolve, then
 from twisted_xfer.paths import VirtualPath
 
 _FULL_WRITE = frozenset({Right.WRITE, Right.OVERWRITE, Right.APPEND})
@@ -135,7 +135,7 @@ class Avatar:
         answer = self._view.open_read(path, offset)
         if not self._reporter.active:
             return answer
-        return then(answer, partial(self._reading, path))  # type: ignore[no-any-return]
+        return then(answer, partial(self._reading, path))
 
     def _reading(self, path: VirtualPath, file: IReadFile) -> IReadFile:
         return wrap_read(file, path, self._reporter)
@@ -155,7 +155,7 @@ class Avatar:
         answer = self._view.open_write(path, intent)
         if not self._reporter.active and not self._reporter.asks:
             return answer
-        return then(answer, self._writing)  # type: ignore[no-any-return]
+        return then(answer, self._writing)
 
     def _writing(self, upload: IUpload) -> IUpload:
         return wrap_upload(upload, self._reporter)
@@ -316,7 +316,7 @@ class Avatar:
         def tell(_none: None) -> None:
             self._reporter.tell(event_id, path=bytes(path), **fields)
 
-        return then(answer, tell)  # type: ignore[no-any-return]
+        return then(answer, tell)
 
     def _published(self, path: VirtualPath, follow: bool = True) -> Eventually[int | None]:
         """The size of the file that everybody sees at ``path``, or None."""

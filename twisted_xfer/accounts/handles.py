@@ -14,7 +14,6 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_xfer.accounts.answers import resolve, then_or, waiting
 from twisted_xfer.accounts.charges import Charge, Published
 from twisted_xfer.accounts.reports import Reporter, code_of
 from twisted_xfer.errors import QuotaExceeded, Truncated
@@ -26,6 +25,7 @@ from twisted_xfer.interfaces import (
     IReadFile,
     IUpload,
 )
+from twisted_xfer.interfaces.answers import resolve, then_or, waiting
 from twisted_xfer.paths import VirtualPath
 
 
@@ -163,7 +163,7 @@ class UploadHandle:
             self._ended(error)
             raise
         if waiting(answer):
-            return then_or(answer, self._complete, self._failed)  # type: ignore[no-any-return]
+            return then_or(answer, self._complete, self._failed)
         return self._complete(answer)  # type: ignore[arg-type]
 
     def suspend(self, reason: Exception | None = None) -> Eventually[None]:
@@ -188,7 +188,7 @@ class UploadHandle:
             charge.release()
             raise
         if waiting(answer):
-            return then_or(answer, partial(self._settle, charge), partial(self._unsettled, charge))  # type: ignore[no-any-return]
+            return then_or(answer, partial(self._settle, charge), partial(self._unsettled, charge))
         self._settle(charge, None)
         return None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from twisted_xfer.accounts.answers import resolve
 from twisted_xfer.errors import NameInvalid, NotFound
 from twisted_xfer.interfaces import (
     Account,
@@ -19,6 +18,7 @@ from twisted_xfer.interfaces import (
     QuotaScope,
     QuotaStatus,
 )
+from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.paths import ROOT, VirtualPath
 
 #: Counts of one scope at one login, where other sessions keep changing it: the next login goes on.

@@ -17,7 +17,6 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_xfer.accounts.admission import admit
-from twisted_xfer.accounts.answers import then_or
 from twisted_xfer.accounts.avatar import Avatar
 from twisted_xfer.accounts.reports import Reporter
 from twisted_xfer.accounts.rights import PathRights
@@ -34,6 +33,7 @@ from twisted_xfer.interfaces import (
     IStorage,
     LoginContext,
 )
+from twisted_xfer.interfaces.answers import then_or
 from twisted_xfer.paths import MAX_NAME
 
 #: The account name of everybody who logs in as nobody.
