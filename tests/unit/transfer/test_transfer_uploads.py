@@ -406,3 +406,39 @@ def test_commit_later(lab):
     transfer.cancel()
     waiting.callback(FileInfo(b"x", "file"))
     assert lab.outcome(transfer) == 0
+
+
+def cut():
+    """What a protocol says that knows better than the channel."""
+    raise Truncated(detail="the control connection ended")
+
+
+@pytest.mark.parametrize(
+    "confirm", [cut, lambda: fail(Truncated(detail="a moment later"))], ids=["now", "later"]
+)
+@pytest.mark.parametrize("size", [0, 4096, 4 * BULK])
+def test_an_end_that_is_not_confirmed(lab, confirm, size):
+    """A clean end that the protocol does not confirm is a cut: suspended, never committed."""
+    channel, client = lab.connect()
+    upload = ScriptedUpload()
+    transfer = lab.transfers.upload(upload, channel, IMAGE, confirm=confirm)
+    feed(lab, transfer, client, b"k" * size)
+    error = lab.outcome(transfer)
+    assert isinstance(error, Truncated)
+    assert upload.ends == [("suspend", error)]
+
+
+def test_an_end_that_is_confirmed_later(lab):
+    """Nothing is published before the answer."""
+    answer = Deferred()
+    channel, client = lab.connect()
+    client.sendall(b"whole")
+    client.close()
+    upload = ScriptedUpload()
+    transfer = lab.transfers.upload(upload, channel, IMAGE, confirm=lambda: answer)
+    lab.reactor.turn()
+    assert upload.ends == []
+    answer.callback(None)
+    lab.reactor.run_until(lambda: transfer.result.called)
+    assert lab.outcome(transfer) == 5
+    assert upload.ends == [("commit", None)]
