@@ -213,8 +213,8 @@ def private(rig, mode):
     return rig
 
 
-def transfer(rig, verb, *, resumed, one_ticket=True):
-    """One transfer over a data connection of that kind: the code of its end."""
+def begin_transfer(rig, verb, *, resumed, one_ticket=True):
+    """One transfer over a data connection of that kind: the connection, and what was said so far."""
     rig.transfers.instant = True
     rig.host.tls.session.next = channel = Secured(resumed, one_ticket)
     channel.accept_end = lambda *_: None
@@ -223,7 +223,12 @@ def transfer(rig, verb, *, resumed, one_ticket=True):
     if port.waiting is not None:
         waiting, port.waiting = port.waiting, None
         waiting.callback(SimpleNamespace(peer="127.0.0.1", secure=False, abort=lambda: None))
-    answer = rig.say(f"{verb} f{next(_numbers)}" if verb != "LIST" else verb)
+    return channel, rig.say(f"{verb} f{next(_numbers)}" if verb != "LIST" else verb)
+
+
+def transfer(rig, verb, *, resumed, one_ticket=True):
+    """One transfer over a data connection of that kind: the code of its end."""
+    channel, answer = begin_transfer(rig, verb, resumed=resumed, one_ticket=one_ticket)
     last = answer.split(b"\r\n")[-2][:3]
     assert channel.aborted is (last == b"522")
     return last
@@ -285,6 +290,68 @@ def test_auto_bears_with_siblings(secure_rig):
     assert transfer(rig, "LIST", resumed=False) == b"226"
 
 
+def with_stranger(secure_rig, handshake=7.0):
+    """A client that has resumed, a stranger at its address, and a data connection that did not resume."""
+    rig = private(secure_rig(timeouts=Timeouts(handshake=handshake)), "auto")
+    assert transfer(rig, "LIST", resumed=True, one_ticket=False) == b"226"
+    rig.factory.siblings.arrive("127.0.0.1", "other")
+    channel, answer = begin_transfer(rig, "LIST", resumed=False, one_ticket=False)
+    assert answer.startswith(b"150 ")
+    assert answer.count(b"\r\n") == 1
+    rig.transport.clear()
+    return rig, channel
+
+
+def test_auto_waits_for_the_login_of_a_sibling(secure_rig):
+    """Its ticket is the client's from the TLS handshake on, before anybody knows whose session it is."""
+    rig, channel = with_stranger(secure_rig)
+    rig.clock.advance(6.9)
+    assert rig.transport.value() == b""
+    rig.factory.siblings.begin("127.0.0.1", "alice", "other", rig.clock.seconds())
+    assert rig.transport.value().startswith(b"226 ")
+    assert not channel.aborted
+
+
+@pytest.mark.parametrize("fate", ["leaves", "is somebody else", "is elsewhere", "stays"])
+def test_auto_refuses_what_no_sibling_explains(secure_rig, fate):
+    """A stranger that does not log in as the same user, from the same address and in time, changes nothing."""
+    rig, channel = with_stranger(secure_rig)
+    siblings = rig.factory.siblings
+    if fate == "leaves":
+        siblings.leave("127.0.0.1", "other")
+    elif fate == "is somebody else":
+        siblings.begin("127.0.0.1", "bob", "other", rig.clock.seconds())
+    elif fate == "is elsewhere":
+        siblings.begin("192.0.2.1", "alice", "third", rig.clock.seconds())
+        assert rig.transport.value() == b""
+        rig.clock.advance(7.0)
+    else:
+        rig.clock.advance(7.0)
+    assert rig.transport.value().startswith(b"522 ")
+    assert channel.aborted
+    assert not siblings._waiting.get("127.0.0.1")
+
+
+def test_the_wait_for_a_sibling_can_be_aborted(secure_rig):
+    """ABOR ends it, and so does the end of the session."""
+    rig, channel = with_stranger(secure_rig)
+    assert b"226 " in rig.say("ABOR")
+    assert channel.aborted
+    assert not rig.factory.siblings._waiting["127.0.0.1"]
+
+
+def test_sessions_in_tls_are_strangers_until_they_log_in(secure_rig):
+    """And no longer when they are gone."""
+    rig = secured(secure_rig())
+    assert rig.factory.siblings.stranger_left("127.0.0.1", "other") is not None
+    assert rig.factory.siblings.stranger_left("127.0.0.1", rig.session.session_id) is None
+    rig.login()
+    assert rig.factory.siblings.stranger_left("127.0.0.1", "other") is None
+    rig = secured(secure_rig())
+    rig.session.lost()
+    assert rig.factory.siblings.stranger_left("127.0.0.1", "other") is None
+
+
 def test_handshake_deadlines(secure_rig):
     """A control connection that never shakes hands is cut off; a data connection gets its own deadline."""
     rig = secure_rig(timeouts=Timeouts(handshake=7.0))
@@ -335,6 +402,9 @@ def test_siblings_are_bounded():
     siblings.end("p", "u", "a", 10.0)
     assert siblings.has("p", "u", "b", 10.0 + MEMORY - 0.1)
     assert not siblings.has("p", "u", "b", 10.0 + MEMORY)
+    # A session keeps in mind every one that it met.
+    assert siblings.has("p", "u", "b", 10.0 + MEMORY, 10.0)
+    assert not siblings.has("p", "u", "b", 10.0 + MEMORY, 10.1)
     for number in range(SWEEP_AT):
         siblings.begin("p", f"u{number}", "s", 0.0)
         siblings.end("p", f"u{number}", "s", 0.0)

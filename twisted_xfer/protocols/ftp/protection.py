@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeadlinePassed
 
 from twisted_xfer.errors import DataConnectionFailed, DataTLSRefused, TimedOut
 from twisted_xfer.interfaces import IChannel, IHost, ISecureChannel, ITLSSession
@@ -39,7 +40,7 @@ class Protection:
     """
 
     __slots__ = (
-        "_host", "_must", "_options", "_peer", "_resumed", "_session_id", "_spent", "_thrifty", "_username",
+        "_host", "_must", "_options", "_peer", "_resumed", "_session_id", "_since", "_spent", "_thrifty", "_username",
         "client", "control", "handshaking", "private", "siblings", "silent", "sized", "tls",
     )  # fmt: skip
 
@@ -51,6 +52,7 @@ class Protection:
         self._session_id = session_id
         self.siblings = Siblings()
         self._username = ""
+        self._since = 0.0
         self._resumed = self._spent = self._thrifty = False
         self.tls: ITLSSession | None = None
         self.handshaking = False
@@ -103,7 +105,11 @@ class Protection:
             secured = await tls.secure(channel, self._host.timeouts.handshake)
         except TimedOut as error:
             raise DataTLSRefused(detail="TLS handshake took too long") from error
-        self._bind(secured)
+        try:
+            await self._bind(secured)
+        except BaseException:
+            secured.abort()
+            raise
         self._spent = secured.one_ticket
         return secured
 
@@ -124,13 +130,16 @@ class Protection:
         elif size is not None:
             secured.accept_end(size, size - offset)
 
-    def _bind(self, channel: ISecureChannel) -> None:
+    async def _bind(self, channel: ISecureChannel) -> None:
         """Hold the data connection against the control connection.
 
         In TLS 1.3, curl and others use a ticket once. Having sent a file they cannot resume, since
         they close before they read the next ticket: ``auto`` bears with that, unless this client
         has shown that it can resume all the same. Nor does it demand of a client what it may have
         got from another of its own sessions.
+
+        Raises:
+            DataTLSRefused: it is not shown to be the same client's.
         """
         mode = self._options.tls_resumption
         if mode == "off":
@@ -138,32 +147,63 @@ class Protection:
         if channel.resumed:
             self._resumed = True
             self._thrifty = self._thrifty or self._spent
-        elif mode == "prefer" or (mode == "auto" and not self._demanded):
+        elif mode == "prefer" or (mode == "auto" and (not self._demanded or await self._is_siblings())):
             self._report(refused=False)
         else:
             self._report(refused=True)
-            channel.abort()
             raise DataTLSRefused(detail="session not resumed", resumption=True)
 
     @property
     def _demanded(self) -> bool:
         """Whether this client resumes when it can, and can now."""
-        if not self._resumed or (self._spent and not self._thrifty):
-            return False
-        now = self._host.clock.seconds()
-        return not self.siblings.has(self._peer, self._username, self._session_id, now)
+        return self._resumed and (self._thrifty or not self._spent)
+
+    async def _is_siblings(self) -> bool:
+        """Whether the client has another session, whose ticket it may have offered.
+
+        A session that is about to log in counts once it has done so, and this waits for it: the
+        client has its ticket from the end of the TLS handshake on, long before its login is through.
+        Nobody can make it wait for more than a handshake may take.
+        """
+        clock = self._host.clock
+        limit = self._host.timeouts.handshake
+        deadline = clock.seconds() + limit
+        while True:
+            now = clock.seconds()
+            if self.siblings.has(self._peer, self._username, self._session_id, now, self._since):
+                return True
+            left = self.siblings.stranger_left(self._peer, self._session_id)
+            if left is None:
+                return False
+            if limit:
+                left.addTimeout(max(0.0, deadline - now), clock)
+            try:
+                await left
+            except DeadlinePassed:
+                return False
+
+    def secured(self) -> None:
+        """The handshake of the control connection is done."""
+        self.handshaking = False
+        self.control = True
+        self.siblings.arrive(self._peer, self._session_id)
 
     def logged_in(self, username: str) -> None:
         """Who it is."""
         self.logged_out()
         self._username = username
-        self.siblings.begin(self._peer, username, self._session_id, self._host.clock.seconds())
+        self._since = self._host.clock.seconds()
+        self.siblings.begin(self._peer, username, self._session_id, self._since)
 
     def logged_out(self) -> None:
         """Nobody any more."""
         if self._username:
             self.siblings.end(self._peer, self._username, self._session_id, self._host.clock.seconds())
             self._username = ""
+
+    def lost(self) -> None:
+        """The control connection is gone."""
+        self.siblings.leave(self._peer, self._session_id)
 
     def _report(self, *, refused: bool) -> None:
         if self._host.events.active:

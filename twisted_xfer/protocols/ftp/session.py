@@ -84,6 +84,7 @@ class FTPSession(SessionState):
             self.login.cancel()
         self.data.close()
         self.reset()
+        self.protection.lost()
         if self.lease is not None:
             self.lease.release()
             self.emit("connection.close", reason=reason, seconds=self.host.clock.seconds() - self.opened)

@@ -60,8 +60,7 @@ def start_implicit(session: FTPSession) -> None:
 def secured(session: FTPSession) -> None:
     """The handshake of the control connection is done."""
     protection = session.protection
-    protection.handshaking = False
-    protection.control = True
+    protection.secured()
     session.limit(session.host.timeouts.login)
     if protection.silent:
         protection.silent = False
