@@ -43,9 +43,9 @@ def possible() -> bool:
     return trial.returncode == 0
 
 
-def restart(arguments: list[str]) -> None:
+def restart(arguments: list[str], module: str = "bench") -> None:
     """Start the benchmark again inside the namespaces; does not return."""
-    command = ["unshare", "--mount", "--net", "--propagation", "private", sys.executable, "-m", "bench"]
+    command = ["unshare", "--mount", "--net", "--propagation", "private", sys.executable, "-m", module]
     os.execvp("unshare", [*command, *arguments])
 
 

@@ -25,6 +25,9 @@ PACKAGES = {
         "libpcre2-8-0",
         "libpcre2-posix3",
     ),
+    "rsync": ("rsync", "libpopt0", "libxxhash0", "liblz4-1", "libzstd1", "libacl1"),
+    "openssh": ("openssh-server", "openssh-client", "libwrap0"),
+    "netcat": ("netcat-openbsd", "libbsd0", "libmd0"),
 }
 DOWNLOAD_SECONDS = 300
 VERSION_IN_NAME = re.compile(r"_(?:\d+%3a)?([^_]+)_[a-z0-9]+\.deb$")

@@ -1,0 +1,1 @@
+"""The native protocol against other ways to move files between two processes of one machine."""
