@@ -12,8 +12,10 @@ from twisted_xfer.errors import (
     ConnectionLost,
     DigestMismatch,
     LocalProtocolError,
+    QuotaExceeded,
     RemoteProtocolError,
     Truncated,
+    Unsupported,
     XferError,
 )
 from twisted_xfer.interfaces import Eventually
@@ -24,11 +26,15 @@ from twisted_xfer.protocols.jsonftp.wire import (
     MAX_LIST,
     MAX_OBJECT,
     MEANINGS,
+    NOT_DONE,
+    REFUSALS,
+    SIZE_KEYS,
     Chunk,
     Message,
     MessageReader,
     Word,
     encode,
+    frame,
     size_of,
     text_of,
 )
@@ -68,17 +74,20 @@ class Session:
 
         Raises:
             NotFound: no such file.
+            Unsupported: an offset, and a server that does not know breakpoints.
             DigestMismatch, Truncated: what came is not what was to come.
         """
         more: dict[str, Any] = {"md5": True} if md5 else {}
         if offset:
             more["breakpoint"] = offset
-        answer = await self._ask("breakpoint" if offset else "get", {"ready"}, filename=filename, **more)
-        size = size_of(answer, "file_size")
+        said = await self._say("breakpoint" if offset else "get", filename=filename, **more)
+        answer = self._meant(Message(said), {"ready"}, Unsupported if offset else RemoteProtocolError)
+        size = size_of(answer, *SIZE_KEYS)
         if size is None or size < offset:
             raise RemoteProtocolError(detail="no size")
         self._reader.expect_bytes(size - offset)
-        self._stream.transport.write(GO_ON)
+        if not self._reader.framed:
+            self._stream.transport.write(GO_ON)
         digest = hashlib.md5(usedforsecurity=False)
         left = size - offset
         while left:
@@ -113,44 +122,48 @@ class Session:
         """Send ``size`` bytes of ``read`` as ``filename``; whether the server said that they are right.
 
         Raises:
-            QuotaExceeded: refused, whatever for.
+            QuotaExceeded, RightMissing, TooLarge, NoSpace: refused; QuotaExceeded where no reason was given.
             DigestMismatch: the server says that they are not right.
         """
         stream = self._stream
-        # Two objects in one read end the scripts' server.
-        command = encode({"action": "put", "filename": filename, **({"md5": True} if md5 else {})})
-        self._reader.expect_go_on()
-        await stream.write_alone(command)
-        stream.transport.write(
-            encode({"status_code": 257, "status_msg": "Ready to send file", "file_size": size})
-        )
+        framed = self._reader.framed
+        command = {"action": "put", "filename": filename, **({"md5": True} if md5 else {})}
+        if framed:
+            self._tell({**command, "file_size": size})
+        else:
+            self._reader.expect_go_on()
+            # Two objects in one read end the scripts' server.
+            await stream.write_alone(encode(command))
+            self._tell({"status_code": 257, "status_msg": "Ready to send file", "file_size": size})
         event = await stream.need_event()
         if isinstance(event, Message):
-            self._meant(event, set())
+            self._meant(event, {"ready"} if framed else set(), QuotaExceeded)
         digest = hashlib.md5(usedforsecurity=False)
         await stream.send_bytes(
             read,
             size,
             progress=None if progress is None else lambda count: progress(count, size),
             sent=digest.update if md5 else None,
-            alone=True,
+            alone=not framed,
         )
-        if not md5:
+        if not md5 and not framed:
             return False
-        self._reader.expect_word()
-        said = {"status_code": 258, "status_msg": "md5 verification", "md5": digest.hexdigest()}
-        stream.transport.write(encode(said))
-        return await self._last_word(filename, size)
+        if not framed:
+            self._reader.expect_word()
+        if md5:
+            self._tell({"status_code": 258, "status_msg": "md5 verification", "md5": digest.hexdigest()})
+        return await self._last_word(filename, size) and md5
 
     async def _last_word(self, filename: str, size: int) -> bool:
         while (event := self._reader.next_event()) is None:
             if not await self._stream.more(LAST_WORD):
                 return False
         if isinstance(event, Word):
-            if not event.good:
-                raise DigestMismatch(filename, "md5", transferred=size)
-            return True
-        self._meant(event, {"md5", "ready"})
+            good = event.good
+        else:
+            good = text_of(self._meant(event, {"md5", "ready"}), "status_msg") != NOT_DONE.decode()
+        if not good:
+            raise DigestMismatch(filename, "md5", transferred=size)
         return True
 
     async def ls(self, path: str = "") -> list[str]:
@@ -173,19 +186,24 @@ class Session:
         """Cut the connection, if it is up."""
         self._stream.leave()
 
-    async def _say(self, action: str, **more: Any) -> Any:
-        data = encode({"action": action, **more})
+    def _tell(self, message: dict[str, Any]) -> None:
+        data = encode(message)
         if len(data) > MAX_OBJECT:
             raise LocalProtocolError(detail="command too long", limit=MAX_OBJECT)
-        self._stream.transport.write(data)
+        self._stream.transport.write(frame(data) if self._reader.framed else data)
+
+    async def _say(self, action: str, **more: Any) -> Any:
+        self._tell({"action": action, **more})
         event = await self._stream.need_event()
         return event.value
 
     async def _ask(self, action: str, wanted: set[str], **more: Any) -> dict[str, Any]:
         return self._meant(Message(await self._say(action, **more)), wanted)
 
-    def _meant(self, event: object, wanted: set[str]) -> dict[str, Any]:
-        """The answer, if it is one of those ``wanted``.
+    def _meant(
+        self, event: object, wanted: set[str], unknown: type[XferError] = RemoteProtocolError
+    ) -> dict[str, Any]:
+        """The answer, if it is one of those ``wanted``; ``unknown`` is what "invalid command" stands for.
 
         Raises:
             XferError: the one that the code stands for.
@@ -196,7 +214,8 @@ class Session:
         if isinstance(answer, dict) and meaning in wanted:
             return answer
         text = text_of(answer, "status_msg")[:200] if isinstance(answer, dict) else "not an answer"
-        error: type[XferError] = ERRORS.get(meaning, RemoteProtocolError) if meaning else RemoteProtocolError
+        error = unknown if meaning == "bad_command" else RemoteProtocolError
+        error = REFUSALS.get(text, ERRORS.get(meaning, error) if meaning else error)
         raise error(detail=f"{code}: {text}")
 
 
@@ -207,14 +226,15 @@ async def log_in(
     clock: IReactorTime,
     *,
     within: float = WITHIN,
+    framed: bool = False,
     queued: Queued = kernel_queue,
 ) -> Session:
-    """A session.
+    """A session; ``framed`` for servers that want the length of each object before it.
 
     Raises:
         LoginFailed, RemoteProtocolError, TimedOut, ConnectionLost.
     """
-    stream = await dial(endpoint, MessageReader(MAX_LIST, lists=True), clock, within, queued)
+    stream = await dial(endpoint, MessageReader(MAX_LIST, lists=True, framed=framed), clock, within, queued)
     session = Session(stream)
     try:
         await session.authenticate(username, password)

@@ -20,11 +20,15 @@ from twisted_xfer.interfaces import Expected, IAvatar, IHost, ILease, IListing, 
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.paths import ROOT, VirtualPath
 from twisted_xfer.protocols.jsonftp.wire import (
+    ACTION_KEYS,
     ACTIONS,
     DONE,
     GO_ON,
+    NAME_KEYS,
     NOT_DONE,
     PATH_KEYS,
+    REFUSED,
+    SIZE_KEYS,
     Action,
     Chunk,
     DialectName,
@@ -32,6 +36,7 @@ from twisted_xfer.protocols.jsonftp.wire import (
     Message,
     MessageReader,
     encode,
+    frame,
     reply,
     size_of,
     text_of,
@@ -52,14 +57,25 @@ class JSONFTPStream(ServedStream):
 
     def __init__(self, host: IHost, peer: str, lease: ILease, idle: float, dialect: DialectName) -> None:
         super().__init__(host, "jsonftp", peer, lease, idle)
-        self.reader = MessageReader()
+        self.reader = MessageReader(framed=None)
         self._dialect = dialect
         self._cwd = ROOT
         self._failures = 0
 
     def answer(self, meaning: Meaning, text: str = "", **extra: object) -> None:
         """Send an answer."""
-        self.transport.write(reply(self._dialect, meaning, text, **extra))
+        self.tell(reply(self._dialect, meaning, text, **extra))
+
+    def tell(self, message: bytes) -> None:
+        """Send a message, with its length before it to those who say theirs."""
+        self.transport.write(frame(message) if self.reader.framed else message)
+
+    def say(self, word: bytes, meaning: Meaning) -> None:
+        """Send a word: with lengths there are only objects, so it is the text of one then."""
+        if self.reader.framed:
+            self.answer(meaning, word.decode())
+        else:
+            self.transport.write(word)
 
     async def serve(self) -> None:
         """See ServedStream."""
@@ -75,10 +91,11 @@ class JSONFTPStream(ServedStream):
 
     async def _handle(self, event: object) -> None:
         message = event.value if isinstance(event, Message) else None
-        if not isinstance(message, dict) or not isinstance(message.get("action"), str):
+        said = text_of(message, *ACTION_KEYS) if isinstance(message, dict) else ""
+        if not isinstance(message, dict) or not said:
             self.answer("bad_format")
             return
-        action = ACTIONS.get(message["action"])
+        action = ACTIONS.get(said)
         if action is None:
             self.answer("bad_command")
         elif action == "auth":
@@ -125,8 +142,8 @@ class JSONFTPStream(ServedStream):
 
     async def get(self, avatar: IAvatar, message: Values) -> None:
         """Send a file, or its rest from the breakpoint on."""
-        path = self.path(message, "filename")
-        offset = size_of(message, "breakpoint") if message["action"] == "breakpoint" else 0
+        path = self.path(message, *NAME_KEYS)
+        offset = size_of(message, "breakpoint") if text_of(message, *ACTION_KEYS) == "breakpoint" else 0
         if offset is None:
             self.answer("bad_format")
             return
@@ -144,9 +161,12 @@ class JSONFTPStream(ServedStream):
 
     async def _send(self, avatar: IAvatar, file: Any, offset: int, *, wants_md5: bool) -> None:
         size = file.info.size
-        self.reader.expect_go_on()
+        if not self.reader.framed:
+            self.reader.expect_go_on()
         self.answer("ready", file_size=size)
-        await self.need_event()
+        if not self.reader.framed:
+            # With lengths the answer cannot stick to the file, and nobody waits.
+            await self.need_event()
         digest = hashlib.md5(usedforsecurity=False)
         # The digest's object must not stick to the file.
         await self.send_bytes(
@@ -160,42 +180,44 @@ class JSONFTPStream(ServedStream):
             self.answer("md5", md5=digest.hexdigest())
 
     async def put(self, avatar: IAvatar, message: Values) -> None:
-        """Take a file: the size comes in an object of its own, stuck to the first or not."""
-        path = self.path(message, "filename")
-        announced = (await self.need_event()).value
-        size = size_of(announced, "file_size") if isinstance(announced, dict) else None
+        """Take a file: the size comes in an object of its own, stuck to the first or not, or in the first."""
+        path = self.path(message, *NAME_KEYS)
+        announced = message if any(key in message for key in SIZE_KEYS) else (await self.need_event()).value
+        size = size_of(announced, *SIZE_KEYS) if isinstance(announced, dict) else None
         if size is None:
             self.answer("bad_format")
             return
         try:
             upload = await resolve(avatar.open_write(path, WriteIntent(size=size)))
         except XferError as error:
-            self.answer("refused", f"Refused: {error.code}")
+            self.answer("refused", f"{REFUSED}{error.code}")
             return
-        wants_md5 = message.get("md5") is True
+        said = message.get("md5")
+        md5 = said if said is True or isinstance(said, str) else ""
         try:
-            await self._store(avatar, upload, size, wants_md5=wants_md5)
+            await self._store(avatar, upload, size, md5)
         except DigestMismatch:
-            self.transport.write(NOT_DONE)
+            self.say(NOT_DONE, "md5")
         except XferError as error:
             if self.lost is None and not isinstance(error, RemoteProtocolError):
-                self.answer("refused", f"Refused: {error.code}")
+                self.answer("refused", f"{REFUSED}{error.code}")
             raise
         else:
-            if wants_md5:
-                self.transport.write(DONE)
+            if md5 or self.reader.framed:
+                self.say(DONE, "md5")
 
-    async def _store(self, avatar: IAvatar, upload: IUpload, size: int, *, wants_md5: bool) -> None:
+    async def _store(self, avatar: IAvatar, upload: IUpload, size: int, md5: str | bool) -> None:
         try:
-            expected = await self._receive(avatar, upload, size, wants_md5=wants_md5)
+            expected = await self._receive(avatar, upload, size, md5)
         except Exception as error:
             await let_go(upload, error)
             raise
         await commit(upload, expected)
 
-    async def _receive(self, avatar: IAvatar, upload: IUpload, size: int, *, wants_md5: bool) -> Expected:
+    async def _receive(self, avatar: IAvatar, upload: IUpload, size: int, md5: str | bool) -> Expected:
+        """The file; ``md5`` is its digest in hex, or true if that comes behind it."""
         self.reader.expect_bytes(size)
-        self.transport.write(GO_ON)
+        self.say(GO_ON, "ready")
         left = size
         while left:
             event = await self.need_event()
@@ -203,12 +225,14 @@ class JSONFTPStream(ServedStream):
                 raise RemoteProtocolError(detail="not a file")
             left -= len(event.data)
             await self.store(upload, event.data, avatar.upload_limiter)
-        if not wants_md5:
+        if not md5:
             return Expected(size=size)
-        said = (await self.need_event()).value
+        if not isinstance(md5, str):
+            said = (await self.need_event()).value
+            md5 = text_of(said, "md5") if isinstance(said, dict) else ""
         try:
-            digest = bytes.fromhex(text_of(said, "md5"))
-        except (AttributeError, ValueError):
+            digest = bytes.fromhex(md5)
+        except ValueError:
             raise RemoteProtocolError(detail="no MD5") from None
         return Expected(size=size, digest=("md5", digest))
 
@@ -239,7 +263,7 @@ class JSONFTPStream(ServedStream):
             self.answer("not_found")
             return
         try:
-            self.transport.write(encode(sorted(await _names(listing))))
+            self.tell(encode(sorted(await _names(listing))))
         finally:
             listing.close()
 

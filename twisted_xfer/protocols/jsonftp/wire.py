@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from twisted_xfer.errors import LoginFailed, NotFound, QuotaExceeded, RemoteProtocolError, XferError
-from twisted_xfer.sansio.json import JSONReader
+from twisted_xfer.errors import (
+    LoginFailed,
+    NameInvalid,
+    NoSpace,
+    NotFound,
+    QuotaExceeded,
+    RemoteProtocolError,
+    RightMissing,
+    TooLarge,
+    Vetoed,
+    XferError,
+)
+from twisted_xfer.sansio.json import JSONReader, decode_json
 
 #: The largest object: the scripts read 1024 bytes, dialects more.
 MAX_OBJECT: Final = 64 * 1024
@@ -15,6 +27,8 @@ MAX_OBJECT: Final = 64 * 1024
 MAX_LIST: Final = 4 * 1024 * 1024
 #: A file has at most so many bytes.
 MAX_SIZE: Final = 2**63 - 1
+#: ``struct.pack('i', size)`` before an object, as courses write it that do not like sticking objects.
+LENGTH: Final = struct.Struct("<i")
 #: What says "go on" in both directions.
 GO_ON: Final = b"1"
 DONE: Final = b"done"
@@ -72,6 +86,14 @@ ERRORS: Final[dict[Meaning, type[XferError]]] = {
     "refused": QuotaExceeded,
 }
 
+#: Before the reason for which an upload is refused, which is the code of an error.
+REFUSED: Final = "Refused: "
+#: Those that our client knows.
+REFUSALS: Final[dict[str, type[XferError]]] = {
+    f"{REFUSED}{error.code}": error
+    for error in (QuotaExceeded, RightMissing, TooLarge, NoSpace, NameInvalid, NotFound, Vetoed)
+}
+
 Action: TypeAlias = Literal["auth", "get", "breakpoint", "put", "cd", "ls", "pwd"]
 #: Names of commands, in all dialects at once: none of them is ambiguous.
 ACTIONS: Final[dict[str, Action]] = {
@@ -85,6 +107,10 @@ ACTIONS: Final[dict[str, Action]] = {
     "listdir": "ls",
     "pwd": "pwd",
 }
+#: Keys under which the command, the name and the size may stand.
+ACTION_KEYS: Final = ("action", "action_type", "cmd")
+NAME_KEYS: Final = ("filename", "file_name")
+SIZE_KEYS: Final = ("file_size", "filesize", "total_size", "size")
 #: Keys under which a directory may stand: the article's listing cuts it off.
 PATH_KEYS: Final = ("path", "dir", "dirname", "filename")
 
@@ -119,6 +145,11 @@ def encode(value: object) -> bytes:
     return json.dumps(value).encode("ascii")
 
 
+def frame(data: bytes) -> bytes:
+    """A message with its length before it."""
+    return LENGTH.pack(len(data)) + data
+
+
 def reply(dialect: DialectName, meaning: Meaning, text: str = "", **extra: object) -> bytes:
     """A server's answer; ``text`` in place of the table's."""
     code, message = CODES[dialect][meaning]
@@ -130,9 +161,9 @@ def text_of(message: Mapping[str, Any], *keys: str) -> str:
     return next((value for key in keys if isinstance(value := message.get(key), str)), "")
 
 
-def size_of(message: Mapping[str, Any], key: str) -> int | None:
-    """A size or an offset; None when it is none."""
-    value = message.get(key)
+def size_of(message: Mapping[str, Any], *keys: str) -> int | None:
+    """A size or an offset under the first of ``keys`` that is there; None when it is none."""
+    value = next((message[key] for key in keys if key in message), None)
     return value if type(value) is int and 0 <= value <= MAX_SIZE else None
 
 
@@ -141,10 +172,14 @@ class MessageReader:
 
     Bounded: ``most`` bytes of an object, one read of a file; a word and a go-on are a few bytes.
 
-    ``lists``: whether a list of names may come as well.
+    ``lists``: whether a list of names may come as well. ``framed``: whether each object has its length
+    before it; None lets the first four bytes tell: JSON has no zeros, and a length below 64 KiB has two.
     """
 
-    def __init__(self, most: int = MAX_OBJECT, *, lists: bool = False) -> None:
+    def __init__(self, most: int = MAX_OBJECT, *, lists: bool = False, framed: bool | None = False) -> None:
+        self.framed = framed
+        self._most = most
+        self._lists = lists
         self._json = JSONReader(most, arrays=lists)
         self._buffer = bytearray()
         self._mode: Literal["object", "go_on", "bytes", "word"] = "object"
@@ -188,6 +223,10 @@ class MessageReader:
             if not self._left:
                 self._mode = "object"
             return Chunk(data)
+        if self.framed is None and not self._detect():
+            return None
+        if self.framed:
+            return self._framed_message()
         if self._mode != "object":
             if not buffer:
                 return None
@@ -195,6 +234,36 @@ class MessageReader:
                 return self._go_on() if self._mode == "go_on" else self._word()
             self._mode = "object"
         return self._message()
+
+    def _detect(self) -> bool:
+        """Find out whether objects are framed; False while that is open."""
+        head = self._buffer[: LENGTH.size]
+        # The shortest object is shorter than a length; nobody begins with a frame of 32 123 bytes.
+        bare = any(head[2:]) or head[:2] == b"{}"
+        if len(head) < LENGTH.size and not bare:
+            return False
+        self.framed = not bare
+        return True
+
+    def _framed_message(self) -> Message | None:
+        buffer = self._buffer
+        # Behind a length there is JSON; a zero there says that a go-on, which nobody needs, is before the length.
+        if buffer[:1] == GO_ON and len(buffer) > LENGTH.size and not buffer[LENGTH.size]:
+            del buffer[:1]
+        if len(buffer) <= LENGTH.size:
+            return None
+        (size,) = LENGTH.unpack_from(buffer)
+        if not 0 < size <= self._most:
+            raise RemoteProtocolError(detail="JSON object too long", limit=self._most)
+        end = LENGTH.size + size
+        if len(buffer) < end:
+            return None
+        value = decode_json(bytes(buffer[LENGTH.size : end]))
+        del buffer[:end]
+        if not isinstance(value, (dict, list) if self._lists else dict):
+            raise RemoteProtocolError(detail="not a JSON object")
+        self._mode = "object"
+        return Message(value)
 
     def _go_on(self) -> GoOn:
         if self._buffer[:1] != GO_ON:
