@@ -228,6 +228,12 @@ class LoginFailed(XferError):
     code = "login_failed"
 
 
+class ChannelBindingFailed(LoginFailed):
+    """The two ends see different TLS sessions or handshakes: somebody is in between."""
+
+    code = "channel_binding"
+
+
 class LoginRefused(XferError):
     """Right credentials, but the account may not log in now or from here."""
 

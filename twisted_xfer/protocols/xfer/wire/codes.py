@@ -16,6 +16,7 @@ CODES: Final[dict[str, int]] = {
     "login_refused": 201,
     "tls_required": 202,
     "banned": 203,
+    "channel_binding": 204,
     "exists": 300,
     "quota": 301,
     "too_big": 302,
