@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import subprocess
+import sys
 import types
 from pathlib import Path
 
@@ -24,7 +26,15 @@ def bound(package: str) -> tuple[set[str], set[str]]:
     file = PACKAGE.parent.joinpath(*package.split(".")) / "__init__.py"
     imported: set[str] = set()
     defined: set[str] = set()
-    for node in ast.parse(file.read_text("utf-8")).body:
+    body = ast.parse(file.read_text("utf-8")).body
+    # What is loaded when it is asked for stands where type checkers see it.
+    late = [
+        inner
+        for node in body
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for inner in node.body
+    ]
+    for node in [*body, *late]:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("twisted_xfer"):
             imported |= {alias.asname or alias.name for alias in node.names}
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -111,3 +121,15 @@ def test_private_names_stay_in_their_package() -> None:
 def test_no_import_takes_everything() -> None:
     """Star imports hide where a name comes from."""
     assert [(package, module) for package, module, name in imports() if name == "*"] == []
+
+
+def test_what_the_package_shows_is_loaded_late() -> None:
+    """Importing the package loads none of it; each name then is the one that type checkers see."""
+    script = "import sys, twisted_xfer; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert [name for name in done.stdout.split() if name.startswith(("twisted.", "twisted_xfer."))] == []
+    assert set(twisted_xfer.__all__) <= set(dir(twisted_xfer))
+    with pytest.raises(AttributeError, match="no attribute 'sned'"):
+        twisted_xfer.sned

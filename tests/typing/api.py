@@ -13,6 +13,20 @@ from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.protocol import DatagramProtocol, Factory
 from zope.interface import implementer
 
+from twisted_xfer import (
+    Login,
+    Receiver,
+    Summary,
+    Target,
+    TransferEvent,
+    Work,
+    get,
+    ls,
+    receive,
+    rm,
+    send,
+    send_stream,
+)
 from twisted_xfer.errors import NotFound, Vetoed, XferError
 from twisted_xfer.interfaces import (
     API_VERSION,
@@ -235,3 +249,22 @@ def servers() -> Iterator[XferServer]:
     """Without pytest."""
     with XferServer(users={"bob": "pw"}, config={"storage": {"plugin": "memory"}}) as server:
         yield server
+
+
+async def move(reactor: object, storage: IStorage) -> None:
+    """What a program sends and receives with."""
+    target, login, work = Target("host", path=b"pub"), Login(code="a"), Work(retries=1)
+
+    def watch(event: TransferEvent) -> None:
+        assert_type(event.position, int)
+
+    assert_type(await send(reactor, [b"a"], target, login, work, watch), Summary)
+    assert_type(await send_stream(reactor, 0, b"name", target, login), Summary)
+    assert_type(await get(reactor, target, login, storage), Summary)
+    assert_type([entry.size for entry in await ls(reactor, target, login)], list[int | None])
+    await rm(reactor, target, login)
+    receiver = receive(reactor, Path("inbox"), on_event=watch)
+    assert_type(receiver, Receiver)
+    assert_type(receiver.received(), Deferred[Summary])
+    assert_type(await send(reactor, [b"a"], receiver.target, receiver.login), Summary)
+    await receiver.stop()

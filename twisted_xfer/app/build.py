@@ -10,10 +10,9 @@ from typing import Any
 
 import attrs
 from twisted.cred.checkers import ICredentialsChecker
-from twisted.cred.portal import Portal
 from twisted.logger import Logger
 
-from twisted_xfer.accounts.chain import ChainChecker
+from twisted_xfer.accounts.chain import ChainChecker, SwiftPortal
 from twisted_xfer.accounts.login import Login
 from twisted_xfer.accounts.realm import Realm
 from twisted_xfer.app.accounts import Accounts, inline_accounts, make_checkers
@@ -63,17 +62,20 @@ def build(
     registry: Registry | None = None,
     checkers: Sequence[ICredentialsChecker] = (),
     adopt: Sequence[int] | None = None,
+    *,
+    signals: bool = True,
 ) -> Daemon:
     """The daemon that ``config`` asks for: everything opened, nothing bound, no thread started.
 
     ``checkers`` are asked before those that ``config`` names. ``adopt``, in a worker process, is a
-    descriptor for each place to listen at, already bound.
+    descriptor for each place to listen at, already bound. Without ``signals`` it takes none.
 
     Raises:
         ConfigError: a plugin's section, a checker, an endpoint or a directory is wrong.
         PluginError: a plugin is missing or broken.
     """
-    return _Builder(config, reactor, registry or Registry.discover(), checkers, adopt).daemon()
+    builder = _Builder(config, reactor, registry or Registry.discover(), checkers, adopt)
+    return builder.daemon(signals=signals)
 
 
 class Daemon(DaemonService):
@@ -142,7 +144,7 @@ class _Builder:
         self.more = bool(checkers)
         self.checkers = [*checkers, *make_checkers(self.config)]
 
-    def daemon(self) -> Daemon:
+    def daemon(self, *, signals: bool) -> Daemon:
         config = self.config
         if config.workers > 1:
             check_shareable(config)
@@ -197,7 +199,8 @@ class _Builder:
             sweeper = make_sweeper(config, self.root, self.checkers, host)
             daemon.before(sweeper.start, sweeper.stop)
         self.reloads.add("event logs", events.reopen)
-        self._take_signals(daemon)
+        if signals:
+            self._take_signals(daemon)
         if self.adopt is None:
             daemon.before(self._warn)
         if config.workers > 1 and self.adopt is None:
@@ -327,7 +330,7 @@ class _Builder:
                 attach(host.blocking)
             if callable(refresh):
                 self.reloads.add(type(checker).__name__, refresh)
-        portal = Portal(realm, [ChainChecker(self.checkers, self._log)])
+        portal = SwiftPortal(realm, [ChainChecker(self.checkers, self._log)])
         return Login(
             portal,
             host.limits,

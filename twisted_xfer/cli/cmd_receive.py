@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
-import secrets
 import socket
 from typing import Any, Final
 
 import click
-from twisted.cred.checkers import ICredentialsChecker
-from twisted.cred.credentials import IUsernamePassword
-from twisted.cred.error import UnauthorizedLogin
-from zope.interface import implementer
 
 from twisted_xfer.cli.exits import Exit
-from twisted_xfer.cli.output import fail, say
+from twisted_xfer.cli.output import fail, result, say
 from twisted_xfer.cli.progress import Progress
-from twisted_xfer.interfaces import Account, Right
 
-_ACCOUNT: Final = "xfer"
 #: Addresses that mean every interface.
 _ANY: Final = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
-
-
-@implementer(ICredentialsChecker)
-class _OneAccount:
-    """The account behind the code: it stores new files, and replaces others only where that is allowed."""
-
-    credentialInterfaces = (IUsernamePassword,)
-
-    def __init__(self, password: str, *, overwrite: bool) -> None:
-        rights = {Right.WRITE, Right.APPEND, Right.MKDIR, Right.LIST, Right.CHMOD, Right.UTIME}
-        if overwrite:
-            rights.add(Right.OVERWRITE)
-        self._account = Account(_ACCOUNT, rights=frozenset(rights))
-        self._password = password.encode()
-
-    def requestAvatarId(self, credentials: Any) -> Any:
-        """The account. Raises UnauthorizedLogin."""
-        if credentials.username != _ACCOUNT.encode() or not credentials.checkPassword(self._password):
-            raise UnauthorizedLogin
-        return self._account
 
 
 @click.command("receive")
@@ -58,83 +32,83 @@ def command(
 
     Whoever has the code may store new files there, and nothing else. One wrong guess voids it.
     """
-    from twisted_xfer.cli.trust import own_certificate
-    from twisted_xfer.protocols.xfer.pairing import make_code
-
-    flags: dict[str, object] = {"root": os.path.abspath(directory), "home": "{root}"}
-    kind = "tcp6" if ":" in host else "tcp"
-    place = f"xfer={kind}:{port}"
-    if host:
-        place += f":interface={host.replace(':', chr(92) + ':')}"
-    flags["listen"] = [place]
-    if not plain:
-        flags["tls-certificate"] = flags["tls-key"] = own_certificate()
-    # For scripts and tests; people get a fresh one.
-    code = os.environ.get("XFER_CODE") or make_code(secrets.token_bytes)
-    raise SystemExit(
-        int(_receive(flags, host, code, once=once, overwrite=overwrite, plain=plain, as_json=as_json))
-    )
-
-
-def _receive(
-    flags: dict[str, object],
-    host: str,
-    code: str,
-    *,
-    once: bool,
-    overwrite: bool,
-    plain: bool,
-    as_json: bool,
-) -> Exit:
-    import attrs
     from twisted.internet import reactor as global_reactor
 
-    from twisted_xfer.app import load, rules
-    from twisted_xfer.app.build import build
-    from twisted_xfer.app.signals import Signals
+    from twisted_xfer.app.receiver import receive
+    from twisted_xfer.cli.trust import own_certificate
     from twisted_xfer.errors import XferError
 
     reactor: Any = global_reactor
-    password = secrets.token_urlsafe(24)
-    checker = _OneAccount(password, overwrite=overwrite)
-    options = {
-        "plain": "always" if plain else "never",
-        "code": code,
-        "code_username": _ACCOUNT,
-        "code_password": password,
-    }
     progress = Progress(as_json=as_json)
-    received: list[bool] = []
     try:
-        config = attrs.evolve(load.load("", flags), protocols=rules.freeze({"xfer": options}))
-        daemon = build(config, reactor, checkers=[checker])
-        daemon.privilegedStartService()
-        daemon.startService()
+        receiver = receive(
+            reactor,
+            directory,
+            host=host,
+            port=port,
+            # For scripts and tests; people get a fresh one.
+            code=os.environ.get("XFER_CODE", ""),
+            plain=plain,
+            certificate="" if plain else own_certificate(),
+            overwrite=overwrite,
+            on_event=progress,
+        )
     except XferError as error:
         fail(error)
-    place: Any = daemon.places[0]
-    factory = place.factory.inner
-    factory.on_event = progress
+    _tell(receiver, host, os.path.abspath(directory), as_json=as_json)
+    raise SystemExit(int(_wait(reactor, receiver, progress, once=once)))
 
-    def one_received() -> None:
-        received.append(True)
-        if once:
-            reactor.stop()
 
-    factory.on_received = one_received
-    reactor.addSystemEventTrigger("before", "shutdown", daemon.stopService)
-    _announce(place.port.getHost().port, host, code, plain=plain, directory=str(flags["root"]))
-    reactor.callWhenRunning(Signals(reactor.callFromThread, {"SIGINT": reactor.stop}).install)
+def _wait(reactor: Any, receiver: Any, progress: Progress, *, once: bool) -> Exit:
+    """Turn the reactor until Ctrl-C, the first sender's end with ``once``, or a wrong code."""
+    from twisted.internet.defer import Deferred
+
+    from twisted_xfer.app.signals import Signals
+    from twisted_xfer.cli.calling import summary_code
+    from twisted_xfer.errors import LoginFailed, ShuttingDown
+
+    codes: list[Exit] = []
+
+    async def senders() -> None:
+        while True:
+            try:
+                summary = await receiver.received()
+            except ShuttingDown:
+                return
+            except LoginFailed as error:
+                progress.close()
+                say(
+                    f"xfer: a wrong code came from {error.subject!s}, and voids it: start again for a new one"
+                )
+                codes.append(Exit.AUTHENTICATION)
+                break
+            progress.summary(summary)
+            codes.append(summary_code(summary))
+            if once:
+                break
+        reactor.stop()
+
+    reactor.addSystemEventTrigger("before", "shutdown", receiver.stop)
+    ends = {"SIGINT": reactor.stop, "SIGTERM": reactor.stop}
+    reactor.callWhenRunning(Signals(reactor.callFromThread, ends).install)
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(senders()))
     reactor.run()
     progress.close()
-    return Exit.VERIFIED if received else Exit.INTERRUPTED
+    if not codes:
+        return Exit.INTERRUPTED
+    return codes[-1] if once or codes[-1] is Exit.AUTHENTICATION else max(codes)
 
 
-def _announce(port: int, host: str, code: str, *, plain: bool, directory: str) -> None:
+def _tell(receiver: Any, host: str, directory: str, *, as_json: bool) -> None:
+    """Where it waits, and what to type at the other end."""
     address = _own_address() if host in _ANY else host
     shown = f"[{address}]" if ":" in address else address
+    url = f"xfer://{shown}:{receiver.port}"
+    if as_json:
+        line = {"event": "listening", "url": url, "code": receiver.code, "directory": directory}
+        result(json.dumps(line))
     say(f"Waiting for files, to be stored in {directory}. At the other end:")
-    say(f"  xfer send PATH... xfer://{shown}:{port} --code {code}{' --plain' if plain else ''}")
+    say(f"  xfer send PATH... {url} --code {receiver.code}{' --plain' if receiver.plain else ''}")
     say("Ctrl-C ends it.")
 
 

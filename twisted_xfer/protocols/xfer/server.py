@@ -249,6 +249,7 @@ class XferServerProtocol(Connection):
             self.factory.code_is_good = False
             self.emit("login.failed", code=LoginFailed.code)
             self.host.log.info("a wrong pairing code came from {peer}: it is void now", peer=self._peer)
+            self.factory.on_void(self._peer)
             raise
         self.username = self.options.code_username
         self._log_in(UsernamePassword(self.username.encode(), self.options.code_password.encode()))
@@ -323,6 +324,7 @@ class XferFactory(Factory):
     Attributes:
         code_is_good: False once the pairing code was guessed wrong.
         on_received: called when a sender is gone whose whole offer was answered.
+        on_void: called with the address that the wrong guess came from.
         on_event: hears what senders' transfers do.
     """
 
@@ -333,6 +335,7 @@ class XferFactory(Factory):
         self.options = options
         self.code_is_good = True
         self.on_received: Callable[[], object] = lambda: None
+        self.on_void: Callable[[str], object] = lambda _peer: None
         self.on_event: OnEvent = ignore
         self.sessions: set[XferServerProtocol] = set()
         self._drained: Deferred[None] | None = None

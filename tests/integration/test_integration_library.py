@@ -1,0 +1,138 @@
+"""The package's own functions, as a program uses them: over real sockets, in one process."""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+HEAD = """
+import json, os, sys, attrs
+from pathlib import Path
+from twisted.internet.task import react
+from twisted_xfer import Login, Target, Work, receive, send, send_stream
+from twisted_xfer.errors import XferError
+
+inbox = Path(sys.argv[1]) / "inbox"
+inbox.mkdir()
+source = Path(sys.argv[1]) / "source"
+source.write_bytes(b"content" * 1000)
+paths = [os.fsencode(source)]
+
+async def outcome(deferred):
+    try:
+        return await deferred
+    except XferError as error:
+        return error.code
+"""
+
+
+def run(tmp_path, body):
+    """What ``body`` prints, an object a line; ``reactor`` is in its reach."""
+    body = textwrap.indent(textwrap.dedent(body), "    ")
+    script = f"{HEAD}\nasync def main(reactor):\n{body}\nreact(main)\n"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["tls", "plain"])
+def test_receive_and_send(tmp_path, plain):
+    """Two senders with one code, both asked for later; both ends tell the same."""
+    lines = run(
+        tmp_path,
+        f"""
+        seen = []
+        receiver = receive(reactor, inbox, plain={plain}, on_event=seen.append)
+        first = await send(reactor, paths, receiver.target, receiver.login)
+        read, write = os.pipe()
+        os.write(write, b"piped"), os.close(write)
+        second = await send_stream(reactor, read, b"pipe", receiver.target, receiver.login)
+        for sent in (first, second):
+            came = await receiver.received()
+            print(json.dumps([sent.files, came.files, sent.digest == came.digest, came.verified]))
+        print(json.dumps([event.kind for event in seen if event.kind not in {{"started", "progress"}}]))
+        print(json.dumps([receiver.url.startswith("xfer://127.0.0.1:"), bool(receiver.pin)]))
+        await receiver.stop()
+        """,
+    )
+    assert lines == [
+        [1, 1, True, 7000],
+        [1, 1, True, 5],
+        ["done", "done"],
+        [True, not plain],
+    ]
+    assert (tmp_path / "inbox/source").read_bytes() == b"content" * 1000
+    assert (tmp_path / "inbox/pipe").read_bytes() == b"piped"
+
+
+def test_a_wrong_code_and_a_wrong_pin(tmp_path):
+    """Nobody gets in without the code; the guess voids it, and whoever waits is told."""
+    lines = run(
+        tmp_path,
+        """
+        receiver = receive(reactor, inbox)
+        waiting = receiver.received()
+        none = Work(retries=0)
+        stranger = attrs.evolve(receiver.target, pin="0" * 64)
+        print(json.dumps(await outcome(send(reactor, paths, receiver.target, Login(username="xfer"), none))))
+        print(json.dumps(await outcome(send(reactor, paths, stranger, Login(username="xfer"), none))))
+        for code in ("222-222-222", receiver.code):
+            print(json.dumps(str(await outcome(send(reactor, paths, receiver.target, Login(code=code), none)))))
+        for answer in (waiting, receiver.received()):
+            print(json.dumps(await outcome(answer)))
+        await receiver.stop()
+        """,
+    )
+    assert lines == ["login_impossible", "untrusted_key", "peer", "peer", "login_failed", "login_failed"]
+    assert not list((tmp_path / "inbox").iterdir())
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_replacing_wants_to_be_allowed(tmp_path, overwrite):
+    """New files only, unless told otherwise."""
+    lines = run(
+        tmp_path,
+        f"""
+        (inbox / "source").write_bytes(b"old")
+        receiver = receive(reactor, inbox, overwrite={overwrite})
+        sent = await send(reactor, paths, receiver.target, receiver.login)
+        print(json.dumps([sent.files, sent.failed, [error.name for _, error in sent.failures]]))
+        await receiver.stop()
+        """,
+    )
+    assert lines == [[1, 0, []] if overwrite else [0, 1, ["right_missing"]]]
+
+
+def test_the_end_of_a_receiver(tmp_path):
+    """stop() fails who waits, lets go of the port, and may be called again; a wait may be given up."""
+    lines = run(
+        tmp_path,
+        """
+        from twisted.internet.defer import CancelledError
+        receiver = receive(reactor, inbox)
+        given_up, waiting = receiver.received(), receiver.received()
+        given_up.addErrback(lambda failure: failure.trap(CancelledError))
+        given_up.cancel()
+        await receiver.stop()
+        await receiver.stop()
+        print(json.dumps(await outcome(waiting)))
+        print(json.dumps(await outcome(send(reactor, paths, receiver.target, receiver.login))))
+        again = receive(reactor, inbox, port=receiver.port, code="mine")
+        print(json.dumps([again.port == receiver.port, again.code, again.pin != receiver.pin]))
+        await again.stop()
+        try:
+            receive(reactor, inbox / "missing")
+        except XferError as error:
+            print(json.dumps(error.code))
+        """,
+    )
+    assert lines == ["shutting_down", "cannot_connect", [True, "mine", True], "config"]
