@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import LoginDenied, UnauthorizedLogin, UnhandledCredentials
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -65,6 +66,8 @@ class Login:
     ) -> None:
         self.anonymous = anonymous
         self._portal = portal
+        # Ours answers at once where it can; any other is a Portal all the same.
+        self._enter: Callable[..., Any] = getattr(portal, "enter", portal.login)
         self._limits = limits
         self._events = events
         self._clock = clock
@@ -96,8 +99,14 @@ class Login:
         if wait > 0:
             return _Attempt(self, credentials, context, username).after(wait)
         started = self._clock.seconds()
+        try:
+            answer = self._enter(credentials, context, IAvatar)
+        except Exception:  # noqa: BLE001 - whatever a checker or a storage raises, it is a refusal
+            answer = fail()
+        if type(answer) is tuple:
+            return self.welcome(answer[1], context, username)
+        asked: Deferred[Any] = answer
         box: list[Any] = []
-        asked = self._portal.login(credentials, context, IAvatar)
         asked.addBoth(box.append)
         if box and isinstance(box[0], tuple):
             return self.welcome(box[0][1], context, username)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 import attrs
@@ -38,6 +38,8 @@ from twisted_xfer.paths import MAX_NAME
 
 #: The account name of everybody who logs in as nobody.
 ANONYMOUS_NAME = "anonymous"
+#: Accounts without settings that are kept ready: only names that a checker vouched for get there.
+MAX_PLAIN = 1024
 
 
 class AccountLookup(Protocol):
@@ -72,12 +74,16 @@ def plain_username(raw: bytes | str) -> str:
     return name
 
 
+@lru_cache(MAX_PLAIN)
+def _filled(place: str, username: str, root: str) -> str:
+    # One pass over the parts of the template: a user called "{root}" is a name like any other.
+    filled = root.join(piece.replace("{username}", username) for piece in place.split("{root}"))
+    return posixpath.join(root, filled)
+
+
 def home_of(account: Account, root: str, template: str) -> str:
     """Where the account lives: its own home, else as the daemon's template says."""
-    place = account.home or template
-    # One pass over the parts of the template: a user called "{root}" is a name like any other.
-    filled = root.join(piece.replace("{username}", account.username) for piece in place.split("{root}"))
-    return posixpath.join(root, filled)
+    return _filled(account.home or template, account.username, root)
 
 
 @implementer(IRealm)
@@ -118,6 +124,8 @@ class Realm:
         self._root = root
         self._template = home_template
         self._defaults = defaults or Account("")
+        #: Accounts that a checker knows and nobody has settings for, by what the checker answered.
+        self._plain: dict[bytes | str, Account] = {}
         self._default_rights = PathRights(self._defaults.rights, self._defaults.path_rights)
         self._accounts = accounts
         self._events = events
@@ -172,9 +180,16 @@ class Realm:
             return self._anonymous
         if not isinstance(avatar_id, (bytes, str)):
             raise LoginRefused(detail=f"a checker answered with {type(avatar_id).__name__}")
-        username = plain_username(avatar_id)
+        plain = self._plain.get(avatar_id)
+        username = plain.username if plain is not None else plain_username(avatar_id)
         found = self._accounts.account(username) if self._accounts is not None else None
-        return found if found is not None else attrs.evolve(self._defaults, username=username)
+        if found is not None:
+            return found
+        if plain is None:
+            if len(self._plain) >= MAX_PLAIN:
+                self._plain.clear()
+            plain = self._plain[avatar_id] = attrs.evolve(self._defaults, username=username)
+        return plain
 
     def _owner(self, account: Account, context: LoginContext) -> str:
         """Whose parts the session sees: its account's; of nobody in particular only its own.
