@@ -45,6 +45,7 @@ TABLE: Final[dict[type[e.XferError], tuple[int, str]]] = {
     e.SourceChanged: (451, "The file changed while it was read."),
     e.PrefixMismatch: (451, "What was kept is not the beginning of this file."),
     e.LoginFailed: (530, "Login incorrect."),
+    e.ChannelBindingFailed: (530, "Login incorrect."),
     e.LoginRefused: (530, "Login refused."),
     e.TLSRequired: (530, "This server wants TLS: use AUTH TLS first."),
     e.LimitReached: (421, "Too many connections; try again later."),
