@@ -16,7 +16,7 @@ from twisted_xfer.cli.url import parse_target
 
 
 @click.command("send")
-@click.argument("paths", nargs=-1, required=True)
+@click.argument("paths", nargs=-1, required=True, type=click.Path())
 @click.argument("url")
 @login_options
 @click.option(

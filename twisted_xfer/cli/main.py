@@ -7,6 +7,7 @@ from importlib import metadata
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 #: Command, its module, and the line in the list of commands.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -21,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "plugins": ("cmd_plugins", "List what is installed, and what is wrong with it."),
     "user": ("cmd_user", "Add, change, list and remove the accounts of a users file."),
     "bans": ("cmd_bans", "Show who is kept out, and let in again."),
+    "completion": ("cmd_completion", "Make bash, zsh or fish complete these commands."),
 }
 
 
@@ -38,6 +40,15 @@ class _Lazy(click.Group):
         module = importlib.import_module(f"twisted_xfer.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands without importing them: somebody has pressed Tab and waits."""
+        found = [
+            CompletionItem(name, help=line)
+            for name, (_, line) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return found or click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, without importing them."""
