@@ -75,7 +75,7 @@ def test_get_by_fetch(server, tmp_path):
     ports, _, _ = server
     url = f"fetch://localhost:{ports['fetch@alice']}"
     done = xfer(tmp_path, "get", f"{url}/data.bin", "--json")
-    assert json.loads(done.stdout)["verified"] is True, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["verified"] is True, done.stderr
     assert (tmp_path / "data.bin").read_bytes() == DATA
     done = xfer(tmp_path, "get", f"{url}/none")
     assert done.returncode == Exit.STORAGE

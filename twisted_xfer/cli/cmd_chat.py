@@ -158,7 +158,7 @@ def command(
         password, authorities = None, ca.read() if ca is not None else ""
     else:
         place, password, authorities = place.entered(asked)
-    tutorial.work(lambda reactor: _talk(reactor, place, password, authorities, room or place.path))
+    tutorial.work(place, lambda reactor: _talk(reactor, place, password, authorities, room or place.path))
 
 
 async def _talk(reactor: Any, place: tutorial.Place, password: str | None, ca: str, room: str) -> None:

@@ -8,7 +8,7 @@ from typing import IO, Any
 import attrs
 import click
 
-from twisted_xfer.cli import tutorial
+from twisted_xfer.cli import tutorial, tutorial_files
 from twisted_xfer.cli.calling import Asked, call, login_options, summary_code
 from twisted_xfer.cli.progress import Progress
 from twisted_xfer.cli.rate import RateLimit, rate
@@ -28,6 +28,7 @@ from twisted_xfer.cli.url import parse_target
 )
 @click.option("--retry", default=5, show_default=True, help="Reconnections in a row that bring nothing.")
 @click.option("--limit-rate", type=rate, help="Bytes a second at most: 500k, 2M.")
+@tutorial.options
 def command(
     url: str,
     destination: str,
@@ -45,7 +46,8 @@ def command(
     """Fetch the file or tree at URL into the directory DESTINATION (default: here), verified.
 
     The same command again goes on where it was. Single files also come from fetch://HOST[:PORT]/NAME and
-    jsonftp://USER@HOST[:PORT]/NAME, in the clear (fetchs:, jsonftps: TLS), and replace what is there.
+    jsonftp://USER@HOST[:PORT]/NAME, in the clear (fetchs:, jsonftps: TLS), and replace what is there
+    unless --if-exists refuse or rename is given; jsonftp goes on where it was, too.
     """
     from twisted_xfer.paths import VirtualPath
     from twisted_xfer.protocols.xfer import client
@@ -54,7 +56,9 @@ def command(
     asked = Asked(user, password_file, code, plain, ca, accept_new)
     place = tutorial.parse(url, "fetch", "jsonftp")
     if place is not None:
-        tutorial.get(place, destination, asked, retries=retry, as_json=as_json)
+        tutorial_files.get(
+            place, destination, asked, retries=retry, as_json=as_json, if_exists=if_exists, rate=limit_rate
+        )
         return
     target = parse_target(url)
     work = client.Work(if_exists=if_exists, retries=retry)

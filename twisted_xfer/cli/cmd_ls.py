@@ -8,7 +8,7 @@ from typing import IO
 
 import click
 
-from twisted_xfer.cli import tutorial
+from twisted_xfer.cli import tutorial, tutorial_files
 from twisted_xfer.cli.calling import Asked, call, login_options
 from twisted_xfer.cli.output import result
 from twisted_xfer.cli.url import parse_target
@@ -19,6 +19,7 @@ _MARKS = {"dir": "/", "symlink": "@"}
 @click.command("ls")
 @click.argument("url")
 @login_options
+@tutorial.options
 def command(
     url: str,
     user: str,
@@ -36,7 +37,7 @@ def command(
     asked = Asked(user, password_file, code, plain, ca, accept_new)
     place = tutorial.parse(url, "jsonftp")
     if place is not None:
-        tutorial.ls(place, asked, as_json=as_json)
+        tutorial_files.ls(place, asked, as_json=as_json)
         return
     target = parse_target(url)
     entries = call(asked, target, lambda reactor, login: client.ls(reactor, target, login))

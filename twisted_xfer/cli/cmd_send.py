@@ -8,7 +8,7 @@ from typing import IO, Any
 import attrs
 import click
 
-from twisted_xfer.cli import tutorial
+from twisted_xfer.cli import tutorial, tutorial_files
 from twisted_xfer.cli.calling import Asked, call, login_options, summary_code
 from twisted_xfer.cli.progress import Progress
 from twisted_xfer.cli.rate import RateLimit, rate
@@ -30,6 +30,7 @@ from twisted_xfer.cli.url import parse_target
 @click.option("--retry", default=5, show_default=True, help="Reconnections in a row that bring nothing.")
 @click.option("--limit-rate", type=rate, help="Bytes a second at most: 500k, 2M.")
 @click.option("--name", default="stdin", show_default=True, help="Name for standard input (PATH -).")
+@tutorial.options
 def command(
     paths: tuple[str, ...],
     url: str,
@@ -56,7 +57,7 @@ def command(
     asked = Asked(user, password_file, code, plain, ca, accept_new)
     place = tutorial.parse(url, "push", "jsonftp")
     if place is not None:
-        tutorial.send(place, paths, asked, retries=retry, as_json=as_json)
+        tutorial_files.send(place, paths, asked, retries=retry, as_json=as_json, rate=limit_rate)
         return
     target = parse_target(url)
     work = client.Work(if_exists=if_exists, exclude=tuple(map(os.fsencode, exclude)), retries=retry)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import attrs
 import click
+from click.core import ParameterSource
 from twisted.internet.task import deferLater
 
 from twisted_xfer.cli.calling import run
 from twisted_xfer.cli.exits import Exit
-from twisted_xfer.cli.output import fail, result, say
+from twisted_xfer.cli.output import fail, say
 from twisted_xfer.errors import (
+    AlreadyExists,
     Busy,
     ConnectionLost,
     DigestMismatch,
@@ -26,21 +23,29 @@ from twisted_xfer.errors import (
     LoginFailed,
     NotFound,
     QuotaExceeded,
+    RemoteProtocolError,
+    RightMissing,
     SourceChanged,
     TimedOut,
     Truncated,
     XferError,
 )
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 #: Ports of the articles.
 PORTS: Final = {"push": 5001, "fetch": 8888, "jsonftp": 9999, "jim": 7777}
 #: Seconds before the first repetition; each later one waits twice as long, up to LONGEST.
-FIRST_WAIT: Final = 0.5
+FIRST_WAIT: Final = 1.0
 LONGEST: Final = 30.0
+#: Under which name the two options below are kept for the command that has them.
+_META: Final = "twisted_xfer.tutorial"
 _CODES: Final[tuple[tuple[type[XferError], Exit], ...]] = (
     (LoginFailed, Exit.AUTHENTICATION),
     (NotFound, Exit.STORAGE),
     (QuotaExceeded, Exit.REFUSED),
+    (RightMissing, Exit.REFUSED),
+    (AlreadyExists, Exit.REFUSED),
     (Busy, Exit.REFUSED),
     (LocalProtocolError, Exit.USAGE),
     (DigestMismatch, Exit.INTEGRITY),
@@ -49,6 +54,50 @@ _CODES: Final[tuple[tuple[type[XferError], Exit], ...]] = (
     (TimedOut, Exit.NO_CONNECTION),
     (ConnectionLost, Exit.NO_CONNECTION),
 )
+#: Sentences for the errors that people meet; the others say their code and detail.
+_SENTENCES: Final[tuple[tuple[type[XferError], str], ...]] = (
+    (LoginFailed, "wrong user or password"),
+    (NotFound, "no such file or directory"),
+    (QuotaExceeded, "refused: over quota"),
+    (RightMissing, "refused: the account may not do that"),
+    (AlreadyExists, "refused: the name is taken"),
+    (DigestMismatch, "what arrived is not what was sent: the MD5 differs"),
+    (SourceChanged, "the file changed while it was sent"),
+    (Truncated, "the connection ended in the middle of the file"),
+    (RemoteProtocolError, "the other side does not keep the rules"),
+    (Busy, "refused"),
+    (LocalProtocolError, "cannot be sent"),
+)
+
+
+def options(command: F) -> F:
+    """Options that only the scripts' servers need; ``chosen`` tells what they are."""
+
+    def keep(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        context.meta.setdefault(_META, {})[parameter.name] = value
+
+    for name, text in (
+        ("--framed", "jsonftp: the length of each object goes before it."),
+        ("--no-md5", "fetch, jsonftp: the server knows no MD5."),
+    ):
+        command = click.option(name, is_flag=True, expose_value=False, callback=keep, help=text)(command)
+    return command
+
+
+def chosen(name: str) -> bool:
+    """Whether one of those options was given to the command that runs."""
+    found: bool = click.get_current_context().meta.get(_META, {}).get(name, False)
+    return found
+
+
+def refuse(place: Place, *names: str) -> None:
+    """End with an explanation when an option was given that means nothing to such a place."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if name in names and given:
+            raise click.UsageError(f"{parameter.opts[0]} means nothing to {place.scheme}://")
 
 
 @attrs.frozen
@@ -61,6 +110,15 @@ class Place:
     path: str
     username: str
     tls: bool
+
+    @property
+    def scheme(self) -> str:
+        """As in the URL."""
+        return f"{self.protocol}s" if self.tls else self.protocol
+
+    def __str__(self) -> str:
+        """Host and port."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def endpoint(self, reactor: Any, ca: str = "") -> Any:
         """How to connect: by name, over IPv4 or IPv6, in TLS with the system's authorities or ``ca``."""
@@ -85,19 +143,23 @@ class Place:
         if not username:
             raise click.UsageError(f"who? Write {self.protocol}://USER@{self.host} or give --user")
         place = attrs.evolve(self, username=username)
-        return place, asked.password_of(username, f"{self.host}:{self.port}"), ca
+        return place, asked.password_of(username, str(self)), ca
 
 
 def parse(url: str, *protocols: str) -> Place | None:
     """The place, or None when ``url`` is of another scheme.
 
     Raises:
-        click.UsageError: one of ours that is no place.
+        click.UsageError: one of ours that is no place, or not for this command.
     """
     scheme, mark, _ = url.partition("://")
+    scheme = scheme.lower()
     protocol = scheme if scheme in PORTS else scheme.removesuffix("s")
-    if not mark or protocol not in protocols:
+    if not mark or protocol not in PORTS:
         return None
+    if protocol not in protocols:
+        name = click.get_current_context().info_name
+        raise click.UsageError(f"{protocol}:// cannot do that; `xfer {name}` takes {', '.join(protocols)}")
     try:
         split = urlsplit(url)
         port = split.port if split.port is not None else PORTS[protocol]
@@ -109,177 +171,61 @@ def parse(url: str, *protocols: str) -> Place | None:
     return Place(protocol, split.hostname, port, path, unquote(split.username or ""), scheme != protocol)
 
 
-def finish(error: BaseException) -> Any:
-    """Say what went wrong and end with the exit code for it."""
+def printable(text: str) -> str:
+    """``text`` with nothing in it that a terminal would obey."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def sentence(error: XferError, place: Place) -> str:
+    """What went wrong, for people."""
+    if isinstance(error, ConnectionLost | TimedOut):
+        return printable(f"{place}: {error.detail or error.code}")
+    subject = error.subject.decode("utf-8", "replace") if isinstance(error.subject, bytes) else error.subject
+    words = next((words for kind, words in _SENTENCES if type(error) is kind), error.code)
+    detail = f" ({error.detail})" if error.detail else ""
+    return printable(f"{subject or place}: {words}{detail}")
+
+
+def finish(error: BaseException, place: Place, *, moved: bool = False) -> Any:
+    """Say what went wrong and end with the exit code for it; ``moved``: whether bytes did."""
     if not isinstance(error, XferError):
         raise error
     code = next((code for kind, code in _CODES if isinstance(error, kind)), Exit.OTHER)
-    text = "".join(char if char.isprintable() else "?" for char in f"{error.code} {error.detail}".strip())
-    fail(text, code)
+    fail(sentence(error, place), Exit.RESUMABLE if moved and code is Exit.NO_CONNECTION else code)
 
 
-def work(begin: Callable[[Any], Awaitable[Any]], retries: int = 0) -> Any:
-    """Run ``begin(reactor)`` to its end, again when there was no connection; what it answered."""
+def work(
+    place: Place,
+    begin: Callable[[Any], Awaitable[Any]],
+    retries: int = 0,
+    moved: Callable[[], int] = lambda: 0,
+    again: Callable[[XferError, float], object] | None = None,
+) -> Any:
+    """Run ``begin(reactor)`` to its end, again when there was no connection or it broke; what it answered.
+
+    ``retries`` counts those in a row that bring nothing to ``moved()``; ``again`` is told of each. A server
+    that is there and says nothing is not asked again: scripts do that for files that they do not have.
+    """
 
     async def trying(reactor: Any) -> Any:
-        wait = FIRST_WAIT
-        for left in range(retries, -1, -1):
+        wait, left, before = FIRST_WAIT, retries, moved()
+        while True:
             try:
                 return await begin(reactor)
-            except (ConnectionLost, TimedOut) as error:
+            except (ConnectionLost, TimedOut, Truncated) as error:
+                if moved() > before:
+                    wait, left, before = FIRST_WAIT, retries, moved()
+                elif isinstance(error, TimedOut) and error.detail != "no connection":
+                    raise
                 if not left:
                     raise
-                say(f"xfer: {error.code} {error.detail}; trying again in {wait:.1f} s")
+                if again is None:
+                    say(f"xfer: {sentence(error, place)}; trying again in {wait:.0f} s")
+                else:
+                    again(error, wait)
+            left -= 1
             await deferLater(reactor, wait)
             wait = min(wait * 2, LONGEST)
-        return None
 
     outcome = run(trying)
-    return finish(outcome) if isinstance(outcome, BaseException) else outcome
-
-
-def bar(name: str, size: int | None, *, as_json: bool) -> Any:
-    """A tqdm bar on a terminal's standard error, or one that shows nothing."""
-    from tqdm import tqdm
-
-    hidden = as_json or not sys.stderr.isatty()
-    return tqdm(
-        total=size, unit="B", unit_scale=True, desc=name[-40:], disable=hidden, file=sys.stderr, leave=False
-    )
-
-
-def told(name: str, size: int, *, verified: bool, as_json: bool) -> None:
-    """The result of one file."""
-    if as_json:
-        result(json.dumps({"event": "done", "path": name, "size": size, "verified": verified}))
-    else:
-        result(name)
-        say("verified by MD5" if verified else "sent; this protocol does not verify")
-
-
-def send(place: Place, paths: tuple[str, ...], asked: Any, *, retries: int, as_json: bool) -> None:
-    """Send plain files; ends the process with an exit code when one fails."""
-    place, password, ca = place.entered(asked)
-    for path in paths:
-        name = os.path.basename(path)
-        try:
-            stream = open(path, "rb")  # noqa: SIM115 - closed below, after the reactor's turn
-        except OSError as error:
-            fail(f"{path}: {error.strerror}", Exit.STORAGE)
-        with stream, contextlib.closing(bar(name, None, as_json=as_json)) as shown:
-            if not Path(path).is_file():
-                fail(f"{path}: only plain files can be sent this way", Exit.STORAGE)
-            size = os.fstat(stream.fileno()).st_size
-            shown.total = size
-
-            async def once(
-                reactor: Any,
-                stream: IO[bytes] = stream,
-                size: int = size,
-                shown: Any = shown,
-                name: str = name,
-            ) -> bool:
-                stream.seek(0)
-                shown.reset(size)
-                return await _SENDERS[place.protocol](
-                    reactor, place, ca, password, (name, size, stream.read, shown.update)
-                )
-
-            verified = work(once, retries)
-        told(name, size, verified=verified, as_json=as_json)
-
-
-async def _push(reactor: Any, place: Place, ca: str, _password: str, file: Any) -> bool:
-    from twisted_xfer.protocols.push import send as push
-
-    name, size, read, progress = file
-    await push(place.endpoint(reactor, ca), os.fsencode(name), size, read, reactor, progress=progress)
-    return False
-
-
-async def _put(reactor: Any, place: Place, ca: str, password: str, file: Any) -> bool:
-    from twisted_xfer.protocols.jsonftp import log_in
-
-    name, size, read, progress = file
-    session = await log_in(place.endpoint(reactor, ca), place.username, password, reactor)
-    try:
-        if place.path:
-            await session.cd(place.path)
-        verified = await session.put(name, size, read, progress=lambda count, _size: progress(count))
-        await session.closed()
-        return verified
-    finally:
-        session.leave()
-
-
-_SENDERS: Final = {"push": _push, "jsonftp": _put}
-
-
-def get(place: Place, destination: str, asked: Any, *, retries: int, as_json: bool) -> None:
-    """Fetch one file into ``destination``, whole or not at all; ends with an exit code when that fails."""
-    name = place.path.rpartition("/")[2]
-    if not name or name in {".", ".."} or "\0" in name:
-        raise click.UsageError("which file? Write its name behind the host")
-    place, password, ca = place.entered(asked)
-    target = Path(destination) / name
-    part = target.with_name(f".{name[:200]}.{os.getpid()}.part")
-    try:
-        with part.open("xb") as stream, contextlib.closing(bar(name, None, as_json=as_json)) as shown:
-
-            def progress(count: int, size: int) -> None:
-                shown.total = size
-                shown.update(count)
-
-            async def once(reactor: Any) -> int:
-                stream.seek(0)
-                stream.truncate()
-                shown.reset()
-                return await _GETTERS[place.protocol](reactor, place, ca, password, (stream.write, progress))
-
-            size = work(once, retries)
-        part.replace(target)
-    except OSError as error:
-        fail(f"{target}: {error.strerror}", Exit.STORAGE)
-    finally:
-        part.unlink(missing_ok=True)
-    told(str(target), size, verified=True, as_json=as_json)
-
-
-async def _fetch(reactor: Any, place: Place, ca: str, _password: str, file: Any) -> int:
-    from twisted_xfer.protocols.fetch import get as fetch
-
-    write, progress = file
-    name = os.fsencode(place.path)
-    return await fetch(place.endpoint(reactor, ca), name, write, reactor, progress=progress)
-
-
-async def _retrieve(reactor: Any, place: Place, ca: str, password: str, file: Any) -> int:
-    from twisted_xfer.protocols.jsonftp import log_in
-
-    write, progress = file
-    session = await log_in(place.endpoint(reactor, ca), place.username, password, reactor)
-    try:
-        return await session.get(place.path, write, progress=progress)
-    finally:
-        session.leave()
-
-
-_GETTERS: Final = {"fetch": _fetch, "jsonftp": _retrieve}
-
-
-def ls(place: Place, asked: Any, *, as_json: bool) -> None:
-    """The names at a jsonftp:// place, one a line."""
-    from twisted_xfer.protocols.jsonftp import log_in
-
-    place, password, ca = place.entered(asked)
-
-    async def once(reactor: Any) -> list[str]:
-        session = await log_in(place.endpoint(reactor, ca), place.username, password, reactor)
-        try:
-            return await session.ls(place.path)
-        finally:
-            session.leave()
-
-    for name in work(once):
-        shown = "".join(char if char.isprintable() else "?" for char in name)
-        result(json.dumps({"name": name}) if as_json else shown)
+    return finish(outcome, place, moved=bool(moved())) if isinstance(outcome, BaseException) else outcome

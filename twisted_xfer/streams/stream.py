@@ -237,6 +237,12 @@ class WireStream(Protocol):
         """Wait, and read nothing meanwhile."""
         await self.wait(deferLater(self.clock, seconds))
 
+    async def paced(self, count: int, limiter: ILimiter | None) -> None:
+        """Wait until ``limiter`` lets ``count`` bytes that came be taken; of what a lost peer sent, no more."""
+        while limiter is not None and self.lost is None and (count := count - limiter.take(count)):
+            await deferLater(self.clock, limiter.delay())
+            self.touch()
+
     async def write_alone(self, data: bytes) -> None:
         """Write ``data`` so that what is written next does not stick to it in the peer's read."""
         if self.lost is not None:

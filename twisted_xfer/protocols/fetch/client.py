@@ -8,8 +8,8 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
-from twisted_xfer.errors import ConnectionLost, DigestMismatch, NotFound, Truncated
-from twisted_xfer.interfaces import Eventually
+from twisted_xfer.errors import ConnectionLost, DigestMismatch, NotFound, TimedOut, Truncated
+from twisted_xfer.interfaces import Eventually, ILimiter
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.protocols.fetch.wire import READY, Chunk, Digest, ReplyReader, command
 from twisted_xfer.streams import dial
@@ -18,6 +18,8 @@ from twisted_xfer.streams import dial
 WITHIN: Final = 30.0
 #: Seconds without a digit after which a size is taken for whole.
 QUIET: Final = 0.05
+#: What a server of the first version looks like to who waits for a digest.
+NO_MD5: Final = "no MD5 came"
 
 
 async def get(
@@ -30,6 +32,7 @@ async def get(
     within: float = WITHIN,
     quiet: float = QUIET,
     progress: Callable[[int, int], object] | None = None,
+    limiter: ILimiter | None = None,
 ) -> int:
     """Fetch ``name`` into ``write``; the size.
 
@@ -41,7 +44,8 @@ async def get(
         NotFound: the server closed instead of answering.
         DigestMismatch: what came is not what the server read.
         Truncated: the connection ended too early.
-        RemoteProtocolError, TimedOut, ConnectionLost: no such server, or no answer.
+        TimedOut: no connection, no answer, or with the detail NO_MD5 the whole file and no digest.
+        RemoteProtocolError, ConnectionLost: no such server, or no answer.
     """
     asking = command(name)
     reader = ReplyReader(digest=md5)
@@ -63,12 +67,15 @@ async def get(
         while not isinstance(event := await stream.next_event(), Digest):
             if not isinstance(event, Chunk):
                 gone = stream.gone()
+                if received == size and stream.timed_out:
+                    raise TimedOut(name, NO_MD5, transferred=received)
                 raise Truncated(name, transferred=received) if isinstance(gone, ConnectionLost) else gone
             digest.update(event.data)
             received += len(event.data)
             await resolve(write(event.data))
             if progress is not None:
                 progress(len(event.data), size)
+            await stream.paced(len(event.data), limiter)
         if md5 and event.md5 != digest.hexdigest():
             raise DigestMismatch(name, "md5", transferred=received)
         await stream.closed()

@@ -14,11 +14,12 @@ from twisted_xfer.errors import (
     LocalProtocolError,
     QuotaExceeded,
     RemoteProtocolError,
+    TimedOut,
     Truncated,
     Unsupported,
     XferError,
 )
-from twisted_xfer.interfaces import Eventually
+from twisted_xfer.interfaces import Eventually, ILimiter
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.protocols.jsonftp.wire import (
     ERRORS,
@@ -44,6 +45,8 @@ from twisted_xfer.streams import ClientStream, Queued, dial, kernel_queue
 WITHIN: Final = 30.0
 #: Seconds that a server has for its last word after an upload: not all of them say one.
 LAST_WORD: Final = 5.0
+#: What a server that knows no digests looks like to who waits for one.
+NO_MD5: Final = "no MD5 came"
 #: What is told of progress: the bytes of a piece, and the size of the file.
 Progress = Callable[[int, int], object]
 
@@ -67,6 +70,7 @@ class Session:
         offset: int = 0,
         md5: bool = True,
         progress: Progress | None = None,
+        limiter: ILimiter | None = None,
     ) -> int:
         """Write ``filename`` from ``offset`` on; the size of the whole.
 
@@ -104,8 +108,13 @@ class Session:
             await resolve(write(event.data))
             if progress is not None:
                 progress(len(event.data), size)
+            await self._stream.paced(len(event.data), limiter)
         if md5:
-            said = self._meant(await self._stream.need_event(), {"md5"})
+            event = await self._stream.next_event()
+            if event is None:
+                silent = self._stream.timed_out
+                raise TimedOut(filename, NO_MD5) if silent else Truncated(filename, transferred=size - offset)
+            said = self._meant(event, {"md5"})
             if text_of(said, "md5").lower() != digest.hexdigest():
                 raise DigestMismatch(filename, "md5", transferred=size - offset)
         return size
@@ -118,6 +127,7 @@ class Session:
         *,
         md5: bool = True,
         progress: Progress | None = None,
+        limiter: ILimiter | None = None,
     ) -> bool:
         """Send ``size`` bytes of ``read`` as ``filename``; whether the server said that they are right.
 
@@ -142,6 +152,7 @@ class Session:
         await stream.send_bytes(
             read,
             size,
+            limiter,
             progress=None if progress is None else lambda count: progress(count, size),
             sent=digest.update if md5 else None,
             alone=not framed,

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import (
 from zope.interface import directlyProvides
 
 from twisted_xfer.errors import RemoteProtocolError
-from twisted_xfer.interfaces import Eventually
+from twisted_xfer.interfaces import Eventually, ILimiter
 from twisted_xfer.protocols.push.wire import header
 from twisted_xfer.streams import Queued, dial, kernel_queue
 
@@ -47,6 +47,7 @@ async def send(
     *,
     within: float = WITHIN,
     progress: Callable[[int], object] | None = None,
+    limiter: ILimiter | None = None,
     queued: Queued = kernel_queue,
 ) -> None:
     """Push ``size`` bytes from ``read`` as ``name``.
@@ -66,7 +67,7 @@ async def send(
     directlyProvides(stream, IHalfCloseableProtocol)
     try:
         await stream.write_alone(first)
-        await stream.send_bytes(read, size, progress=progress)
+        await stream.send_bytes(read, size, limiter, progress)
         if ISSLTransport.providedBy(stream.transport):
             # Scripts end TLS without close_notify, which looks like a reset: no receipt is to be had.
             await stream.closed()

@@ -1,0 +1,361 @@
+"""send, get and ls by the tutorial protocols."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, Final
+
+import attrs
+import click
+
+from twisted_xfer.cli.exits import Exit
+from twisted_xfer.cli.output import fail, result, say
+from twisted_xfer.cli.progress import Progress
+from twisted_xfer.cli.rate import RateLimit
+from twisted_xfer.cli.tutorial import Place, chosen, printable, refuse, work
+from twisted_xfer.errors import (
+    DigestMismatch,
+    NotFound,
+    PrefixMismatch,
+    RemoteProtocolError,
+    TimedOut,
+    Unsupported,
+    XferError,
+)
+from twisted_xfer.protocols.xfer.report import Kind, TransferEvent
+
+#: Bytes before the end of a part that are fetched once more: they show whether it is the same file still.
+OVERLAP: Final = 64 * 1024
+#: Options of the commands that mean nothing here.
+_NEVER: Final = ("code", "accept_new")
+
+
+def _tls_only(place: Place) -> tuple[str, ...]:
+    """Options that contradict TLS, where the scheme wants it."""
+    return ("plain",) if place.tls else ()
+
+
+@attrs.define
+class File:
+    """One file on its way: what is shown of it, and how fast it may go."""
+
+    place: Place
+    name: str
+    show: Progress
+    ca: str
+    password: str
+    rate: int | None
+    size: int = 0
+    position: int = 0
+    moved: int = 0
+    resumed: int = 0
+
+    def limiter(self, reactor: Any) -> RateLimit | None:
+        """A bucket for one attempt."""
+        return RateLimit(self.rate, reactor.seconds) if self.rate else None
+
+    def tell(self, kind: Kind, **more: Any) -> None:
+        """Show an event."""
+        path = os.fsencode(self.name)
+        self.show(
+            TransferEvent(kind, path, size=self.size, position=self.position, resumed=self.resumed, **more)
+        )
+
+    def start(self, size: int, offset: int = 0) -> None:
+        """An attempt begins to move bytes."""
+        self.size, self.position, self.resumed = size, offset, offset
+        self.tell("started")
+
+    def step(self, count: int) -> None:
+        """Bytes moved."""
+        self.position += count
+        self.moved += count
+        self.tell("progress")
+
+    def work(self, begin: Callable[[Any], Any], retries: int) -> Any:
+        """Run ``begin``, shown and repeated."""
+        again = lambda error, wait: self.tell("reconnecting", error=error, seconds=wait)  # noqa: E731
+        try:
+            return work(self.place, begin, retries, lambda: self.moved, again)
+        finally:
+            self.show.close()
+
+    def done(self, path: str, *, verified: bool, as_json: bool) -> None:
+        """The result."""
+        if as_json:
+            line = {"event": "done", "path": path, "size": self.size, "verified": verified}
+            result(json.dumps(line | ({"resumed": self.resumed} if self.resumed else {})))
+            return
+        result(printable(path))
+        if verified:
+            say("verified by MD5")
+        elif self.resumed:
+            say(f"went on at byte {self.resumed}: what was there before is not verified by this protocol")
+        else:
+            say("not verified: no MD5 was exchanged")
+
+
+def send(
+    place: Place, paths: tuple[str, ...], asked: Any, *, retries: int, as_json: bool, rate: int | None = None
+) -> None:
+    """Send plain files; ends the process with an exit code when one fails."""
+    refuse(place, *_NEVER, "if_exists", "exclude", "name", *_tls_only(place))
+    if place.protocol == "push" and place.path:
+        raise click.UsageError(f"a push has no directories: write push://{place}")
+    place, password, ca = place.entered(asked)
+    for path in paths:
+        if path == "-":
+            fail("standard input has no size, which these protocols send first: give a file", Exit.USAGE)
+        name = os.path.basename(path)
+        try:
+            stream = open(path, "rb")  # noqa: SIM115 - closed below, after the reactor's turn
+        except OSError as error:
+            fail(f"{path}: {error.strerror}", Exit.STORAGE)
+        with stream:
+            if not Path(path).is_file():
+                fail(f"{path}: only plain files can be sent this way", Exit.STORAGE)
+            file = File(place, name, Progress(as_json=as_json), ca, password, rate)
+
+            async def once(reactor: Any, file: File = file, stream: IO[bytes] = stream) -> bool:
+                stream.seek(0)
+                file.start(os.fstat(stream.fileno()).st_size)
+                return await _SENDERS[place.protocol](reactor, file, stream)
+
+            verified = file.work(once, retries)
+        file.done(name, verified=verified, as_json=as_json)
+
+
+async def _push(reactor: Any, file: File, stream: IO[bytes]) -> bool:
+    from twisted_xfer.protocols.push import send as push
+
+    endpoint, name = file.place.endpoint(reactor, file.ca), os.fsencode(file.name)
+    limiter = file.limiter(reactor)
+    await push(endpoint, name, file.size, stream.read, reactor, progress=file.step, limiter=limiter)
+    return False
+
+
+async def _put(reactor: Any, file: File, stream: IO[bytes]) -> bool:
+    session = await _session(reactor, file.place, file.ca, file.password)
+    try:
+        if file.place.path:
+            await session.cd(file.place.path)
+        verified: bool = await session.put(
+            file.name,
+            file.size,
+            stream.read,
+            md5=not chosen("no_md5"),
+            progress=lambda count, _size: file.step(count),
+            limiter=file.limiter(reactor),
+        )
+        await session.closed()
+        return verified
+    finally:
+        session.leave()
+
+
+async def _session(reactor: Any, place: Place, ca: str, password: str) -> Any:
+    from twisted_xfer.protocols.jsonftp import log_in
+
+    endpoint = place.endpoint(reactor, ca)
+    return await log_in(endpoint, place.username, password, reactor, framed=chosen("framed"))
+
+
+_SENDERS: Final = {"push": _push, "jsonftp": _put}
+
+
+def get(
+    place: Place,
+    destination: str,
+    asked: Any,
+    *,
+    retries: int,
+    as_json: bool,
+    if_exists: str = "overwrite",
+    rate: int | None = None,
+) -> None:
+    """Fetch one file into ``destination``, whole or not at all; ends with an exit code when that fails.
+
+    What came of a jsonftp:// file before the connection broke is kept beside it, hidden, and gone on with.
+    """
+    refuse(place, *_NEVER, *_tls_only(place))
+    if if_exists in {"newer", "skip-same"}:
+        refuse(place, "if_exists")
+    name = place.path.rpartition("/")[2]
+    if not name or name in {".", ".."} or "\0" in name:
+        raise click.UsageError("which file? Write its name behind the host")
+    target = Path(destination) / name
+    if if_exists == "refuse" and os.path.lexists(target):
+        fail(f"{target}: the name is taken", Exit.REFUSED)
+    place, password, ca = place.entered(asked)
+    file = File(place, name, Progress(as_json=as_json), ca, password, rate)
+    try:
+        with _part(target) as (part, stream):
+            try:
+                verified = file.work(lambda reactor: _GETTERS[place.protocol](reactor, file, stream), retries)
+                stream.flush()
+                target = _publish(part, target, if_exists)
+            except BaseException:
+                if place.protocol != "jsonftp" or not stream.seek(0, os.SEEK_END):
+                    part.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        fail(f"{target}: {error.strerror}", Exit.STORAGE)
+    file.done(str(target), verified=verified, as_json=as_json)
+
+
+@contextmanager
+def _part(target: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+    """The hidden part of ``target``, which one process has at a time."""
+    part = target.with_name(f".{target.name[:200]}.xfer-part")
+    descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    with open(descriptor, "r+b") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever had it before may have given it its final name meanwhile.
+            mine = os.path.samestat(os.fstat(stream.fileno()), os.stat(part))
+        except OSError:
+            mine = False
+        if not mine:
+            fail(f"{target}: another process fetches it", Exit.REFUSED)
+        yield part, stream
+
+
+def _publish(part: Path, target: Path, if_exists: str) -> Path:
+    """Give the whole file its name, or with ``rename`` the first that is free; the name."""
+    if if_exists not in {"refuse", "rename"}:
+        part.replace(target)
+        return target
+    for number in range(1000 if if_exists == "rename" else 1):
+        free = target.with_stem(f"{target.stem} ({number})") if number else target
+        with suppress(FileExistsError):
+            os.link(part, free)
+            part.unlink()
+            return free
+    return fail(f"{target}: the name is taken", Exit.REFUSED)
+
+
+async def _fetch(reactor: Any, file: File, stream: IO[bytes]) -> bool:
+    from twisted_xfer.protocols.fetch import get as fetch
+
+    stream.seek(0)
+    stream.truncate()
+    verify = not chosen("no_md5")
+    begun = False
+
+    def progress(count: int, size: int) -> None:
+        nonlocal begun
+        if not begun:
+            file.start(size)
+        begun = True
+        file.step(count)
+
+    endpoint, name = file.place.endpoint(reactor, file.ca), os.fsencode(file.place.path)
+    try:
+        file.size = await fetch(
+            endpoint,
+            name,
+            stream.write,
+            reactor,
+            md5=verify,
+            progress=progress,
+            limiter=file.limiter(reactor),
+        )
+    except TimedOut as error:
+        if error.detail == "no answer":
+            detail = "no answer; scripts' servers give none for a file that they do not have"
+            raise TimedOut(error.subject, detail) from error
+        raise _hinted(error) from error
+    return verify
+
+
+def _hinted(error: TimedOut) -> TimedOut:
+    """The error, with the way out when it is the digest that is missing."""
+    if error.detail == "no MD5 came":
+        return TimedOut(error.subject, "the whole file came, but no MD5: give --no-md5 for such a server")
+    return error
+
+
+async def _retrieve(reactor: Any, file: File, stream: IO[bytes]) -> bool:
+    """The rest of a part if there is one and it is a beginning of the file, else all of it."""
+    if stream.seek(0, os.SEEK_END):
+        with suppress(NotFound, Unsupported, PrefixMismatch, RemoteProtocolError):
+            return await _retrieve_from(reactor, file, stream)
+    stream.seek(0)
+    stream.truncate()
+    return await _retrieve_from(reactor, file, stream)
+
+
+async def _retrieve_from(reactor: Any, file: File, stream: IO[bytes]) -> bool:
+    """Whether all of it is verified. From OVERLAP bytes before the end of the part. Raises PrefixMismatch, and what Session.get does."""
+    end = stream.seek(0, os.SEEK_END)
+    offset = max(0, end - OVERLAP)
+    stream.seek(offset)
+    known = stream.read(end - offset)
+    stream.seek(offset)
+    begun = False
+
+    def write(data: bytes) -> None:
+        nonlocal known
+        if not known.startswith(data[: len(known)]):
+            raise PrefixMismatch(file.name)
+        known = known[len(data) :]
+        stream.write(data)
+
+    def progress(count: int, size: int) -> None:
+        nonlocal begun
+        if not begun:
+            file.start(size, offset)
+        begun = True
+        file.step(count)
+
+    session = await _session(reactor, file.place, file.ca, file.password)
+    try:
+        file.size = await session.get(
+            file.place.path,
+            write,
+            offset=offset,
+            md5=not chosen("no_md5"),
+            progress=progress,
+            limiter=file.limiter(reactor),
+        )
+    except DigestMismatch:
+        stream.truncate(0)
+        raise
+    except TimedOut as error:
+        raise _hinted(error) from error
+    finally:
+        session.leave()
+    if known:
+        raise PrefixMismatch(file.name)
+    if not begun:
+        file.start(file.size, offset)
+    return not offset and not chosen("no_md5")
+
+
+_GETTERS: Final = {"fetch": _fetch, "jsonftp": _retrieve}
+
+
+def ls(place: Place, asked: Any, *, as_json: bool) -> None:
+    """The names at a jsonftp:// place, one a line."""
+    refuse(place, *_NEVER, *_tls_only(place))
+    place, password, ca = place.entered(asked)
+
+    async def once(reactor: Any) -> list[str]:
+        session = await _session(reactor, place, ca, password)
+        try:
+            names: list[str] = await session.ls(place.path)
+            return names
+        except XferError as error:
+            if error.subject is None:
+                error.subject = place.path
+            raise
+        finally:
+            session.leave()
+
+    for name in work(place, once):
+        result(json.dumps({"name": name}) if as_json else printable(name))
