@@ -157,6 +157,9 @@ class StreamPlace(_Bound):
 
     def _bound(self, port: IListeningPort) -> None:
         self.port = port
+        listening, sock = getattr(self.factory.inner, "listening", None), getattr(port, "socket", None)
+        if listening is not None and isinstance(sock, socket.socket):
+            listening(sock)
 
     def _refused(self, failure: Any) -> None:
         raise cannot_listen(self.listen, failure.value) from failure.value

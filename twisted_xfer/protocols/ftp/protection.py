@@ -32,6 +32,7 @@ class Protection:
         tls: that of the control connection, from the moment when its handshake begins.
         handshaking: the handshake of the control connection is under way.
         control: it is done.
+        cleared: the control connection has left TLS again (CCC).
         siblings: the sessions of the same listener.
         silent: nobody has been greeted yet.
         private: data connections use TLS (PROT P).
@@ -41,22 +42,25 @@ class Protection:
 
     __slots__ = (
         "_host", "_must", "_options", "_peer", "_resumed", "_session_id", "_since", "_spent", "_thrifty", "_username",
-        "client", "control", "handshaking", "private", "siblings", "silent", "sized", "tls",
+        "cleared", "client", "control", "handshaking", "private", "siblings", "silent", "sized", "tls",
     )  # fmt: skip
 
-    def __init__(self, host: IHost, options: FTPOptions, peer: str, session_id: str) -> None:
+    def __init__(
+        self, host: IHost, options: FTPOptions, peer: str, session_id: str, siblings: Siblings | None = None
+    ) -> None:
         self._host = host
         self._options = options
         self._peer = peer
         self._must = options.require_tls
         self._session_id = session_id
-        self.siblings = Siblings()
+        self.siblings = siblings or Siblings()
         self._username = ""
         self._since = 0.0
         self._resumed = self._spent = self._thrifty = False
         self.tls: ITLSSession | None = None
         self.handshaking = False
         self.control = False
+        self.cleared = False
         self.silent = False
         self.private = False
         self.sized = False
@@ -187,6 +191,11 @@ class Protection:
         self.handshaking = False
         self.control = True
         self.siblings.arrive(self._peer, self._session_id)
+
+    def clear(self) -> None:
+        """The control connection leaves TLS; data connections go on to resume its session."""
+        self.control = False
+        self.cleared = True
 
     def logged_in(self, username: str) -> None:
         """Who it is."""

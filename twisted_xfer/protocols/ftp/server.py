@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -21,7 +22,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_xfer.interfaces import IHost
+from twisted_xfer.interfaces import IHost, ITLSSession
 from twisted_xfer.protocols.ftp.charset import NameCodec
 from twisted_xfer.protocols.ftp.commands.security import secured, start_implicit
 from twisted_xfer.protocols.ftp.options import FTPOptions
@@ -35,9 +36,22 @@ SWEEP_SECONDS: Final = 1.0
 
 def host_of(address: IAddress) -> str:
     """The IP address of a transport's end, as text; empty for what has none (tests, UNIX sockets)."""
-    host = str(getattr(address, "host", ""))
-    # An IPv4 client of a socket for both: to everybody else it is an IPv4 client.
+    return plain_host(str(getattr(address, "host", "")))
+
+
+def plain_host(host: str) -> str:
+    """``host``; an IPv4 client of a socket for both is to everybody else an IPv4 client."""
     return host.removeprefix("::ffff:") if "." in host else host
+
+
+def prepare(sock: socket.socket) -> None:
+    """Set what control connections need; on a listening socket, for all that it accepts."""
+    # Without it a small reply waits for the ACK of the one before: 44 ms a file.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # RFC 959 section 4.1.3 has ABOR come with a Telnet Synch: the urgent byte belongs into the
+    # stream, where the wire reader takes it out, or the end of a line is lost.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
 
 
 @implementer(IHandshakeListener, IPushProducer)
@@ -53,30 +67,31 @@ class FTPServerProtocol(Protocol):
     def connectionMade(self) -> None:
         """Begin the session."""
         transport = self.transport
-        if ITCPTransport.providedBy(transport) and not ISSLTransport.providedBy(transport):
-            # Without it a small reply waits for the ACK of the one before: 44 ms a file.
-            transport.setTcpNoDelay(True)
-            transport.setTcpKeepAlive(True)
+        factory = self.factory
+        local = ""
+        foreign = ISSLTransport.providedBy(transport)
+        if ITCPTransport.providedBy(transport) and not foreign:
             handle = transport.getHandle()  # type: ignore[attr-defined]
-            # RFC 959 section 4.1.3 has ABOR come with a Telnet Synch: the urgent byte belongs into the
-            # stream, where the wire reader takes it out, or the end of a line is lost.
-            handle.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+            if not factory.prepared:
+                prepare(handle)
             self._direct = handle.send
             self._peek = handle.recv
-        factory = self.factory
+            local = plain_host(handle.getsockname()[0])
+        elif transport is not None:
+            local = host_of(transport.getHost())
         self.session = FTPSession(
             factory.host,
             factory.options,
             self,
             peer=host_of(transport.getPeer()) if transport is not None else "",
-            local=host_of(transport.getHost()) if transport is not None else "",
+            local=local,
             verbs=factory.verbs,
             handlers=factory.handlers,
             codec=factory.codec,
+            siblings=factory.siblings,
         )
-        self.session.protection.siblings = factory.siblings
         factory.add(self.session)
-        if ISSLTransport.providedBy(transport):
+        if foreign:
             # An endpoint with TLS of its own: its data connections can only be bound by chance.
             self.session.protection.control = True
         if not self.session.admit():
@@ -168,9 +183,22 @@ class FTPServerProtocol(Protocol):
         if self.transport is not None:
             self.transport.startTLS(creator)  # type: ignore[attr-defined]
 
+    def leave_tls(self, tls: ITLSSession, timeout: float) -> None:
+        """Go back to clear; replies still go through the transport."""
+        if self.transport is not None:
+            if self._produces:
+                self._produces = False
+                self.transport.unregisterProducer()  # type: ignore[attr-defined]
+            tls.leave(self.transport, timeout)
+
     def close(self) -> None:
         """Close after what was sent."""
-        if self.transport is not None:
+        if self._direct is not None and self.transport is not None:
+            # The kernel has all that was said, so there is nothing for the transport to wait for in
+            # another turn of the reactor.
+            self.transport.stopReading()  # type: ignore[attr-defined]
+            self.transport.connectionLost(connectionDone)  # type: ignore[attr-defined]
+        elif self.transport is not None:
             if self._produces:
                 # The transport does not close before its producer has ended.
                 self._produces = False
@@ -214,6 +242,8 @@ class FTPFactory(Factory):
         implicit: bool = False,
     ) -> None:
         self.implicit = implicit
+        #: Connections come with their socket options set.
+        self.prepared = False
         self.host = host
         self.options = (
             options if options.banner else attrs.evolve(options, banner=f"{host.server_name} ready.")
@@ -231,6 +261,13 @@ class FTPFactory(Factory):
         protocol = FTPServerProtocol()
         protocol.factory = self
         return protocol
+
+    def listening(self, sock: socket.socket) -> None:
+        """Connections will come from ``sock``: set its options once, and not for each of them."""
+        if sock.family in {socket.AF_INET, socket.AF_INET6} and sys.platform == "linux":
+            # Other systems do not hand all of them on.
+            prepare(sock)
+            self.prepared = True
 
     def add(self, session: FTPSession) -> None:
         """A session began."""

@@ -16,6 +16,7 @@ from twisted_xfer.protocols.ftp.control import ControlChannel
 from twisted_xfer.protocols.ftp.data import DataLink
 from twisted_xfer.protocols.ftp.options import FTPOptions
 from twisted_xfer.protocols.ftp.protection import Protection
+from twisted_xfer.protocols.ftp.siblings import Siblings
 from twisted_xfer.protocols.ftp.wire.server import Command, Rejected, ServerWire
 from twisted_xfer.protocols.ftp.wire.states import Sequence
 from twisted_xfer.protocols.ftp.wire.verbs import Verb
@@ -41,6 +42,7 @@ class SessionState:
         verbs: Mapping[bytes, Verb],
         handlers: Mapping[bytes, Callable[[Any, bytes], Eventually[bytes]]],
         codec: NameCodec = UTF8,
+        siblings: Siblings | None = None,
     ) -> None:
         self.host = host
         self.options = options
@@ -52,7 +54,7 @@ class SessionState:
         self.session_id = host.new_session_id()
         self.wire = ServerWire(verbs, options.max_line)
         self.sequence = Sequence()
-        self.protection = Protection(host, options, peer, self.session_id)
+        self.protection = Protection(host, options, peer, self.session_id, siblings)
         self.data = DataLink(host, local, peer, self.protection, channel.reclaim_ports)
         self.closed = False
         self.quitting = False

@@ -160,6 +160,8 @@ class ServerWire:
     def next_command(self) -> Command | Rejected | None:
         """The next command or rejection; None when a whole line is not there yet."""
         buffer = self._buffer
+        if not buffer:
+            return None
         start = self._start
         end = buffer.find(b"\n", self._scanned)
         if end < 0:
