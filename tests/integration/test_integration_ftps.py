@@ -371,6 +371,81 @@ def test_certificate_replaced_under_a_running_transfer(place, version):
         ftp.storbinary("STOR more", io.BytesIO(b"more"))
 
 
+CCC = "[protocols.ftp]\nccc = true\n[timeouts]\nhandshake = 1.5"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_ccc(place, version):
+    """After close_notify from both ends the session goes on in clear, its login and its data kept."""
+    with daemon(place, CCC) as running, session(place, running, version) as ftp:
+        tls = ftp.sock.session
+        ftp.ccc()
+        assert ftp.sock.version() is None
+        assert ftp.pwd() == "/"
+        # Data connections stay in TLS and resume what the control connection had.
+        ftp.offered = tls
+        ftp.storbinary("STOR f", io.BytesIO(BODY))
+        back = io.BytesIO()
+        ftp.retrbinary("RETR f", back.write)
+        assert back.getvalue() == BODY
+        with pytest.raises(ftplib.error_perm, match="503"):
+            ftp.sendcmd("AUTH TLS")
+        assert ftp.quit().startswith("221")
+    assert "Unhandled" not in running.output
+    assert "Traceback" not in running.output
+
+
+@pytest.mark.parametrize("then", ["silence", "a command in TLS", "a command in clear", "the end"])
+def test_ccc_and_then(place, then):
+    """Whatever is not close_notify ends the connection, and silence does at the deadline."""
+    with daemon(place, CCC) as running, session(place, running) as ftp:
+        assert ftp.sendcmd("CCC").startswith("200 ")
+        if then == "a command in TLS":
+            ftp.sock.sendall(b"NOOP\r\n")
+        elif then == "a command in clear":
+            with socket.socket(fileno=os.dup(ftp.sock.fileno())) as raw:
+                raw.sendall(b"NOOP\r\n")
+        elif then == "the end":
+            ftp.sock.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionResetError, ssl.SSLError):
+            assert ftp.sock.recv(1000) == b""
+    assert "Traceback" not in running.output
+
+
+def test_ccc_with_the_next_command_in_the_same_segment(place):
+    """What follows close_notify at once is a command in clear."""
+    with daemon(place, CCC) as running:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context(place).wrap_bio(incoming, outgoing, server_hostname="localhost")
+        with plain(running) as connection:
+            connection.sendall(b"AUTH TLS\r\n")
+            connection.recv(1000)
+
+            def step(act):
+                """Run ``act`` with as much of the network as it needs."""
+                while True:
+                    try:
+                        return act()
+                    except ssl.SSLWantReadError:
+                        if outgoing.pending:
+                            connection.sendall(outgoing.read())
+                        incoming.write(connection.recv(1 << 16))
+
+            step(tls.do_handshake)
+            for line in (b"USER alice", b"PASS secret", b"CCC"):
+                tls.write(line + b"\r\n")
+                answer = step(lambda: tls.read(1000))
+            assert answer.startswith(b"200 ")
+            with pytest.raises(ssl.SSLWantReadError):
+                tls.unwrap()
+            connection.sendall(outgoing.read() + b"PWD\r\n")
+            got = b""
+            while b"257 " not in got:
+                piece = connection.recv(1 << 16)
+                assert piece
+                got += piece
+
+
 def test_parked_handshakes_are_dropped_and_hold_nobody_up(place):
     """Clients that begin TLS and say nothing go at the deadline; others are served meanwhile."""
     with daemon(place, "[timeouts]\nhandshake = 1.5") as running:

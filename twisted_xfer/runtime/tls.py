@@ -23,6 +23,7 @@ from twisted_xfer.interfaces import ITLS, IChannel, ISecureChannel, ITLSSession
 from twisted_xfer.runtime.channels import SocketChannel
 from twisted_xfer.runtime.dial import DescriptorReactor
 from twisted_xfer.runtime.tls_channel import TLSChannel, watch_resumption
+from twisted_xfer.runtime.tls_clear import leave_tls
 from twisted_xfer.runtime.tls_handshake import handshake_channel
 from twisted_xfer.runtime.tls_identity import Identity
 
@@ -140,6 +141,10 @@ class TLSSession:
         """The client's, which OpenSSL has verified."""
         connection = self.creator.connection
         return None if connection is None else connection.get_peer_certificate(as_cryptography=True)
+
+    def leave(self, transport: object, timeout: float) -> None:
+        """See ITLSSession."""
+        leave_tls(transport, self._reactor, timeout)
 
     def secure(self, channel: IChannel, timeout: float) -> Deferred[ISecureChannel]:
         """See ITLSSession."""

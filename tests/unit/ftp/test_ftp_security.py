@@ -179,6 +179,50 @@ def test_ccc_is_refused(secure_rig):
     """For policy reasons (RFC 4217 section 12.3)."""
     rig = secured(secure_rig()).login()
     assert rig.say("CCC").startswith(b"533 ")
+    assert b"CCC" not in rig.say("FEAT")
+
+
+def with_ccc(rig, **options):
+    """A session that may leave TLS; ``left`` collects when it does."""
+    rig.left = []
+    rig.host.tls.session.leave = lambda transport, timeout: rig.left.append((transport, timeout))
+    rig.session.options = FTPOptions(ccc=True, **options)
+    return rig
+
+
+def test_ccc_leaves_tls_and_keeps_the_login(secure_rig):
+    """Where it is allowed; afterwards nobody can change what protects the data, nor go back."""
+    rig = with_ccc(secure_rig(timeouts=Timeouts(handshake=7.0)))
+    rig.login()
+    assert rig.say("CCC").startswith(b"503 ")
+    secured(rig).login().say("PBSZ 0", "PROT P")
+    assert b" CCC\r\n" in rig.say("FEAT")
+    assert rig.say("CCC").startswith(b"200 ")
+    assert rig.left == [(rig.transport, 7.0)]
+    assert rig.say("PWD").startswith(b"257 ")
+    for line in ("AUTH TLS", "PBSZ 0", "PROT C", "CCC"):
+        assert rig.say(line).startswith(b"503 ")
+    assert rig.session.protection.private
+    assert rig.left == [(rig.transport, 7.0)]
+
+
+@pytest.mark.parametrize(("policy", "code"), [("control", b"534"), ("both", b"534"), ("data", b"200")])
+def test_ccc_yields_to_policy(secure_rig, policy, code):
+    """Who requires TLS for control connections gets it."""
+    rig = with_ccc(secure_rig())
+    rig.session.protection._must = policy
+    secured(rig).login()
+    assert rig.say("CCC")[:3] == code
+
+
+@pytest.mark.parametrize("behind", [b"NOOP\r\n", b"N"])
+def test_whatever_stands_behind_ccc_ends_the_connection(secure_rig, behind):
+    """It could be meant for either side."""
+    rig = with_ccc(secure_rig())
+    secured(rig).login()
+    assert rig.raw(b"CCC\r\n" + behind) == b""
+    assert rig.transport.disconnecting
+    assert rig.left == []
 
 
 @pytest.mark.parametrize(

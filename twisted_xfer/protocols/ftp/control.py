@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from twisted_xfer.interfaces import ITLSSession
+
 
 class ControlChannel(Protocol):
     """What a session needs of its transport."""
@@ -25,6 +27,9 @@ class ControlChannel(Protocol):
 
     def start_tls(self, creator: object) -> None:
         """Go over to TLS after what was sent, with ``ITLSSession.creator``."""
+
+    def leave_tls(self, tls: ITLSSession, timeout: float) -> None:
+        """Go back to clear after what was sent, once the client has said close_notify too."""
 
     def abort(self) -> None:
         """Close at once, whatever is still to be sent."""

@@ -43,7 +43,8 @@ class FTPOptions:
     same client: ``off`` takes every one, ``prefer`` as well but reports it, ``auto`` refuses the
     others once a client has resumed, ``require`` always. ``tls_no_close_notify`` are patterns of
     client addresses and CLNT names whose uploads may end without close_notify, which anybody on the
-    network can fake.
+    network can fake. ``ccc`` allows CCC, which takes the control connection out of TLS after the
+    login, for firewalls that read it.
 
     ``commands`` are the command plugins whose commands are added: each a name, or a table with
     ``plugin`` and the options of that plugin.
@@ -60,4 +61,5 @@ class FTPOptions:
     require_tls: Literal["none", "control", "data", "both"] | bool = "none"
     tls_resumption: Literal["off", "prefer", "auto", "require"] = "auto"
     tls_no_close_notify: tuple[str, ...] = ()
+    ccc: bool = False
     commands: tuple[str | dict[str, Any], ...] = ()

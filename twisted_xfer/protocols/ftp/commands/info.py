@@ -18,6 +18,8 @@ from twisted_xfer.protocols.ftp.wire.replies import NOOP_OK, SYSTEM, feat_reply,
 def features(session: FTPSession, argument: bytes) -> bytes:
     """FEAT: from the verbs table, for the verbs that have a command behind them."""
     offered = {name: verb for name, verb in session.verbs.items() if name in session.handlers}
+    if session.options.ccc and b"CCC" in offered:
+        offered[b"CCC"] = offered[b"CCC"]._replace(feat=b"CCC")
     facts = DEFAULT_FACTS if session.facts is None else session.facts
     return feat_reply(offered, mlst_feature(facts), tls=session.host.tls is not None)
 

@@ -21,6 +21,8 @@ def authenticate(session: FTPSession, argument: bytes) -> bytes:
         return replies.NOT_IMPLEMENTED
     if session.protection.control:
         return reply(503, "This connection is in TLS already.")
+    if session.protection.cleared:
+        return reply(503, "This connection has left TLS.")
     private = MECHANISMS.get(argument.upper())
     if private is None:
         return reply(504, "Only AUTH TLS.")
@@ -98,8 +100,27 @@ def protection_level(session: FTPSession, argument: bytes) -> bytes:
 
 
 def clear_command_channel(session: FTPSession, argument: bytes) -> bytes:
-    """CCC: refused, for whoever is on the network could go on with the session then."""
-    return reply(533, "The control connection stays in TLS.") if session.protection.control else _NEED_AUTH
+    """CCC: refused unless an option allows it, for whoever is on the network can go on with the session then.
+
+    The login stays, and so does the protection of data connections: nobody can change it any more.
+    """
+    protection = session.protection
+    if not protection.control or protection.tls is None:
+        return _NEED_AUTH
+    if not session.options.ccc:
+        return reply(533, "The control connection stays in TLS.")
+    if protection.control_required or session.host.login.requires_tls(session.username):
+        return reply(534, "Policy wants a protected control connection.")
+    if session.wire.clear() or session.waiting:
+        # What was sent behind it might be meant for either side of the border.
+        session.waiting.clear()
+        session.refuse(b"")
+        return b""
+    session.say(reply(200, "Send close_notify; then in clear."))
+    session.flush()
+    protection.clear()
+    session.channel.leave_tls(protection.tls, session.host.timeouts.handshake)
+    return b""
 
 
 HANDLERS: Final[dict[bytes, Handler]] = {
