@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from twisted.internet.defer import Deferred
 
 from twisted_xfer.errors import Cancelled, ConnectionLost, TimedOut, Truncated
 from twisted_xfer.interfaces import Timeouts
-from twisted_xfer.protocols.ftp.commands.transfer import LAST_LOOK, LONG_TRANSFER
+from twisted_xfer.protocols.ftp.commands.ending import (
+    FIRST_WAIT,
+    LAST_LOOK,
+    LONGER_LOOK,
+    ONE_WRITE,
+    PATIENCE,
+    TOO_SHORT,
+)
 from twisted_xfer.protocols.ftp.session import CLOSE_SECONDS, COMMANDS_PER_TURN, MAX_WAITING
 
 
@@ -293,36 +302,98 @@ class SlowAvatar:
         return getattr(self._avatar, name)
 
 
+class Sending:
+    """An upload over a connection that no byte goes through, and the question whether it is whole."""
+
+    def __init__(self, user, *before, sent=0):
+        self._user = user
+        user.say("TYPE I", *before, "EPSV")
+        self.channel = SimpleNamespace(
+            peer=user.session.peer, secure=False, abort=lambda: None, close=lambda: None
+        )
+        user.data_ports.ports[-1].channel = self.channel
+        user.say("STOR f")
+        self.transfer = user.transfers.made[-1]
+        if sent:
+            self.transfer.file.write(b"x" * sent)
+
+    def look(self):
+        return self.transfer.confirm()
+
+    def second_look(self, wait, *, gone):
+        """The answer of a look that waits for ``wait`` seconds, the client being ``gone`` by then."""
+        answer = self.look()
+        self._user.clock.advance(wait * 0.99)
+        assert not answer.called
+        if gone:
+            leave(self._user)
+        self._user.clock.advance(wait * 0.02)
+        assert answer.called
+        found = []
+        answer.addBoth(found.append)
+        return found[0]
+
+
+def leave(user):
+    """The control connection ends."""
+    user.protocol._peek = lambda size, flags: b""
+
+
 def test_upload_of_a_client_that_is_gone(user):
     """What ends together with the control connection is not whole."""
-    user.say("EPSV")
-    user.data_ports.ports[-1].channel = channel_of(user)
-    user.say("STOR f")
-    confirm = user.transfers.made[0].confirm
-    assert confirm() is None
-    user.protocol._peek = lambda size, flags: b""
+    sending = Sending(user)
+    assert sending.look() is None
+    leave(user)
     with pytest.raises(Truncated):
-        confirm()
+        sending.look()
 
 
-def test_long_upload_is_looked_at_twice(user):
-    """The control connection may end a moment after the data."""
-    user.say("EPSV")
-    user.data_ports.ports[-1].channel = channel_of(user)
-    user.say("STOR f")
-    user.clock.advance(LONG_TRANSFER)
-    answer = user.transfers.made[0].confirm()
-    user.protocol._peek = lambda size, flags: b""
-    user.clock.advance(LAST_LOOK)
-    assert isinstance(answer.result.value, Truncated)
-    answer.addErrback(lambda _: None)
+@pytest.mark.parametrize("gone", [False, True])
+@pytest.mark.parametrize(
+    ("took", "sent", "wait"),
+    [
+        (0, ONE_WRITE + 1, FIRST_WAIT),
+        (TOO_SHORT, 1, FIRST_WAIT),
+        (FIRST_WAIT, 1, FIRST_WAIT * PATIENCE),
+        (10.0, 1, LAST_LOOK),
+    ],
+)
+def test_the_control_connection_may_end_a_moment_after_the_data(user, took, sent, wait, gone):
+    """It is looked at again after some times what the upload took, within bounds."""
+    sending = Sending(user, sent=sent)
+    user.clock.advance(took)
+    found = sending.second_look(wait, gone=gone)
+    assert found.check(Truncated) if gone else found is None
 
 
-def channel_of(user):
-    """A data connection that no byte goes through."""
-    from types import SimpleNamespace
+def test_an_upload_of_one_write_is_looked_at_once(user):
+    """For small files a wait would be most of their time."""
+    sending = Sending(user, sent=ONE_WRITE)
+    user.clock.advance(TOO_SHORT * 0.99)
+    assert sending.look() is None
 
-    return SimpleNamespace(peer=user.session.peer, secure=False, abort=lambda: None, close=lambda: None)
+
+def test_an_upload_as_long_as_announced_is_whole(user):
+    """ALLO's number says where the end is: neither a wait nor the client itself is needed any more."""
+    sending = Sending(user, "ALLO 100", sent=100)
+    user.clock.advance(10)
+    leave(user)
+    assert sending.look() is None
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_an_upload_shorter_than_announced_is_looked_at_for_longer(user, gone):
+    """RFC 959 lets ALLO be too much, so a client that waits for its reply has sent all it wanted."""
+    found = Sending(user, "ALLO 101", sent=100).second_look(LONGER_LOOK, gone=gone)
+    assert found.check(Truncated) if gone else found is None
+
+
+def test_what_tls_ended_needs_no_second_look(user):
+    """close_notify is no end that a kernel makes."""
+    sending = Sending(user, sent=ONE_WRITE + 1)
+    sending.channel.secure = True
+    user.clock.advance(10)
+    assert sending.look() is None
 
 
 def test_login_ends_with_its_session(rig, monkeypatch):
@@ -358,7 +429,7 @@ def test_lingering_port_goes_to_who_needs_one(make_rig):
     rig.transfers.instant = True
     rig.say("EPSV")
     kept = rig.data_ports.ports[-1]
-    kept.channel = channel_of(rig)
+    kept.channel = SimpleNamespace(peer="127.0.0.1", secure=False, abort=lambda: None, close=lambda: None)
     assert b"226 " in rig.say("RETR f")
     assert not kept.closed
     rig.protocol.reclaim_ports()

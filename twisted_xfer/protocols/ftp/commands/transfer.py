@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import deferLater
 
 from twisted_xfer.errors import Cancelled, RemoteProtocolError, XferError
 from twisted_xfer.interfaces import Eventually, IChannel, IReadFile, IUpload, TransferMode, WriteIntent
 from twisted_xfer.interfaces.answers import resolve
+from twisted_xfer.protocols.ftp.commands.ending import Ending
 from twisted_xfer.protocols.ftp.data import as_connection_failure
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.wire.replies import NOTHING_TO_ABORT, TRANSFER_COMPLETE, reply
-
-#: Seconds from which an upload may wait LAST_LOOK seconds for the end of its control connection.
-LONG_TRANSFER: Final = 0.05
-LAST_LOOK: Final = 0.01
 
 _OPENING: Final = {
     TransferMode.IMAGE: reply(150, "Opening BINARY mode data connection."),
@@ -139,14 +134,15 @@ async def _receive(session: FTPSession, argument: bytes, intent: WriteIntent) ->
         await resolve(upload.suspend(error if isinstance(error, Exception) else None))
         raise
     # In text mode lines have other lengths on the wire than in the file.
-    session.protection.expect(channel, intent.size if mode is TransferMode.IMAGE else None, intent.offset)
+    size = intent.size if mode is TransferMode.IMAGE else None
+    session.protection.expect(channel, size, intent.offset)
     transfer = session.host.transfers.upload(
         upload,
         channel,
         mode,
         avatar.upload_limiter,
         session.host.timeouts.stall,
-        confirm=partial(_still_there, session, session.host.clock.seconds()),
+        confirm=Ending(session, channel, upload, size).look,
     )
     session.transfer = transfer
     await transfer.result
@@ -154,22 +150,6 @@ async def _receive(session: FTPSession, argument: bytes, intent: WriteIntent) ->
         # The name was taken, and the policy is to choose another.
         return reply(226, b"Transfer complete; stored as " + session.codec.to_wire(upload.path.name))
     return TRANSFER_COMPLETE
-
-
-def _still_there(session: FTPSession, began: float) -> Deferred[None] | None:
-    """Whether the client is there to hear that its upload is complete.
-
-    The end of a data connection in stream mode looks the same for a client that is done and for one
-    that was killed; but the killed one's control connection ends with it. Raises Truncated then.
-    The kernel may close that one a moment later, so after a transfer of some length, where it costs
-    nothing, it is looked at once more. Over a network the two ends may still come far apart: TLS,
-    or a digest, is the answer to that.
-    """
-    session.check_client()
-    clock = session.host.clock
-    if clock.seconds() - began < LONG_TRANSFER:
-        return None
-    return deferLater(clock, LAST_LOOK, session.check_client)
 
 
 def abort(session: FTPSession, argument: bytes) -> bytes:
