@@ -37,7 +37,7 @@ from twisted_xfer.app.signals import Reloads, Signals
 from twisted_xfer.app.sweep import make_sweeper
 from twisted_xfer.app.throttle import make_throttle
 from twisted_xfer.app.tls import make_tls
-from twisted_xfer.app.verify import about, check_anonymous, check_whole
+from twisted_xfer.app.verify import about, check_anonymous, check_endpoint, check_whole, protocol_table
 from twisted_xfer.app.workers.parent import WorkerGroup, check_shareable
 from twisted_xfer.errors import ConfigError, NotADirectory, NotFound, PermissionDenied, PluginError, XferError
 from twisted_xfer.events.bus import EventBus
@@ -360,7 +360,8 @@ class _Builder:
             "require_tls": self.config.require_tls,
             "account": listen.account,
         }
-        table = {**self.config.protocol_options(listen.protocol), **thaw(listen.options)}
+        check_endpoint(listen, plugin)
+        table = protocol_table(self.config, listen, plugin)
         where = f"protocols.{listen.protocol}"
         options = options_from_table(plugin.options, with_shared(plugin.options, shared, table), where=where)
         if listen.is_datagram:

@@ -6,10 +6,12 @@ import difflib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from twisted_xfer.app.config import Config, Listen
 from twisted_xfer.app.rules import split_endpoint, thaw
 from twisted_xfer.errors import ConfigError, PluginError
+from twisted_xfer.interfaces import IProtocolPlugin
 from twisted_xfer.plugins.options import options_from_table
 from twisted_xfer.plugins.registry import Registry
 
@@ -36,6 +38,35 @@ def check_whole(config: Config, registry: Registry) -> None:
     """
     _check_sections(config, registry)
     _check_places(config.listen)
+
+
+def check_endpoint(listen: Listen, plugin: IProtocolPlugin) -> None:
+    """Refuse an endpoint with TLS of its own under a protocol whose other connections need that TLS too.
+
+    Raises:
+        ConfigError: with the endpoint to write instead.
+    """
+    kind, _, rest = listen.endpoint.partition(":")
+    if kind == "ssl" and getattr(plugin, "starts_tls", False):
+        number = rest.partition(":")[0]
+        remedy = (
+            "protects no data connections: write "
+            f"ftps=tcp:{number if number.isdigit() else 'PORT'} and give --tls-certificate and --tls-key"
+        )
+        raise ConfigError("listen", value=str(listen), remedy=remedy)
+
+
+def protocol_table(config: Config, listen: Listen, plugin: IProtocolPlugin) -> dict[str, Any]:
+    """What is set for one place: its own options over its protocol's section.
+
+    That in turn goes over the section of the protocol which the plugin names as ``variant_of``.
+    """
+    base = getattr(plugin, "variant_of", "")
+    return {
+        **(config.protocol_options(base) if base else {}),
+        **config.protocol_options(listen.protocol),
+        **thaw(listen.options),
+    }
 
 
 def _check_sections(config: Config, registry: Registry) -> None:

@@ -42,7 +42,11 @@ class IXferPlugin(Interface):
 
 
 class IProtocolPlugin(IXferPlugin):
-    """A protocol over streams, datagrams or both."""
+    """A protocol over streams, datagrams or both.
+
+    It may have ``variant_of``, the name of a protocol whose section of the configuration holds for
+    this one too, and ``starts_tls``: it needs the daemon's own TLS, so ssl: endpoints are refused.
+    """
 
     needs_account: bool = Attribute("True: no login of its own, acts as the account of PROTOCOL@ACCOUNT")
 

@@ -117,6 +117,19 @@ def test_options_come_from_the_section_the_place_and_the_daemon():
     daemon.close()
 
 
+def test_a_variant_takes_the_options_of_what_it_varies():
+    """Where its own section says nothing."""
+    base, variant = AcmeProtocol("acme"), AcmeProtocol("acmes")
+    variant.variant_of = "acme"
+    table = {
+        "listen": ["acme=tcp:1", "acmes=tcp:2"],
+        "protocols": {"acme": {"greeting": "base", "charset": "gbk"}, "acmes": {"greeting": "own"}},
+    }
+    make(table, base, variant).close()
+    assert base.seen[0][0] == AcmeOptions("base", "gbk")
+    assert variant.seen[0][0] == AcmeOptions("own", "gbk")
+
+
 def test_shared_settings_reach_only_who_has_them():
     """A plugin without such a field is not bothered."""
     assert with_shared(AcmeOptions, {"charset": "x", "max_line": 1}, {"greeting": "g"}) == {

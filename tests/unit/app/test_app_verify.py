@@ -102,6 +102,16 @@ def test_places_that_cannot(tmp_path, places):
     assert (code, "is the same place" in said) == (1, True)
 
 
+@pytest.mark.parametrize("protocol", ["ftp", "ftps"])
+def test_endpoints_with_tls_of_their_own(tmp_path, protocol):
+    """FTP's data connections would have nothing of it: refused with what to write instead."""
+    place = f"{protocol}=ssl:2990:privateKey=key.pem"
+    code, said = checked("", {"root": str(tmp_path), "listen": [place]})
+    assert code == 1
+    assert "ftps=tcp:2990" in said
+    assert "--tls-certificate" in said
+
+
 def test_files_that_are_there(tmp_path):
     """A log file need not exist, and is not made; a directory is none."""
     check_files(load.parse({"log": {"file": str(tmp_path / "new.log")}}))

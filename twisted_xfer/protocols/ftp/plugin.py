@@ -23,10 +23,14 @@ class FTPPlugin:
     def __init__(self, name: str = "ftp", *, implicit: bool = False) -> None:
         self.name = name
         self._implicit = implicit
+        #: Whose section of the configuration holds for this one too.
+        self.variant_of = "ftp" if implicit else ""
 
     api_version = API_VERSION
     options = FTPOptions
     needs_account = False
+    #: Of an endpoint's own TLS the data connections would have nothing.
+    starts_tls = True
 
     def describe(self) -> str:
         """One line for people."""
