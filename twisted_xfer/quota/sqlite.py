@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -36,6 +37,8 @@ from twisted_xfer.quota.leases import Lease, boot_id
 #: Seconds to wait for the transactions of other processes: they take microseconds, so a lock
 #: that is held for longer is a fault to be told, not one to wait for.
 BUSY_SECONDS: Final = 5.0
+#: Ends of uploads and other changes that wait in memory for a disk with room, in one process.
+MAX_OWED: Final = 10_000
 #: Kept in the file; another number is another program's, or a later version's.
 SCHEMA_VERSION: Final = 1
 
@@ -125,6 +128,9 @@ class SqliteLedger:
         self._touched: set[str] = set()
         self._numbers = 0
         self._closed = False
+        #: What happened and could not be written yet: (reservation or None, scopes' names, bytes, files).
+        self._owed: deque[tuple[int | None, tuple[str, ...], int, int]] = deque()
+        self._lost = False
 
     # --- the ledger --------------------------------------------------------------------------
 
@@ -167,16 +173,41 @@ class SqliteLedger:
         return self._patiently(scopes, work)
 
     def settle(self, number: int, scopes: Sequence[QuotaScope], size: int, files: int) -> None:
-        """The end of a reservation: drop its claims, and add to what is published. Raises StorageFailure."""
-        with self._writing() as (connection, lease):
-            connection.execute("DELETE FROM claim WHERE lease = ? AND reservation = ?", (lease, number))
-            for scope in scopes:
-                _add(connection, scope.name, size, files)
+        """The end of a reservation: drop its claims, and add to what is published."""
+        self._enter(number, tuple(scope.name for scope in scopes), size, files)
 
     def adjust(self, username: str, size: int, files: int) -> None:
-        """What is published changed. Raises StorageFailure."""
-        with self._writing((username,)) as (connection, _):
-            _add(connection, username, size, files)
+        """What is published changed."""
+        self._enter(None, (username,), size, files)
+
+    def _enter(self, number: int | None, names: tuple[str, ...], size: int, files: int) -> None:
+        """Enter what has happened: if the file fails, as on a full disk, as soon as it works again.
+
+        Raises:
+            StorageFailure: too much waits already; the accounts are counted anew after a restart.
+        """
+        self._owed.append((number, names, size, files))
+        try:
+            connection, lease = self._open()
+            self._pay(connection, lease.id)
+        except (sqlite3.Error, OSError, StorageFailure) as error:
+            if len(self._owed) > MAX_OWED:
+                self._owed.pop()
+                self._lost = True
+                raise StorageFailure(self.path, f"quota ledger: {error}") from error
+
+    def _pay(self, connection: sqlite3.Connection, lease: str) -> None:
+        """Write what is owed, in one transaction."""
+        with _transaction(connection):
+            for number, names, size, files in self._owed:
+                if number is not None:
+                    connection.execute(
+                        "DELETE FROM claim WHERE lease = ? AND reservation = ?", (lease, number)
+                    )
+                for name in names:
+                    connection.execute("INSERT OR IGNORE INTO touched VALUES (?, ?)", (lease, _key(name)))
+                    _add(connection, name, size, files)
+        self._owed.clear()
 
     def usage(self, username: str) -> Usage:
         """What is used. Raises StorageFailure."""
@@ -223,9 +254,12 @@ class SqliteLedger:
         if connection is None or lease is None:
             return
         try:
+            if self._owed:
+                self._pay(connection, lease.id)
             with _transaction(connection):
                 # Uploads that are still open do not end in order: as if the process had died.
-                _bury(connection, lease.id, doubted=_has_claims(connection, lease.id))
+                doubted = self._lost or _has_claims(connection, lease.id)
+                _bury(connection, lease.id, doubted=doubted)
             connection.close()
         except sqlite3.Error as error:
             raise StorageFailure(self.path, f"quota ledger: {error}") from error
@@ -253,6 +287,8 @@ class SqliteLedger:
         """One transaction; ``names`` are entered as touched by this process."""
         try:
             connection, lease = self._open()
+            if self._owed:
+                self._pay(connection, lease.id)
             with _transaction(connection):
                 new = [name for name in names if name not in self._touched]
                 for name in new:

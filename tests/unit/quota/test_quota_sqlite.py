@@ -160,3 +160,58 @@ def test_leases(tmp_path):
     lease._fd = -1
     lease.end()
     assert boot_id() == boot_id()
+
+
+def broken(ledger, *, on=True):
+    """A disk that is full, as far as the ledger can tell."""
+    ledger._connection.execute(f"PRAGMA query_only = {int(on)}")
+
+
+def test_ends_that_could_not_be_written_are_written_later(path):
+    """A full disk at the end of an upload: its room comes back, and what is published is charged."""
+    ledger = SqliteLedger(path)
+    counted(ledger, "alice")
+    kept, dropped = reserve(ledger, 40), reserve(ledger, 40)
+    broken(ledger)
+    kept.commit(40)
+    dropped.release()
+    ledger.adjust("alice", -10, 0)
+    with pytest.raises(StorageFailure):
+        reserve(ledger, 1)
+    broken(ledger, on=False)
+    assert ledger.usage("alice") == Usage(30, 1, 0)
+    assert reserve(ledger, None).extend(1000) > 0
+    ledger.close()
+
+
+def test_ends_that_were_never_written_are_doubted(path):
+    """The process stops before the disk has room again: the next one counts."""
+    ledger = SqliteLedger(path)
+    counted(ledger, "alice", 10, 1)
+    broken(ledger)
+    ledger.adjust("alice", -10, -1)
+    with pytest.raises(StorageFailure):
+        ledger.close()
+    second = SqliteLedger(path)
+    assert not second.exact("alice")
+    second.close()
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_ends_that_wait_are_bounded(path, more, monkeypatch):
+    """At most MAX_OWED; past it the account is counted anew by the next process, and the caller hears of it."""
+    monkeypatch.setattr("twisted_xfer.quota.sqlite.MAX_OWED", 3)
+    ledger = SqliteLedger(path)
+    counted(ledger, "alice", 10, 1)
+    broken(ledger)
+    for _ in range(3):
+        ledger.adjust("alice", 1, 0)
+    if more:
+        with pytest.raises(StorageFailure):
+            ledger.adjust("alice", 1, 0)
+    broken(ledger, on=False)
+    assert ledger.usage("alice").bytes == 13
+    ledger.close()
+    second = SqliteLedger(path)
+    assert second.exact("alice") is not bool(more)
+    second.close()
