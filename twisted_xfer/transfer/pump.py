@@ -59,6 +59,10 @@ class Bench(Protocol):
         """Bytes that one transfer may move in one turn."""
         ...
 
+    def sendfile_unit(self) -> int:
+        """The same for sendfile."""
+        ...
+
     def begun(self) -> None:
         """One more transfer is under way."""
 

@@ -65,7 +65,7 @@ class SendfilePump(ChunkPump):
         if left <= 0:
             self._finish()
             return
-        wanted = min(self._bench.unit(), left)
+        wanted = min(self._bench.sendfile_unit(), left)
         if position + wanted > self._warm and not self._is_warm(position, wanted):
             return
         granted = self._allow(wanted)

@@ -275,10 +275,12 @@ def test_read_error(lab):
 
 
 def test_unit_is_shared(lab):
-    """Alone a transfer moves 1 MiB a turn; many share it, down to 256 KiB each."""
+    """Alone a transfer moves 1 MiB a turn, by sendfile 4; many share 1 MiB, down to 256 KiB each."""
     transfers = Transfers(lab.reactor, lab.transfers.blocking)
-    units = []
+    units, by_sendfile = [], []
     for active in (0, 1, 2, 4, 8, 100):
         transfers.active = active
         units.append(transfers.unit() >> 10)
+        by_sendfile.append(transfers.sendfile_unit() >> 10)
     assert units == [1024, 1024, 512, 256, 256, 256]
+    assert by_sendfile == [4096, 4096, 512, 256, 256, 256]
