@@ -2,6 +2,7 @@
 
 from twisted.application.service import ServiceMaker
 
+from twisted_xfer.accounts.strcred_certificates import CertificateCheckerFactory
 from twisted_xfer.accounts.strcred_users import UsersCheckerFactory
 from twisted_xfer.plugins.records import PluginRecord
 
@@ -10,6 +11,7 @@ xfer = ServiceMaker(  # type: ignore[no-untyped-call]
 )
 
 users = UsersCheckerFactory()
+certificate = CertificateCheckerFactory()
 
 ftp = PluginRecord(
     "protocol", "ftp", "twisted_xfer.protocols.ftp.plugin:plugin", "FTP (RFC 959 and its extensions)"

@@ -5,13 +5,18 @@ from __future__ import annotations
 import ipaddress
 import time
 from functools import lru_cache
+from typing import Final
 
 from twisted_xfer.accounts.hours import Window, parse_hours, within
-from twisted_xfer.errors import LoginRefused, TLSRequired
+from twisted_xfer.errors import LoginFailed, LoginRefused, TLSRequired
 from twisted_xfer.interfaces import Account, LoginContext
 
 #: Settings kept in parsed form: as many accounts as log in often. Only accounts' own settings get here.
 _KEPT = 4096
+
+#: What proved an account where a certificate had a part in it; see LoginContext.
+ALONE: Final = frozenset({"certificate"})
+BOTH: Final = frozenset({"certificate", "password"})
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -23,7 +28,11 @@ def admit(account: Account, context: LoginContext, now: float) -> None:
         LoginRefused: disabled, expired, outside its hours, or from outside its networks; ``detail``
             says which, for the log: the client is told no reason.
         TLSRequired: the account wants TLS and has none.
+        LoginFailed: it wants a certificate, or a password, that did not come. Nobody is to learn that
+            the other of the two was right, so it counts and looks like a wrong password.
     """
+    if account.require and not _is_enough(account.require, context.factors):
+        raise LoginFailed(account.username, f"wants {account.require}")
     if not account.enabled:
         raise LoginRefused(account.username, "disabled")
     if account.expires is not None and now >= account.expires:
@@ -36,6 +45,14 @@ def admit(account: Account, context: LoginContext, now: float) -> None:
         raise LoginRefused(account.username, "not from one of its networks")
     if account.require_tls and not context.secure:
         raise TLSRequired(account.username)
+
+
+def _is_enough(require: str, factors: frozenset[str]) -> bool:
+    if require == "certificate":
+        return "certificate" in factors
+    if require == "certificate+password":
+        return factors == BOTH
+    return factors != ALONE
 
 
 def parse_networks(texts: tuple[str, ...]) -> tuple[Network, ...]:

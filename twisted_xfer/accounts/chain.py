@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
+from twisted_xfer.accounts.certificates import is_asked_for
 from twisted_xfer.errors import XferError
 
 
@@ -100,6 +101,8 @@ class ChainChecker:
         """Go on from what a checker's Deferred came to."""
         if isinstance(told, Failure):
             return self._after(told.value, takers, at, credentials)
+        if not is_asked_for(credentials, told):
+            return self._after(UnauthorizedLogin(), takers, at, credentials)
         return told
 
     def _after(

@@ -5,19 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+import attrs
 from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import LoginDenied, UnauthorizedLogin, UnhandledCredentials
-from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_xfer.accounts.admission import ALONE, BOTH
 from twisted_xfer.accounts.chain import CheckerFailed
 from twisted_xfer.accounts.credentials import PeerPassword
 from twisted_xfer.accounts.realm import ANONYMOUS_NAME, AccountLookup
 from twisted_xfer.errors import LoginFailed, LoginRefused, TLSRequired, XferError
-from twisted_xfer.interfaces import Eventually, IAvatar, IEvents, ILimits, ILogin, LoginContext
+from twisted_xfer.interfaces import (
+    CertificateFacts,
+    ClientCertificate,
+    Eventually,
+    IAvatar,
+    IClientCertificate,
+    IEvents,
+    ILimits,
+    ILogin,
+    LoginContext,
+)
 
 #: A failed login is answered no sooner than this, in seconds: longer than one hash takes on a slow
 #: machine, so that an unknown user and a wrong password look the same from outside.
@@ -30,6 +42,7 @@ class PortalLike(Protocol):
     """What is needed of twisted.cred.portal.Portal."""
 
     realm: Any
+    checkers: Any
 
     def login(self, credentials: Any, mind: object, *interfaces: Any) -> Deferred[Any]:
         """A Deferred of (interface, avatar, logout)."""
@@ -100,7 +113,10 @@ class Login:
             return _Attempt(self, credentials, context, username).after(wait)
         started = self._clock.seconds()
         try:
-            answer = self._enter(credentials, context, IAvatar)
+            if context.certificate is None and not IClientCertificate.providedBy(credentials):
+                answer = self._enter(credentials, context, IAvatar)
+            else:
+                answer = self.ask(credentials, context)
         except Exception:  # noqa: BLE001 - whatever a checker or a storage raises, it is a refusal
             answer = fail()
         if type(answer) is tuple:
@@ -111,6 +127,24 @@ class Login:
         if box and isinstance(box[0], tuple):
             return self.welcome(box[0][1], context, username)
         return _Attempt(self, credentials, context, username).answered(asked, box, started)
+
+    def by_certificate(self, username: str, context: LoginContext) -> Eventually[IAvatar | None]:
+        """See ILogin. Without back-off, for there is nothing to guess."""
+        if context.certificate is None or IClientCertificate not in self._portal.checkers:
+            return None
+        credentials = ClientCertificate(username.encode("utf-8", "surrogateescape"), context.certificate)
+        started = self._clock.seconds()
+        asked = self.ask(credentials, context)
+        box: list[Any] = []
+        asked.addBoth(box.append)
+        attempt = _Attempt(self, credentials, context, username, self._unless_not_enough)
+        return attempt.answered(asked, box, started)
+
+    def _unless_not_enough(self, failure: Failure, context: LoginContext, username: str) -> XferError | None:
+        """The error to answer with; None when the password decides."""
+        if isinstance(failure.value, UnauthorizedLogin | UnhandledCredentials | LoginFailed):
+            return None
+        return self.refusal(failure, context, username)
 
     def trusted(self, username: str, context: LoginContext) -> Eventually[IAvatar]:
         """See ILogin. Straight to the realm: there is no password, so nothing to guess or to slow down."""
@@ -127,8 +161,27 @@ class Login:
         raise error
 
     def ask(self, credentials: Any, context: LoginContext) -> Deferred[Any]:
-        """The portal's answer."""
-        return self._portal.login(credentials, context, IAvatar)
+        """The portal's answer, once it is known what part the client's certificate has in it."""
+        if IClientCertificate.providedBy(credentials):
+            return self._portal.login(credentials, attrs.evolve(context, factors=ALONE), IAvatar)
+        if context.certificate is None:
+            return self._portal.login(credentials, context, IAvatar)
+
+        def go_on(own: bool) -> Deferred[Any]:
+            proved = attrs.evolve(context, factors=BOTH) if own else context
+            return self._portal.login(credentials, proved, IAvatar)
+
+        return self._is_own(credentials, context.certificate).addCallback(go_on)
+
+    def _is_own(self, credentials: Any, certificate: CertificateFacts) -> Deferred[bool]:
+        """Whether the certificate is of the account whose password is about to be checked."""
+        checker = self._portal.checkers.get(IClientCertificate)
+        username = getattr(credentials, "username", None)
+        if checker is None or not isinstance(username, bytes) or not username:
+            return succeed(False)
+        asked = maybeDeferred(checker.requestAvatarId, ClientCertificate(username, certificate))
+        # Whatever keeps a checker from saying yes: then there is no second factor.
+        return asked.addCallbacks(lambda _answer: True, lambda _failure: False)
 
     @property
     def clock(self) -> IReactorTime:
@@ -152,6 +205,7 @@ class Login:
                 username=avatar.username,
                 peer=context.peer,
                 secure=context.secure,
+                certificate="" if context.certificate is None else context.certificate.fingerprint,
             )
         return avatar
 
@@ -194,17 +248,36 @@ class Login:
 class _Attempt:
     """A login that takes time: before it (back-off), during it, or after it failed (equal time)."""
 
-    __slots__ = ("_asked", "_call", "_context", "_credentials", "_gone", "_login", "_result", "_username")
+    __slots__ = (
+        "_asked",
+        "_call",
+        "_context",
+        "_credentials",
+        "_gone",
+        "_login",
+        "_refusal",
+        "_result",
+        "_username",
+    )
 
-    def __init__(self, login: Login, credentials: Any, context: LoginContext, username: str) -> None:
+    def __init__(
+        self,
+        login: Login,
+        credentials: Any,
+        context: LoginContext,
+        username: str,
+        refusal: Callable[[Failure, LoginContext, str], XferError | None] | None = None,
+    ) -> None:
         self._login = login
+        #: What a failure means; None: nothing, and the answer is None at once.
+        self._refusal = refusal or login.refusal
         self._credentials = credentials
         self._context = context
         self._username = username
         self._call: Any = None
         self._asked: Deferred[Any] | None = None
         self._gone = False
-        self._result: Deferred[IAvatar] = Deferred(self._cancel)
+        self._result: Deferred[Any] = Deferred(self._cancel)
 
     def after(self, wait: float) -> Deferred[IAvatar]:
         """Ask the portal ``wait`` seconds from now."""
@@ -235,8 +308,11 @@ class _Attempt:
                 return
             self._result.callback(self._login.welcome(avatar, self._context, self._username))
             return
-        error = self._login.refusal(answer, self._context, self._username)
+        error = self._refusal(answer, self._context, self._username)
         if self._gone:
+            return
+        if error is None:
+            self._result.callback(None)
             return
         left = started + self._login.minimum - self._login.clock.seconds()
         if left > 0:
@@ -264,5 +340,7 @@ def _username(credentials: Any) -> str:
     raw = getattr(credentials, "username", None)
     if raw is None:
         return ANONYMOUS_NAME
+    if not raw and IClientCertificate.providedBy(credentials):
+        return f"sha256:{credentials.certificate.fingerprint}"
     text = raw[:MAX_LOGGED]
     return text.decode("utf-8", "backslashreplace") if isinstance(text, bytes) else str(text)

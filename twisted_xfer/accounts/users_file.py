@@ -13,12 +13,13 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from twisted_xfer.accounts.certificates import CertificateIndex
 from twisted_xfer.accounts.credentials import PeerPassword
 from twisted_xfer.accounts.hash_queue import HashQueue, key_of
 from twisted_xfer.accounts.passwords import VerifiedLogins, dummy_hash, verify_password
 from twisted_xfer.accounts.users_text import Entry, parse_users
 from twisted_xfer.errors import ConfigError
-from twisted_xfer.interfaces import Account, IBlocking, RandomBytes
+from twisted_xfer.interfaces import Account, IBlocking, IClientCertificate, RandomBytes
 
 #: Largest users file that is read, in bytes: MAX_USERS long lines.
 MAX_FILE: Final = 64 << 20
@@ -50,7 +51,7 @@ class UsersFile:
         ConfigError: it cannot be read, others may write to it, or its contents are wrong.
     """
 
-    credentialInterfaces = (IUsernamePassword,)
+    credentialInterfaces = (IUsernamePassword, IClientCertificate)
 
     def __init__(
         self,
@@ -89,12 +90,14 @@ class UsersFile:
         return list(self._users)
 
     def requestAvatarId(self, credentials: Any) -> Any:
-        """The Account of IUsernamePassword ``credentials``.
+        """The Account of IUsernamePassword or IClientCertificate ``credentials``.
 
         Fails with UnauthorizedLogin, after the same work whether or not there is such a user, and
         with Busy when too many hashes wait, of one address or in all.
         """
         self.refresh()
+        if IClientCertificate.providedBy(credentials):
+            return self._users[self._certificates.find(credentials)].account
         username = credentials.username.decode("utf-8", "surrogateescape")
         password: bytes = credentials.password
         entry = self._users.get(username)
@@ -155,6 +158,9 @@ class UsersFile:
     def _take(self, stamp: Stamp, text: str) -> None:
         users = parse_users(text, self.path)
         self._users = users
+        self._certificates = CertificateIndex(
+            (rule, name) for name, entry in users.items() for rule in entry.account.certificates
+        )
         self._stamp = stamp
         like = next((entry.stored for entry in users.values() if entry.stored), "")
         self._dummy = dummy_hash(self._random, like)

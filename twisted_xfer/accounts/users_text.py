@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final, NamedTuple
 
 from twisted_xfer.accounts.admission import parse_networks
+from twisted_xfer.accounts.certificates import read_require, read_rules
 from twisted_xfer.accounts.hours import parse_hours
 from twisted_xfer.accounts.passwords import is_hash
 from twisted_xfer.accounts.realm import plain_username
@@ -322,6 +323,7 @@ _ACCOUNT_FIELDS: Final[Mapping[str, Callable[[Any, str, str], Any]]] = {
     "expires": _expires,
     "hours": _hours,
     "networks": _networks,
+    "require": read_require,
 }
 _GROUP_FIELDS: Final[Mapping[str, Callable[[Any, str, str], Any]]] = {
     **_ACCOUNT_FIELDS,
@@ -332,6 +334,7 @@ _GROUP_FIELDS: Final[Mapping[str, Callable[[Any, str, str], Any]]] = {
 _USER_FIELDS: Final[Mapping[str, Callable[[Any, str, str], Any]]] = {
     "password": _stored,
     "groups": _groups,
+    "certificates": read_rules,
     **_ACCOUNT_FIELDS,
 }
 

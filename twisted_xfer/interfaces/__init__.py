@@ -14,6 +14,7 @@ from twisted_xfer.interfaces._avatar import (
     LoginContext,
     Right,
 )
+from twisted_xfer.interfaces._certificate import CertificateFacts, ClientCertificate, IClientCertificate
 from twisted_xfer.interfaces._events import Event, IEventListener, IEvents, IHoldsFile, IVetoListener
 from twisted_xfer.interfaces._host import ITLS, IHost, ISecureChannel, ITLSSession, RandomBytes, Timeouts
 from twisted_xfer.interfaces._plugin import (
@@ -71,6 +72,8 @@ __all__ = [
     "Account",
     "Event",
     "Eventually",
+    "CertificateFacts",
+    "ClientCertificate",
     "Expected",
     "FileInfo",
     "IAvatar",
@@ -78,6 +81,7 @@ __all__ = [
     "IChannel",
     "ICommandPlugin",
     "ICountsAnew",
+    "IClientCertificate",
     "IDataPorts",
     "IEventListener",
     "IEvents",

@@ -8,6 +8,7 @@ from typing import Literal
 import attrs
 from zope.interface import Attribute, Interface
 
+from twisted_xfer.interfaces._certificate import CertificateFacts
 from twisted_xfer.interfaces._quota import QuotaScope
 from twisted_xfer.interfaces._storage import Eventually, IStorage
 
@@ -37,7 +38,9 @@ class LoginContext:
     """Facts of the connection that asks for an avatar: the ``mind`` of the portal.
 
     ``peer`` and ``local`` are IP addresses as text; ``session_id`` is unique in the daemon's life.
-    ``certificate_fingerprint`` is SHA-256 of a verified client certificate, in hex, or empty.
+    ``certificate`` says what a verified client certificate says, None without one. ``factors`` are what
+    proved the account where that certificate had a part in it, {"certificate"} or {"certificate",
+    "password"}, and are empty otherwise: ILogin fills them in, protocols leave them.
     """
 
     protocol: str
@@ -45,7 +48,8 @@ class LoginContext:
     peer: str
     local: str = ""
     secure: bool = False
-    certificate_fingerprint: str = ""
+    certificate: CertificateFacts | None = None
+    factors: frozenset[str] = frozenset()
 
 
 @attrs.frozen
@@ -59,6 +63,9 @@ class Account:
     does unless the protocol says so; empty: as the daemon's setting. It may log in while it is
     ``enabled``, before ``expires`` (Unix seconds), within ``hours`` (such as "mon-fri 08:00-18:00",
     local time; none: always) and from ``networks`` (such as "10.0.0.0/8"; none: anywhere).
+
+    ``certificates`` say by which client certificates it may log in: "cn:alice", "san:alice@example.com" or
+    "sha256:HEX". ``require`` is what it takes; empty: a certificate of its own or its password, whichever comes.
     """
 
     username: str
@@ -80,6 +87,8 @@ class Account:
     expires: float | None = None
     hours: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = ()
+    require: Literal["", "password", "certificate", "certificate+password"] = ""
 
 
 class ILimiter(Interface):
@@ -126,6 +135,14 @@ class ILogin(Interface):
         """``credentials`` provides a twisted.cred credentials interface.
 
         Fails with LoginFailed, LoginRefused, LimitReached, Banned, TLSRequired.
+        """
+
+    def by_certificate(username: str, context: LoginContext) -> Eventually[IAvatar | None]:
+        """With the certificate in ``context`` and nothing else, for protocols that ask for a password next.
+
+        None when that is not enough: the certificate is not this account's, or the account wants a
+        password as well, or is not there. Then nothing counts as a guess and no event is told, for the
+        password decides. Fails with LoginRefused, LimitReached, Banned, TLSRequired.
         """
 
     def trusted(username: str, context: LoginContext) -> Eventually[IAvatar]:

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from zope.interface import Attribute, Interface
 
 from twisted_xfer.interfaces._avatar import ILogin
+from twisted_xfer.interfaces._certificate import CertificateFacts
 from twisted_xfer.interfaces._events import IEvents
 from twisted_xfer.interfaces._transfer import IBlocking, IChannel, IDataPorts, ILimits, ITransfers
 
@@ -38,6 +39,10 @@ class ISecureChannel(IChannel):
         "whether it used up the client's ticket, until the client has read what it sends (TLS 1.3)"
     )
 
+    certificate: object | None = Attribute(
+        "as that of ITLSSession, of this connection or the session resumed"
+    )
+
     def accept_end(*received: int) -> None:
         """Take an end without close_notify for a clean one after exactly so many bytes.
 
@@ -56,12 +61,12 @@ class ITLSSession(Interface):
     version: str = Attribute("TLS version of the control connection; empty before its handshake")
     cipher: str = Attribute("its cipher; empty before its handshake")
     certificate: object | None = Attribute("the client's verified cryptography.x509.Certificate, or None")
+    facts: CertificateFacts | None = Attribute("what that certificate says; None without one")
 
-    def leave(transport: object, timeout: float) -> None:
-        """Take TLS off the control connection again (CCC), once its client has sent close_notify.
+    def refusal(reason: BaseException | None) -> str:
+        """Why the handshake of the control connection failed, for a log; ``reason`` is what ended it.
 
-        ``timeout`` seconds (0: no limit) are given for that; then, or at anything else from the
-        client, the connection is aborted. Nothing may be written to ``transport`` meanwhile.
+        Empty when nobody knows.
         """
 
     def secure(channel: IChannel, timeout: float) -> Deferred[ISecureChannel]:

@@ -11,7 +11,7 @@ CATALOGUE: Final[dict[str, tuple[str, ...]]] = {
     "connection.close": ("reason", "seconds"),
     "connection.refused": ("code",),
     "connection.injected": (),
-    "login.ok": ("secure",),
+    "login.ok": ("secure", "certificate"),
     "login.failed": ("code",),
     "logout": ("seconds",),
     "download.complete": ("path", "size", "bytes", "seconds", "mode"),

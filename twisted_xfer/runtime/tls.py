@@ -19,11 +19,11 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from twisted_xfer.errors import DataTLSRefused, XferError
-from twisted_xfer.interfaces import ITLS, IChannel, ISecureChannel, ITLSSession
+from twisted_xfer.interfaces import ITLS, CertificateFacts, IChannel, ISecureChannel, ITLSSession
 from twisted_xfer.runtime.channels import SocketChannel
 from twisted_xfer.runtime.dial import DescriptorReactor
-from twisted_xfer.runtime.tls_channel import TLSChannel, watch_resumption
-from twisted_xfer.runtime.tls_clear import leave_tls
+from twisted_xfer.runtime.tls_channel import HandshakeNotes, TLSChannel, reason_of, watch_resumption
+from twisted_xfer.runtime.tls_clients import ClientTrust, Policy, facts_of
 from twisted_xfer.runtime.tls_handshake import handshake_channel
 from twisted_xfer.runtime.tls_identity import Identity
 
@@ -71,18 +71,25 @@ class TLSFiles:
     """Where certificates and keys are: pairs of PEM files, the default first, the others found by SNI.
 
     ``client_ca`` is a PEM file of the authorities that sign certificates of clients, ``client_crl``
-    one of lists of those that were revoked; empty for none.
+    one of lists of those that were revoked; empty for none. ``policy`` is whether clients are asked.
     """
 
     pairs: tuple[tuple[str, str], ...]
     client_ca: str = ""
     client_crl: str = ""
+    policy: Policy = "ask"
 
     @property
     def paths(self) -> tuple[str, ...]:
         """Every file."""
         rest = tuple(path for path in (self.client_ca, self.client_crl) if path)
         return tuple(path for pair in self.pairs for path in pair) + rest
+
+    def trust(self) -> ClientTrust | None:
+        """Whose certificates clients may show; None when they are not asked. May raise ConfigError."""
+        if not self.client_ca or self.policy == "off":
+            return None
+        return ClientTrust.load(self.policy, self.client_ca, self.client_crl)
 
     def stamp(self) -> Stamp:
         """What changes when one of the files does; a file that is missing counts as zeros."""
@@ -104,10 +111,12 @@ class Creator:
     def __init__(self, context: SSL.Context) -> None:
         self._context = context
         self.connection: SSL.Connection | None = None
+        self.notes = HandshakeNotes()
 
     def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
         """A connection over memory buffers."""
         self.connection = SSL.Connection(self._context, None)
+        self.connection.set_app_data(self.notes)
         return self.connection
 
 
@@ -115,12 +124,13 @@ class Creator:
 class TLSSession:
     """See ITLSSession. Bounded: one context, which goes with the control connection."""
 
-    __slots__ = ("_context", "_reactor", "creator")
+    __slots__ = ("_context", "_facts", "_reactor", "creator")
 
     def __init__(self, reactor: DescriptorReactor, context: SSL.Context) -> None:
         self._reactor = reactor
         self._context = context
         self.creator = Creator(context)
+        self._facts: CertificateFacts | None = None
 
     @property
     def version(self) -> str:
@@ -142,9 +152,19 @@ class TLSSession:
         connection = self.creator.connection
         return None if connection is None else connection.get_peer_certificate(as_cryptography=True)
 
-    def leave(self, transport: object, timeout: float) -> None:
+    @property
+    def facts(self) -> CertificateFacts | None:
+        """What it says, read once."""
+        if self._facts is None:
+            certificate = self.certificate
+            self._facts = None if certificate is None else facts_of(certificate)
+        return self._facts
+
+    def refusal(self, reason: BaseException | None) -> str:
         """See ITLSSession."""
-        leave_tls(transport, self._reactor, timeout)
+        if self.creator.notes.refusal:
+            return self.creator.notes.refusal
+        return reason_of(reason) if isinstance(reason, SSL.Error) else ""
 
     def secure(self, channel: IChannel, timeout: float) -> Deferred[ISecureChannel]:
         """See ITLSSession."""
@@ -159,8 +179,11 @@ class TLSSession:
 class _Loaded:
     """What one reading of the files gave; sessions made from it keep it."""
 
-    def __init__(self, identities: Sequence[Identity], suites: tuple[bytes, bytes]) -> None:
+    def __init__(
+        self, identities: Sequence[Identity], suites: tuple[bytes, bytes], trust: ClientTrust | None
+    ) -> None:
         self.identities = tuple(identities)
+        self.trust = trust
         self._suites = suites
         #: Contexts that SNI switches to, for their certificates alone: tickets and sessions stay
         #: with the context that the connection was made from.
@@ -181,6 +204,9 @@ class _Loaded:
         context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
         context.set_timeout(SESSION_SECONDS)
         watch_resumption(context)
+        if self.trust is not None:
+            # In those that SNI switches to as well: OpenSSL then verifies with their authorities.
+            self.trust.apply(context)
         return context
 
     def control_context(self, alpn: bytes) -> SSL.Context:
@@ -217,7 +243,7 @@ class TLS:
     Args:
         reactor: drives the handshakes of data connections.
         files: what to read, now and again when it has changed; None for ``identities`` alone.
-        identities: used as they are, instead of files.
+        identities, trust: used as they are, instead of files.
         log: hears of reloads.
 
     Raises:
@@ -230,6 +256,7 @@ class TLS:
         files: TLSFiles | None = None,
         *,
         identities: Sequence[Identity] = (),
+        trust: ClientTrust | None = None,
         log: Logger | None = None,
         aes: Callable[[], bool] = has_aes,
     ) -> None:
@@ -239,7 +266,7 @@ class TLS:
         self._suites = _AES_FIRST if aes() else _CHACHA_FIRST
         self._stamp: Stamp = () if files is None else files.stamp()
         self._checked = reactor.seconds()
-        self._loaded = _Loaded(self._read() if files is not None else identities, self._suites)
+        self._loaded = self._read() if files is not None else _Loaded(identities, self._suites, trust)
 
     @property
     def identities(self) -> tuple[Identity, ...]:
@@ -260,7 +287,7 @@ class TLS:
         if self._files is None:
             return
         stamp = self._files.stamp()
-        self._loaded = _Loaded(self._read(), self._suites)
+        self._loaded = self._read()
         self._stamp = stamp
 
     def _check_files(self) -> None:
@@ -279,6 +306,6 @@ class TLS:
         else:
             self._log.info("certificates reloaded")
 
-    def _read(self) -> list[Identity]:
-        files = self._files
-        return [] if files is None else [Identity.load(*pair) for pair in files.pairs]
+    def _read(self) -> _Loaded:
+        files = self._files or TLSFiles(())
+        return _Loaded([Identity.load(*pair) for pair in files.pairs], self._suites, files.trust())

@@ -16,6 +16,7 @@ import errno
 import socket
 from typing import Any, Final
 
+from cryptography import x509
 from OpenSSL import SSL
 from zope.interface import implementer
 
@@ -40,12 +41,14 @@ _FULL: Final = (b"write certificate", b"read server certificate")
 class HandshakeNotes:
     """What was seen of one handshake; pyOpenSSL does not tell whether a session was resumed."""
 
-    __slots__ = ("full", "seen")
+    __slots__ = ("full", "refusal", "seen")
 
     def __init__(self) -> None:
         #: The context was prepared by ``watch_resumption``; without it nothing is proved.
         self.seen = False
         self.full = False
+        #: Why the peer's certificate was not taken; empty when it was, or when there is none.
+        self.refusal = ""
 
 
 def _note_state(connection: SSL.Connection, _where: int, _code: int) -> None:
@@ -123,6 +126,11 @@ class TLSChannel:
         return self.established and self._notes.seen and not self._notes.full
 
     @property
+    def certificate(self) -> x509.Certificate | None:
+        """The peer's, which OpenSSL has verified, in this handshake or in that of the session resumed."""
+        return self._connection.get_peer_certificate(as_cryptography=True)
+
+    @property
     def one_ticket(self) -> bool:
         """See ISecureChannel: RFC 8446 appendix C.4 wants each ticket to be used once."""
         return self._connection.get_protocol_version() >= SSL.TLS1_3_VERSION
@@ -149,7 +157,7 @@ class TLSChannel:
                 with contextlib.suppress(WantWrite, DataTLSRefused):
                     # The alert that tells the peer why.
                     self._deliver()
-                raise DataTLSRefused(detail=reason_of(error)) from error
+                raise DataTLSRefused(detail=self._notes.refusal or reason_of(error)) from error
         if not self._server or connection.get_protocol_version() < SSL.TLS1_3_VERSION:
             # The peer waits for the last flight; of a server in TLS 1.3 only the tickets are left.
             self._deliver()

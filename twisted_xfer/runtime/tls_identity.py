@@ -51,14 +51,14 @@ class Identity:
         Raises:
             ConfigError: unreadable, no PEM, an encrypted key, or a key that is not the certificate's.
         """
-        raw = _read("tls.certificate", certificate)
+        raw = read_pem("tls.certificate", certificate)
         try:
             chain = x509.load_pem_x509_certificates(raw)
         except ValueError as error:
             raise ConfigError(
                 "tls.certificate", value=certificate, remedy="must be a PEM file, the leaf first"
             ) from error
-        return cls.of(chain, _load_key(key, _read("tls.key", key)), source=certificate, key_source=key)
+        return cls.of(chain, _load_key(key, read_pem("tls.key", key)), source=certificate, key_source=key)
 
     @classmethod
     def of(
@@ -150,7 +150,12 @@ def fingerprint(certificate: x509.Certificate) -> str:
     return certificate.fingerprint(hashes.SHA256()).hex()
 
 
-def _read(setting: str, path: str) -> bytes:
+def read_pem(setting: str, path: str) -> bytes:
+    """The file at ``path``, which ``setting`` names; at most MAX_FILE bytes.
+
+    Raises:
+        ConfigError: unreadable or too large.
+    """
     try:
         with open(path, "rb") as stream:
             raw = stream.read(MAX_FILE + 1)

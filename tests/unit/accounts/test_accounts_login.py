@@ -120,6 +120,7 @@ def test_a_good_login_is_answered_at_once():
         "username": "alice",
         "peer": "192.0.2.7",
         "secure": False,
+        "certificate": "",
     }
     assert house.tree.views == [("/srv/alice", "alice", True)]
     assert house.clock.getDelayedCalls() == []
