@@ -69,6 +69,13 @@ class ITLSSession(Interface):
         Empty when nobody knows.
         """
 
+    def leave(transport: object, timeout: float) -> None:
+        """Take TLS off the control connection again (CCC), once its client has sent close_notify.
+
+        ``timeout`` seconds (0: no limit) are given for that; then, or at anything else from the
+        client, the connection is aborted. Nothing may be written to ``transport`` meanwhile.
+        """
+
     def secure(channel: IChannel, timeout: float) -> Deferred[ISecureChannel]:
         """The server's handshake over ``channel``, which belongs to the answer from here on.
 

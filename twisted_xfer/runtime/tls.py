@@ -23,6 +23,7 @@ from twisted_xfer.interfaces import ITLS, CertificateFacts, IChannel, ISecureCha
 from twisted_xfer.runtime.channels import SocketChannel
 from twisted_xfer.runtime.dial import DescriptorReactor
 from twisted_xfer.runtime.tls_channel import HandshakeNotes, TLSChannel, reason_of, watch_resumption
+from twisted_xfer.runtime.tls_clear import leave_tls
 from twisted_xfer.runtime.tls_clients import ClientTrust, Policy, facts_of
 from twisted_xfer.runtime.tls_handshake import handshake_channel
 from twisted_xfer.runtime.tls_identity import Identity
@@ -165,6 +166,10 @@ class TLSSession:
         if self.creator.notes.refusal:
             return self.creator.notes.refusal
         return reason_of(reason) if isinstance(reason, SSL.Error) else ""
+
+    def leave(self, transport: object, timeout: float) -> None:
+        """See ITLSSession."""
+        leave_tls(transport, self._reactor, timeout)
 
     def secure(self, channel: IChannel, timeout: float) -> Deferred[ISecureChannel]:
         """See ITLSSession."""
