@@ -13,8 +13,6 @@ from twisted_xfer.interfaces import Account, CertificateFacts, IClientCertificat
 
 #: Certificates of one account.
 MAX_RULES: Final = 100
-#: Certificates of one account.
-MAX_RULES: Final = 100
 #: What may stand in ``require`` of an account.
 REQUIRE: Final = ("", "password", "certificate", "certificate+password")
 #: Letters of one rule: the longest name in a certificate that anybody has used.
