@@ -279,12 +279,12 @@ class _Attempt:
         self._gone = False
         self._result: Deferred[Any] = Deferred(self._cancel)
 
-    def after(self, wait: float) -> Deferred[IAvatar]:
+    def after(self, wait: float) -> Deferred[Any]:
         """Ask the portal ``wait`` seconds from now."""
         self._call = self._login.clock.callLater(wait, self._begin)
         return self._result
 
-    def answered(self, asked: Deferred[Any], box: list[Any], started: float) -> Deferred[IAvatar]:
+    def answered(self, asked: Deferred[Any], box: list[Any], started: float) -> Deferred[Any]:
         """Go on from the portal's answer, which will be, or is, in ``box``."""
         self._credentials = None
         self._asked = asked
