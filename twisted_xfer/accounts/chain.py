@@ -16,7 +16,9 @@ from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
 from twisted_xfer.accounts.certificates import is_asked_for
+from twisted_xfer.accounts.scram import scram_for_all, with_strangers
 from twisted_xfer.errors import XferError
+from twisted_xfer.interfaces import IScramProof
 
 
 class SwiftPortal(Portal):
@@ -55,7 +57,7 @@ class ChainChecker:
     """
 
     def __init__(self, checkers: Iterable[ICredentialsChecker], log: Logger | None = None) -> None:
-        self.checkers: tuple[ICredentialsChecker, ...] = tuple(checkers)
+        self.checkers: tuple[ICredentialsChecker, ...] = with_strangers(checkers)
         self._log = log or Logger()
         kinds: dict[type[Interface], list[ICredentialsChecker]] = {}
         for checker in self.checkers:
@@ -70,6 +72,10 @@ class ChainChecker:
         Fails with UnauthorizedLogin when none does.
         """
         return self._ask(self._takers(credentials), 0, credentials)
+
+    def takes(self, kind: type[Interface]) -> bool:
+        """Whether any checker takes credentials of this interface; of SCRAM, whether it does for all."""
+        return kind in self._by_kind and (kind is not IScramProof or scram_for_all(self.checkers))
 
     def _takers(self, credentials: Any) -> list[ICredentialsChecker]:
         takers: list[ICredentialsChecker] = []

@@ -96,6 +96,12 @@ class Login:
         account = self._accounts.account(username) if self._accounts is not None else None
         return account is not None and account.require_tls
 
+    def takes(self, kind: Any) -> bool:
+        """See ILogin."""
+        checker = self._portal.checkers.get(kind)
+        asked = getattr(checker, "takes", None)
+        return bool(asked(kind)) if callable(asked) else checker is not None
+
     def login(self, credentials: Any, context: LoginContext) -> Eventually[IAvatar]:
         """An avatar for ``credentials``; cancel the Deferred, if there is one, when the peer is gone.
 

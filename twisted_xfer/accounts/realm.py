@@ -240,9 +240,13 @@ class Realm:
 
     def _rights(self, account: Account) -> PathRights:
         defaults = self._defaults
-        if account.rights == defaults.rights and account.path_rights == defaults.path_rights:
+        if (
+            account.rights == defaults.rights
+            and account.path_rights == defaults.path_rights
+            and not account.within
+        ):
             return self._default_rights
-        return PathRights(account.rights, account.path_rights)
+        return PathRights(account.rights, account.path_rights, account.within)
 
     def _not_made(self, account: Account, lease: ILease, failure: Failure) -> Failure:
         lease.release()

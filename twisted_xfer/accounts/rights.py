@@ -145,15 +145,21 @@ class PathPattern:
 class PathRights:
     """The rights of one account at each path."""
 
-    __slots__ = ("_rules", "base")
+    __slots__ = ("_rules", "_within", "base")
 
-    def __init__(self, base: frozenset[Right], rules: Iterable[tuple[str, frozenset[Right]]] = ()) -> None:
+    def __init__(
+        self, base: frozenset[Right], rules: Iterable[tuple[str, frozenset[Right]]] = (), within: str = ""
+    ) -> None:
         """``rules`` are (pattern, rights); the last one that matches a path decides.
+
+        There are none outside of the directory ``within``, if it is given.
 
         Raises:
             ConfigError: over MAX_PATTERNS, or a pattern that cannot be one.
+            NameInvalid: ``within`` cannot be a path.
         """
         self.base = base
+        self._within = VirtualPath.parse(within.encode("utf-8", "surrogateescape")) if within else None
         self._rules = tuple((PathPattern(pattern), rights) for pattern, rights in rules)
         if len(self._rules) > MAX_PATTERNS:
             raise ConfigError(
@@ -162,6 +168,8 @@ class PathRights:
 
     def at(self, path: VirtualPath) -> frozenset[Right]:
         """The rights that hold at ``path``."""
+        if self._within is not None and not path.is_within(self._within):
+            return frozenset()
         for pattern, rights in reversed(self._rules):
             if pattern.matches(path):
                 return rights
@@ -181,4 +189,4 @@ class PathRights:
     @property
     def varied(self) -> bool:
         """Whether any path differs from the base."""
-        return bool(self._rules)
+        return bool(self._rules) or self._within is not None

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from zope.interface import implementer
+from zope.interface import Interface, implementer
 
 from twisted_xfer.accounts.certificates import CertificateIndex
 from twisted_xfer.accounts.credentials import PeerPassword
 from twisted_xfer.accounts.hash_queue import HashQueue, key_of
 from twisted_xfer.accounts.passwords import VerifiedLogins, dummy_hash, verify_password
-from twisted_xfer.accounts.users_text import Entry, parse_users
-from twisted_xfer.errors import ConfigError
-from twisted_xfer.interfaces import Account, IBlocking, IClientCertificate, RandomBytes
+from twisted_xfer.accounts.scram import Strangers
+from twisted_xfer.accounts.tokens import Owned, SpentTokens, content_key, find_token
+from twisted_xfer.accounts.users_text import Users, parse_users
+from twisted_xfer.errors import ConfigError, LoginFailed, LoginRefused, StorageFailure
+from twisted_xfer.interfaces import (
+    Account,
+    IBlocking,
+    IClientCertificate,
+    IKnowsVerifiers,
+    IScramProof,
+    IToken,
+    RandomBytes,
+)
 
 #: Largest users file that is read, in bytes: MAX_USERS long lines.
 MAX_FILE: Final = 64 << 20
@@ -34,7 +46,7 @@ class Stamp(NamedTuple):
     inode: int
 
 
-@implementer(ICredentialsChecker)
+@implementer(ICredentialsChecker, IKnowsVerifiers)
 class UsersFile:
     """Accounts from one file, read again when it changes.
 
@@ -46,12 +58,18 @@ class UsersFile:
         seconds: the clock of the memory of verified logins.
         random: for its key.
         blocking: where hashes are checked (pool ``hash``); may be attached later.
+        wall_time: Unix seconds, for tokens that expire.
 
     Raises:
         ConfigError: it cannot be read, others may write to it, or its contents are wrong.
     """
 
-    credentialInterfaces = (IUsernamePassword, IClientCertificate)
+    credentialInterfaces: Sequence[type[Interface]] = (
+        IUsernamePassword,
+        IScramProof,
+        IToken,
+        IClientCertificate,
+    )
 
     def __init__(
         self,
@@ -61,6 +79,7 @@ class UsersFile:
         random: RandomBytes = os.urandom,
         blocking: IBlocking | None = None,
         log: Logger | None = None,
+        wall_time: Callable[[], float] = time.time,
     ) -> None:
         self.path = path
         self._random = random
@@ -68,8 +87,14 @@ class UsersFile:
         self._log = log or Logger()
         self._verified = VerifiedLogins(seconds, random)
         self._stamp: Stamp | None = None
-        self._users: dict[str, Entry] = {}
+        self._users = Users()
         self._dummy = ""
+        self._wall_time = wall_time
+        self._spent = SpentTokens(f"{path}.spent")
+        self._digests: dict[str, Owned] = {}
+        #: What those look like who are asked for a proof and do not exist.
+        self.strangers = Strangers(b"")
+        self._scram_for_all = False
         self._take(*_read(path))
 
     def __repr__(self) -> str:
@@ -90,12 +115,16 @@ class UsersFile:
         return list(self._users)
 
     def requestAvatarId(self, credentials: Any) -> Any:
-        """The Account of IUsernamePassword or IClientCertificate ``credentials``.
+        """The Account of ``credentials``: a password, a proof (SCRAM), a token or a certificate.
 
         Fails with UnauthorizedLogin, after the same work whether or not there is such a user, and
         with Busy when too many hashes wait, of one address or in all.
         """
         self.refresh()
+        if IScramProof.providedBy(credentials):
+            return self._prove(credentials)
+        if IToken.providedBy(credentials):
+            return self._by_token(credentials)
         if IClientCertificate.providedBy(credentials):
             return self._users[self._certificates.find(credentials)].account
         username = credentials.username.decode("utf-8", "surrogateescape")
@@ -117,6 +146,47 @@ class UsersFile:
             return decide(verify_password(stored, password))
         peer = credentials.context.peer if isinstance(credentials, PeerPassword) else ""
         return self._hashes.run(key_of(peer), verify_password, stored, password).addCallback(decide)
+
+    def _prove(self, credentials: Any) -> Deferred[Account]:
+        """Ask the peer for a proof; whoever has no verifier here is the chain's last checker's affair."""
+        username = credentials.username.decode("utf-8", "surrogateescape")
+        entry = self._users.get(username)
+        if entry is None or entry.scram is None:
+            raise UnauthorizedLogin
+        verifier = entry.scram
+
+        def proved(_none: object) -> Account:
+            now = self._users.get(username)
+            if now is None or now.scram != verifier:
+                raise LoginFailed
+            return now.account
+
+        asked: Deferred[None] = credentials.prove(verifier)
+        return asked.addCallback(proved)
+
+    def _by_token(self, credentials: Any) -> Account:
+        owned = find_token(
+            self._digests, self._users.key, credentials.token, credentials.account, self._wall_time()
+        )
+        if owned is None:
+            raise UnauthorizedLogin
+        account = self._users[owned.username].account
+        if account.require:
+            raise LoginRefused(owned.username, f"wants {account.require}, and this is a token")
+        if owned.token.once:
+            try:
+                self._spent.spend(owned.token.digest, self._digests.__contains__)
+            except StorageFailure as error:
+                self._log.error(
+                    "a token for one login is refused, for it cannot be used up: {error}", error=error
+                )
+                raise LoginFailed from None
+        return owned.token.account(account)
+
+    def scram_for_all(self) -> bool:
+        """See IKnowsVerifiers."""
+        self.refresh()
+        return self._scram_for_all
 
     def refresh(self) -> bool:
         """Read the file again if it has changed; whether new accounts are in force.
@@ -165,6 +235,15 @@ class UsersFile:
         like = next((entry.stored for entry in users.values() if entry.stored), "")
         self._dummy = dummy_hash(self._random, like)
         self._verified.clear()
+        verifiers = [entry.scram for entry in users.values() if entry.scram is not None]
+        self._scram_for_all = bool(verifiers) and all(
+            entry.scram is not None for entry in users.values() if entry.stored
+        )
+        self._digests = {
+            token.digest: Owned(name, token) for name, entry in users.items() for token in entry.tokens
+        }
+        secrets = [entry.stored for entry in users.values()] + [one.text() for one in verifiers]
+        self.strangers = Strangers(users.key or content_key(secrets), verifiers)
 
 
 def _stamp(status: os.stat_result) -> Stamp:

@@ -15,8 +15,11 @@ from twisted_xfer.accounts.hours import parse_hours
 from twisted_xfer.accounts.passwords import is_hash
 from twisted_xfer.accounts.realm import plain_username
 from twisted_xfer.accounts.rights import PathRights, parse_rights
+from twisted_xfer.accounts.secrets_text import read_key, read_scram, token_reader
+from twisted_xfer.accounts.tokens import Token
 from twisted_xfer.errors import ConfigError, LoginRefused
 from twisted_xfer.interfaces import Account, QuotaScope
+from twisted_xfer.sansio.scram import Verifier
 
 #: Users in one file: beyond it a database is the right place.
 MAX_USERS: Final = 100_000
@@ -28,16 +31,24 @@ _SIZES: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 class Entry(NamedTuple):
-    """One user: the settings, and the stored hash (empty: no login by password)."""
+    """One user: the settings, the stored hash (empty: no login by password), its SCRAM verifier and tokens."""
 
     account: Account
     stored: str
+    scram: Verifier | None = None
+    tokens: tuple[Token, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Entry {self.account.username!r}>"
 
 
-def parse_users(text: str, file: str = "") -> dict[str, Entry]:
+class Users(dict[str, Entry]):
+    """Users by name, and the key that the file's tokens are hashed with (empty without one)."""
+
+    key: bytes = b""
+
+
+def parse_users(text: str, file: str = "") -> Users:
     """The users in ``text`` by name. TOML when its first significant line opens a table, else lines.
 
     Raises:
@@ -59,9 +70,9 @@ def _first_line(text: str) -> str:
 # --- one line per user -------------------------------------------------------------------
 
 
-def _parse_lines(text: str, file: str) -> dict[str, Entry]:
+def _parse_lines(text: str, file: str) -> Users:
     """``name:argon2hash[:home[:rights]]``; empty lines and ``#`` comments are skipped."""
-    users: dict[str, Entry] = {}
+    users = Users()
     for number, line in enumerate(text.splitlines(), 1):
         plain = line.strip()
         if not plain or plain.startswith("#"):
@@ -82,20 +93,21 @@ def _parse_lines(text: str, file: str) -> dict[str, Entry]:
 # --- TOML --------------------------------------------------------------------------------
 
 
-def _parse_toml(text: str, file: str) -> dict[str, Entry]:
+def _parse_toml(text: str, file: str) -> Users:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         # Its text tells the place and no value of a string.
         raise ConfigError("syntax", value=str(error), file=file, remedy="correct the TOML") from None
     for key in document:
-        if key not in {"users", "groups"}:
+        if key not in {"users", "groups", "secret"}:
             raise ConfigError(key, file=file, remedy="use [users.NAME] and [groups.NAME] tables only")
     groups = {
         name: _settings(table, f"groups.{name}", file, _GROUP_FIELDS)
         for name, table in _tables(document, "groups", file).items()
     }
-    users: dict[str, Entry] = {}
+    users = Users()
+    users.key = read_key(document, file)
     for name, table in _tables(document, "users", file).items():
         key = f"users.{name}"
         own = _settings(table, key, file, _USER_FIELDS)
@@ -111,13 +123,15 @@ def _parse_toml(text: str, file: str) -> dict[str, Entry]:
                 scopes.append(
                     QuotaScope(f"/group/{group}", shared.get("shared_bytes"), shared.get("shared_files"))
                 )
-        stored = own.pop("password", "")
+        stored, scram, tokens = own.pop("password", ""), own.pop("scram", None), own.pop("tokens", ())
         settings.update(own)
         for place, limit in settings.pop("directory_quotas", {}).items():
             scopes.append(QuotaScope(f"/user/{name}{place}", limit, None, below=place))
         if scopes:
             settings["quota_scopes"] = tuple(scopes)
         _add(users, name, stored, settings, key, file)
+        if scram is not None or tokens:
+            users[name] = users[name]._replace(scram=scram, tokens=tokens)
     return users
 
 
@@ -333,6 +347,8 @@ _GROUP_FIELDS: Final[Mapping[str, Callable[[Any, str, str], Any]]] = {
 }
 _USER_FIELDS: Final[Mapping[str, Callable[[Any, str, str], Any]]] = {
     "password": _stored,
+    "scram": read_scram,
+    "tokens": token_reader(_ACCOUNT_FIELDS),
     "groups": _groups,
     "certificates": read_rules,
     **_ACCOUNT_FIELDS,

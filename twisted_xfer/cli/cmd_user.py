@@ -9,26 +9,24 @@ from typing import IO, Any, Final, TypeVar
 
 import click
 
-from twisted_xfer.cli import cmd_recount
+from twisted_xfer.cli import cmd_recount, cmd_user_token
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.output import fail, result, say
-from twisted_xfer.errors import AlreadyExists, ConfigError, NotFound, Unsupported, XferError
+from twisted_xfer.cli.users_options import JSON, USERS, edit, entries
+from twisted_xfer.errors import NotFound, XferError
 
 F = TypeVar("F", bound=Callable[..., Any])
 #: Longest password that is read from a file, as the daemon looks at no more.
 MAX_PASSWORD: Final = 1024
 
-_USERS = click.option(
-    "--users",
-    "path",
-    required=True,
-    type=click.Path(dir_okay=False),
-    help="The users file, as in --auth users:FILE.",
-)
 _PASSWORD_FILE = click.option(
     "--password-file", type=click.File("rb"), help="Its first line is the password; - is standard input."
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+_SCRAM = click.option(
+    "--scram/--no-scram",
+    default=None,
+    help="Keep a SCRAM verifier beside the hash, so that xfer:// needs not send the password; default: in TOML.",
+)
 _SETTINGS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ("--home", {"help": "Directory of its files; default: the daemon's template."}),
     ("--rights", {"help": "read-only, read-write, drop, add, or names of rights."}),
@@ -81,48 +79,61 @@ def command() -> None:
 
 
 command.add_command(cmd_recount.command)
+command.add_command(cmd_user_token.command)
 
 
 @command.command("add")
 @click.argument("name")
-@_USERS
+@USERS
 @_settings
 @_PASSWORD_FILE
-@_JSON
-def add(name: str, path: str, password_file: IO[bytes] | None, as_json: bool, **options: Any) -> None:
+@_SCRAM
+@JSON
+def add(
+    name: str,
+    path: str,
+    password_file: IO[bytes] | None,
+    scram: bool | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Add the account NAME; the file is made when it is missing."""
     from twisted_xfer.accounts.users_change import add_user
 
     values = _values(options)
-    if os.path.exists(path) and name in _entries(path):
+    if os.path.exists(path) and name in entries(path):
         fail(f"{path}: {name} is there already: use xfer user passwd or set", Exit.REFUSED)
-    values = {"password": _hash(_ask(password_file)), **values}
-    _edit(path, lambda text: add_user(text, path, name, values), create=True)
+    secrets = _secrets(_ask(password_file), path, scram)
+    values = {**secrets, **values}
+    edit(path, lambda text: _keyed(add_user(text, path, name, values), path, secrets), create=True)
     _done("added", name, path, as_json, f"{name} added to {path}")
 
 
 @command.command("passwd")
 @click.argument("name")
-@_USERS
+@USERS
 @_PASSWORD_FILE
-@_JSON
-def passwd(name: str, path: str, password_file: IO[bytes] | None, as_json: bool) -> None:
+@_SCRAM
+@JSON
+def passwd(name: str, path: str, password_file: IO[bytes] | None, scram: bool | None, as_json: bool) -> None:
     """Change the password of NAME."""
     from twisted_xfer.accounts.users_change import change_user
 
-    if name not in _entries(path):
+    if name not in entries(path):
         fail(NotFound(name), Exit.REFUSED)
-    stored = _hash(_ask(password_file))
-    _edit(path, lambda text: change_user(text, path, name, {"password": stored}))
+    secrets = _secrets(_ask(password_file), path, scram)
+    # A verifier of the password before would go on letting it in.
+    gone = () if "scram" in secrets else ("scram",)
+    edit(path, lambda text: _keyed(change_user(text, path, name, secrets, gone), path, secrets))
     _done("changed", name, path, as_json, f"password of {name} changed in {path}")
 
 
 @command.command("set")
 @click.argument("name")
-@_USERS
+@USERS
 @_settings
 @click.option("--unset", multiple=True, metavar="KEY", help="Take a setting out; repeatable.")
-@_JSON
+@JSON
 def set_(name: str, path: str, unset: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Change settings of NAME; those not named stay."""
     from twisted_xfer.accounts.users_change import change_user
@@ -131,30 +142,30 @@ def set_(name: str, path: str, unset: tuple[str, ...], as_json: bool, **options:
     keys = tuple(_KEYS.get(key.replace("-", "_"), key.replace("-", "_")) for key in unset)
     if not values and not keys:
         fail("nothing to change: give an option, or --unset KEY", Exit.USAGE)
-    _edit(path, lambda text: change_user(text, path, name, values, keys))
+    edit(path, lambda text: change_user(text, path, name, values, keys))
     _done("changed", name, path, as_json, f"{name} changed in {path}")
 
 
 @command.command("remove")
 @click.argument("name")
-@_USERS
-@_JSON
+@USERS
+@JSON
 def remove(name: str, path: str, as_json: bool) -> None:
     """Remove NAME from the file; its home stays."""
     from twisted_xfer.accounts.users_change import remove_user
 
-    _edit(path, lambda text: remove_user(text, path, name))
+    edit(path, lambda text: remove_user(text, path, name))
     _done("removed", name, path, as_json, f"{name} removed from {path}; its files stay")
 
 
 @command.command("list")
-@_USERS
-@_JSON
+@USERS
+@JSON
 def list_users(path: str, as_json: bool) -> None:
     """Print the names of the accounts, one a line; with --json their settings, groups applied."""
-    entries = _entries(path)
-    for name in sorted(entries):
-        result(json.dumps(_row(entries[name])) if as_json else name)
+    users = entries(path)
+    for name in sorted(users):
+        result(json.dumps(_row(users[name])) if as_json else name)
 
 
 @command.command("hash")
@@ -190,6 +201,10 @@ def _row(entry: Any) -> dict[str, Any]:
     account = entry.account
     plain = Account(account.username)
     row: dict[str, Any] = {"name": account.username, "password": bool(entry.stored)}
+    if entry.scram is not None:
+        row["scram"] = True
+    if entry.tokens:
+        row["tokens"] = [token.name for token in entry.tokens]
     for field in attrs.fields(Account)[1:]:
         value = getattr(account, field.name)
         if value == getattr(plain, field.name):
@@ -210,6 +225,39 @@ def _hash(password: bytes) -> str:
     return hash_password(password)
 
 
+def _secrets(password: bytes, path: str, scram: bool | None) -> dict[str, str]:
+    """What is stored of a password: a hash, and a verifier unless it is unwanted or cannot be."""
+    from twisted_xfer.accounts.users_change import is_toml
+    from twisted_xfer.accounts.users_secrets import make_verifier
+
+    values = {"password": _hash(password)}
+    if scram is None:
+        scram = path.endswith(".toml") or (os.path.exists(path) and is_toml(_text(path), path))
+    if scram:
+        verifier = make_verifier(password, os.urandom)
+        if verifier is None:
+            say("the password is not UTF-8, so that there can be no SCRAM verifier of it")
+        else:
+            values["scram"] = verifier
+    return values
+
+
+def _text(path: str) -> str:
+    from twisted_xfer.accounts.users_edit import read_users
+
+    try:
+        return read_users(path)
+    except XferError as error:
+        fail(error)
+
+
+def _keyed(text: str, path: str, secrets: dict[str, str]) -> str:
+    """With the file's own key, if there is a verifier: salts of users who do not exist are made with it."""
+    from twisted_xfer.accounts.users_secrets import with_key
+
+    return with_key(text, path, os.urandom) if "scram" in secrets else text
+
+
 def _ask(file: IO[bytes] | None) -> bytes:
     """The new password, from where it is safe."""
     if file is not None:
@@ -224,36 +272,6 @@ def _ask(file: IO[bytes] | None) -> bytes:
     if len(password) > MAX_PASSWORD:
         fail(f"a password has at most {MAX_PASSWORD} bytes", Exit.USAGE)
     return password
-
-
-def _entries(path: str) -> dict[str, Any]:
-    """The users in the file at ``path``."""
-    from twisted_xfer.accounts.users_edit import read_users
-    from twisted_xfer.accounts.users_text import parse_users
-
-    try:
-        return dict(parse_users(read_users(path), path))
-    except XferError as error:
-        fail(error, _code(error, Exit.STORAGE))
-
-
-def _edit(path: str, change: Callable[[str], str], *, create: bool = False) -> None:
-    from twisted_xfer.accounts.users_edit import edit_users
-
-    try:
-        edit_users(path, change, create=create)
-    except XferError as error:
-        fail(error, _code(error, Exit.REFUSED))
-
-
-def _code(error: XferError, missing: Exit) -> Exit | None:
-    if isinstance(error, NotFound):
-        return missing
-    if isinstance(error, AlreadyExists):
-        return Exit.REFUSED
-    if isinstance(error, Unsupported | ConfigError):
-        return Exit.USAGE
-    return None
 
 
 def _done(what: str, name: str, path: str, as_json: bool, text: str) -> None:

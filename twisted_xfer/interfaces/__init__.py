@@ -17,6 +17,7 @@ from twisted_xfer.interfaces._avatar import (
 from twisted_xfer.interfaces._certificate import CertificateFacts, ClientCertificate, IClientCertificate
 from twisted_xfer.interfaces._events import Event, IEventListener, IEvents, IHoldsFile, IVetoListener
 from twisted_xfer.interfaces._host import ITLS, IHost, ISecureChannel, ITLSSession, RandomBytes, Timeouts
+from twisted_xfer.interfaces._mechanisms import IKnowsVerifiers, IScramProof, IToken
 from twisted_xfer.interfaces._plugin import (
     API_VERSION,
     ICommandPlugin,
@@ -90,6 +91,7 @@ __all__ = [
     "IHasQuota",
     "IHoldsFile",
     "IHost",
+    "IKnowsVerifiers",
     "ILease",
     "ILimiter",
     "ILimits",
@@ -103,10 +105,12 @@ __all__ = [
     "IQuotaPlugin",
     "IReadFile",
     "IReservation",
+    "IScramProof",
     "ISecureChannel",
     "IStorage",
     "IStoragePlugin",
     "ITLSSession",
+    "IToken",
     "ITransfer",
     "ITransfers",
     "IUpload",

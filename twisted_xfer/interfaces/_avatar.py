@@ -62,7 +62,8 @@ class Account:
     share a limit, and directories that have one. ``if_exists`` is what an upload to a taken name
     does unless the protocol says so; empty: as the daemon's setting. It may log in while it is
     ``enabled``, before ``expires`` (Unix seconds), within ``hours`` (such as "mon-fri 08:00-18:00",
-    local time; none: always) and from ``networks`` (such as "10.0.0.0/8"; none: anywhere).
+    local time; none: always) and from ``networks`` (such as "10.0.0.0/8"; none: anywhere). ``within`` is a
+    virtual directory outside of which it has no right, whatever the others say; empty: none.
 
     ``certificates`` say by which client certificates it may log in: "cn:alice", "san:alice@example.com" or
     "sha256:HEX". ``require`` is what it takes; empty: a certificate of its own or its password, whichever comes.
@@ -87,6 +88,7 @@ class Account:
     expires: float | None = None
     hours: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    within: str = ""
     certificates: tuple[str, ...] = ()
     require: Literal["", "password", "certificate", "certificate+password"] = ""
 
@@ -136,6 +138,9 @@ class ILogin(Interface):
 
         Fails with LoginFailed, LoginRefused, LimitReached, Banned, TLSRequired.
         """
+
+    def takes(kind: type[Interface]) -> bool:
+        """Whether credentials that provide ``kind`` can log anybody in now: what a protocol may offer."""
 
     def by_certificate(username: str, context: LoginContext) -> Eventually[IAvatar | None]:
         """With the certificate in ``context`` and nothing else, for protocols that ask for a password next.

@@ -126,16 +126,16 @@ def test_toml_with_everything():
         groups=("staff", "big"),
     )
     assert users["alice"].stored == GOOD
-    assert users["bob"] == (Account("bob"), "")
+    assert users["bob"][:2] == (Account("bob"), "")
     assert GOOD not in repr(users)
 
 
 def test_lines():
     """Name and hash, then home and rights; comments and empty lines are skipped."""
     users = parse_users(f"# people\n\nalice:{GOOD}\nbob:{OTHER}:/srv/b\ncarol::/srv/c:read\n")
-    assert users["alice"] == (Account("alice"), GOOD)
-    assert users["bob"] == (Account("bob", home="/srv/b"), OTHER)
-    assert users["carol"] == (Account("carol", home="/srv/c", rights=READ_ONLY), "")
+    assert users["alice"][:2] == (Account("alice"), GOOD)
+    assert users["bob"][:2] == (Account("bob", home="/srv/b"), OTHER)
+    assert users["carol"][:2] == (Account("carol", home="/srv/c", rights=READ_ONLY), "")
 
 
 @pytest.mark.parametrize(

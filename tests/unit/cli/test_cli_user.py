@@ -121,7 +121,7 @@ def test_json(site):
     listed = [json.loads(line) for line in site.run("list", "--json").stdout.splitlines()]
     assert listed == [
         {"name": "alice", "password": False, "home": "/srv/alice"},
-        {"name": "bob", "password": True, "comment": "x"},
+        {"name": "bob", "password": True, "scram": True, "comment": "x"},
         {"name": "j.doe", "password": False, "rate_down": 512000, "groups": ["slow"]},
     ]
     assert json.loads(site.run("remove", "bob", "--json").stdout)["result"] == "removed"
