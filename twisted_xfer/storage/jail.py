@@ -48,6 +48,13 @@ class Anchor:
     def __del__(self) -> None:
         os.close(self.fd)
 
+    def is_at(self, path: bytes) -> bool:
+        """Whether ``path`` still leads to this directory. Raises OSError, FileNotFoundError aside."""
+        try:
+            return os.path.samestat(os.stat(path), os.fstat(self.fd))
+        except FileNotFoundError:
+            return False
+
 
 def open_anchor(path: bytes) -> Anchor:
     """Open the directory ``path`` of the operating system as a root. Raises OSError."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import lru_cache
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -67,6 +68,13 @@ from twisted_xfer.storage.parts import drop_part, part_name, stat_part
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LIST: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CAPABILITIES: Final = frozenset({"append", "resume", "chmod", "utime", "fileno", "unique"})
+
+
+@lru_cache(1024)
+def _home_path(root: bytes, home: str) -> bytes:
+    path = require_absolute(os.path.join(root, os.fsencode(home)))
+    # Two spellings of one home share its descriptor; ".." stays, since a link may come before it.
+    return path.removesuffix(b"/.").rstrip(b"/") or b"/"
 
 
 @implementer(IStorage, IHasParts)
@@ -132,20 +140,20 @@ class LocalStorage(LocalTree):
 
         ``home`` is configuration with a checked user name in it, so the kernel resolves it.
         """
-        path = require_absolute(os.path.join(self._root_path, os.fsencode(home)))
+        path = _home_path(self._root_path, home)
         homes = self._settings.homes
         try:
-            try:
-                status = os.stat(path)
-            except FileNotFoundError:
-                if not create:
-                    raise
-                make_directories(path, self._settings.home_mode)
-                status = os.stat(path)
-            key = (status.st_dev, status.st_ino)
-            anchor = homes.get(key)
-            if anchor is None:
-                anchor = homes[key] = open_anchor(path)
+            anchor = homes.get(path)
+            # The sessions of one account share a descriptor, as long as it is still that directory's.
+            if anchor is None or not anchor.is_at(path):
+                try:
+                    anchor = open_anchor(path)
+                except FileNotFoundError:
+                    if not create:
+                        raise
+                    make_directories(path, self._settings.home_mode)
+                    anchor = open_anchor(path)
+                homes[path] = anchor
         except OSError as error:
             raise translate(error, path) from error
         twin = LocalStorage.__new__(LocalStorage)

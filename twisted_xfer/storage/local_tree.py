@@ -29,8 +29,8 @@ class Settings:
     """What all views of one local storage have in common.
 
     ``file_mode`` and ``directory_mode`` are what open(2) and mkdir(2) are asked for;
-    ``exact_mode`` sets them against the process's umask. ``homes`` are the open roots by device
-    and inode, so that the sessions of one account share a descriptor.
+    ``exact_mode`` sets them against the process's umask. ``homes`` are the open roots by path,
+    so that the sessions of one account share a descriptor.
     """
 
     policy: SymlinkPolicy
@@ -42,7 +42,7 @@ class Settings:
     fsync: bool
     random: RandomBytes
     blocking: IBlocking | None
-    homes: WeakValueDictionary[tuple[int, int], Anchor]
+    homes: WeakValueDictionary[bytes, Anchor]
 
 
 class LocalTree:

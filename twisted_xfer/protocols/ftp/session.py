@@ -8,6 +8,7 @@ what came before it end, as RFC 959 section 4.1.1 has it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -32,6 +33,11 @@ COMMANDS_PER_TURN: Final = 50
 
 #: Answers the last reply of the command, or nothing when all was said already.
 Handler = Callable[["FTPSession", bytes], Eventually[bytes]]
+
+
+@lru_cache(64)
+def _banner(text: str) -> bytes:
+    return reply(220, text)
 
 
 class FTPSession(SessionState):
@@ -60,7 +66,7 @@ class FTPSession(SessionState):
 
     def greet(self) -> None:
         """The first words."""
-        self.channel.send(reply(220, self.options.banner))
+        self.channel.send(_banner(self.options.banner))
 
     def limit(self, seconds: float) -> None:
         """The session may be silent for so long from now on (0: for ever)."""

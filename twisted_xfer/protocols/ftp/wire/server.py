@@ -129,12 +129,14 @@ class ServerWire:
     yet are bounded by the caller, who stops reading the network while it does not pull.
     """
 
-    __slots__ = ("_buffer", "_max_line", "_scanned", "_start", "_swallowing", "_telnet", "_verbs")
+    __slots__ = ("_buffer", "_line", "_max_line", "_scanned", "_start", "_swallowing", "_telnet", "_verbs")
 
     def __init__(self, verbs: Mapping[bytes, Verb] = VERBS, max_line: int = MAX_LINE) -> None:
         self._verbs = verbs
         self._max_line = max_line
         self._buffer = bytearray()
+        #: One whole line, which came by itself, as most do: it needs no buffer.
+        self._line = b""
         self._start = 0
         self._scanned = 0
         self._swallowing = False
@@ -143,7 +145,7 @@ class ServerWire:
     @property
     def pending(self) -> int:
         """Bytes received that no command was made of yet."""
-        return len(self._buffer) - self._start + len(self._telnet)
+        return len(self._buffer) - self._start + len(self._line) + len(self._telnet)
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the network; Telnet commands are dropped here, also when split."""
@@ -155,10 +157,20 @@ class ServerWire:
                 return
             self._swallowing = False
             data = data[end + 1 :]
+        if self._line:
+            self._buffer += self._line
+            self._line = b""
+        elif not self._buffer and data.find(b"\n") == len(data) - 1:
+            # Also for no data at all: -1 either way, and nothing to keep.
+            self._line = data
+            return
         self._buffer += data
 
     def next_command(self) -> Command | Rejected | None:
         """The next command or rejection; None when a whole line is not there yet."""
+        if self._line:
+            line, self._line = self._line[:-1], b""
+            return self._take(line)
         buffer = self._buffer
         if not buffer:
             return None
@@ -183,6 +195,10 @@ class ServerWire:
         elif end > _COMPACT_AT:
             del buffer[:end]
             self._start = self._scanned = 0
+        return self._take(line)
+
+    def _take(self, line: bytes) -> Command | Rejected:
+        """A whole line, without its LF."""
         if len(line) > self._max_line:
             verb = line[:MAX_VERB].partition(b" ")[0].upper()
             return Rejected(Reason.LINE_TOO_LONG, verb.translate(None, _CONTROLS))
@@ -203,4 +219,5 @@ class ServerWire:
 
     def _drop(self) -> None:
         self._buffer.clear()
+        self._line = b""
         self._start = self._scanned = 0

@@ -14,7 +14,7 @@ from twisted_xfer.protocols.ftp.wire.replies import reply
 from twisted_xfer.protocols.ftp.wire.verbs import LoginRule, Verb
 
 
-class SessionState(enum.Enum):
+class SessionState(enum.StrEnum):
     """How far the login is."""
 
     NEW = "new"
