@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -38,7 +39,8 @@ class Faults:
     ``error``, the bytes before it having gone through. ``write_stalls_at``, ``read_stalls_at``: it
     answers with a Deferred that fires at ``go_on()``. ``open_fails`` and ``commit_fails`` are
     raised by those verbs. ``read_ends_at``: the file seems to end there, and to have been that long.
-    ``commit_lies``: a whole upload is dropped, and its success is told all the same.
+    ``commit_lies``: a whole upload is dropped, and its success is told all the same. ``on_error`` is called
+    before ``error`` is raised.
 
     Attributes:
         ends: how uploads ended, in order: ``commit``, ``suspend`` or ``abort``.
@@ -54,6 +56,7 @@ class Faults:
     read_ends_at: int | None = None
     commit_lies: bool = False
     error: Exception = attrs.field(factory=disk_full)
+    on_error: Callable[[], object] | None = None
     ends: list[str] = attrs.field(factory=list)
     closed: int = 0
     _stalled: list[Deferred[None]] = attrs.field(factory=list, init=False)
@@ -68,6 +71,12 @@ class Faults:
         waiting: Deferred[None] = Deferred()
         self._stalled.append(waiting)
         return waiting
+
+    def fail(self) -> NoReturn:
+        """Raise ``error``."""
+        if self.on_error is not None:
+            self.on_error()
+        raise self.error
 
     def go_on(self) -> None:
         """Let everything that stalls go on, and stall no more."""
@@ -142,7 +151,7 @@ class FaultyReadFile(proxyForInterface(IReadFile, "inner")):  # type: ignore[mis
         if faults.read_stalls_at is not None and here >= faults.read_stalls_at:
             return faults.stall().addCallback(lambda _none: self.inner.read(size))
         if faults.read_fails_at is not None and here >= faults.read_fails_at:
-            raise faults.error
+            faults.fail()
         limits = (faults.read_stalls_at, faults.read_fails_at, faults.read_ends_at)
         nearest = [max(0, at - here) for at in limits if at is not None]
         answer: Eventually[bytes] = self.inner.read(min([size, *nearest]))
@@ -200,7 +209,7 @@ class FaultyUpload(proxyForInterface(IUpload, "inner")):  # type: ignore[misc]
         return answer
 
     def _fail(self, _none: object) -> None:
-        raise self.faults.error
+        self.faults.fail()
 
 
 def tcp_pair() -> tuple[socket.socket, socket.socket]:

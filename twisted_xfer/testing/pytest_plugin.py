@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
     config.addinivalue_line(
-        "markers", "xfer_server(users, tls, faults, config): how the server of the fixture is to be"
+        "markers",
+        "xfer_server(users, tls, faults, protocols, config): how the server of the fixture is to be",
     )
 
 

@@ -18,16 +18,25 @@ from typing import Any, Final, Self
 from urllib.parse import quote
 
 import twisted_xfer
-from twisted_xfer.testing.daemon import Daemon
+from twisted_xfer.testing.daemon import Daemon, DaemonFailed
 
 #: The longest wait for an event; one comes within milliseconds.
 EVENT_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.01
 _PLACE: Final = "tcp:0:interface=127.0.0.1"
+#: Protocols that have a faulty twin, and the faults that only FTP has.
+_FAULTY: Final = ("ftp", "xfer", "push", "fetch", "jsonftp")
+_FTP_FAULTS: Final = ("wrong_226", "refuse_epsv")
 _DROP_IN: Final = """\
 from twisted_xfer.plugins.records import PluginRecord
 
 faulty_ftp = PluginRecord("protocol", "faulty_ftp", "twisted_xfer.testing.faulty_ftp:plugin", "FTP that misbehaves")
+faulty_xfer = PluginRecord("protocol", "faulty_xfer", "twisted_xfer.testing.faulty_xfer:plugin", "xfer that misbehaves")
+faulty_push = PluginRecord("protocol", "faulty_push", "twisted_xfer.testing.faulty_streams:push", "push that misbehaves")
+faulty_fetch = PluginRecord("protocol", "faulty_fetch", "twisted_xfer.testing.faulty_streams:fetch", "fetch that misbehaves")
+faulty_jsonftp = PluginRecord(
+    "protocol", "faulty_jsonftp", "twisted_xfer.testing.faulty_streams:jsonftp", "jsonftp that misbehaves"
+)
 """
 
 
@@ -36,8 +45,9 @@ class XferServer:
 
     Args:
         users: passwords by user name; the first user is the one that ``user`` and ``home`` name.
-        tls: make a certificate, offer AUTH TLS and implicit FTPS.
-        faults: what goes wrong in FTP, see ``faulty_ftp.FaultyFTPOptions``.
+        tls: make a certificate, offer AUTH TLS and implicit FTPS, and each of ``protocols`` in TLS too.
+        faults: what goes wrong, see ``faulty.FaultOptions`` and, for FTP, ``faulty_ftp.FaultyFTPOptions``.
+        protocols: more to listen with, as in ``--listen``: ``jsonftp``, ``push@alice``, or one of yours.
         config: more keys of the configuration, as in its TOML file. Tables are merged, and
             ``listen``, ``auth`` and ``listeners`` add to those of the server.
         directory: where everything lives; a temporary directory unless given.
@@ -56,6 +66,7 @@ class XferServer:
         users: Mapping[str, str] | None = None,
         tls: bool = False,
         faults: Mapping[str, Any] | None = None,
+        protocols: Sequence[str] = (),
         config: Mapping[str, Any] | None = None,
         directory: str | Path | None = None,
         path: Sequence[str | Path] = (),
@@ -71,20 +82,26 @@ class XferServer:
             (self.root / name).mkdir(parents=True, exist_ok=True)
         self._events = self._directory / "events.jsonl"
         self._certificate = self._directory / "certificate.pem"
-        self._label = "ftp" if faults is None else "faulty_ftp"
+        self._faulty = faults is not None
         self._path = [str(entry) for entry in path]
         if faults is not None:
             self._install_faults()
-        places = [self._label, *(["ftps"] if tls else []), *(["xfer"] if _has_xfer() else [])]
+        key = self._directory / "key.pem"
+        places = ["ftp", *(["ftps"] if tls else []), *(["xfer"] if _has_xfer() else []), *protocols]
+        listen = [f"{self._label(place)}={_PLACE}" for place in places]
+        if tls:
+            secured = (
+                f"ssl:0:interface=127.0.0.1:privateKey={_quoted(key)}:certKey={_quoted(self._certificate)}"
+            )
+            listen += [f"{self._label(place)}={secured}" for place in protocols]
         table: dict[str, Any] = {
             "root": str(self.root),
-            "listen": [f"{place}={_PLACE}" for place in places],
+            "listen": listen,
             "auth": [f"memory:{name}:{password}" for name, password in users.items()],
             "listeners": [{"plugin": "json", "path": str(self._events)}],
-            "protocols": {"faulty_ftp": dict(faults)} if faults is not None else {},
+            "protocols": _tables(faults, places) if faults is not None else {},
         }
         if tls:
-            key = self._directory / "key.pem"
             make_certificate(self._certificate, key)
             table["tls"] = {"certificate": str(self._certificate), "key": str(key)}
         file = self._directory / "xfer.toml"
@@ -118,7 +135,7 @@ class XferServer:
         except BaseException:
             self.stop()
             raise
-        self.host, self.port = self.address(self._label)
+        self.host, self.port = self.address("ftp")
         return self
 
     def stop(self) -> None:
@@ -138,13 +155,25 @@ class XferServer:
         """The home of ``user``."""
         return self.root / self.user
 
-    def address(self, protocol: str) -> tuple[str, int]:
-        """Host and port where ``protocol`` listens. Raises DaemonFailed if it does nowhere."""
-        return self.daemon.address(protocol)
+    def address(self, protocol: str, *, tls: bool = False) -> tuple[str, int]:
+        """Host and port where ``protocol`` listens; with ``tls`` where one of ``protocols`` does in TLS.
+
+        Raises:
+            DaemonFailed: it listens nowhere.
+        """
+        found = self.daemon.addresses(self._label(protocol))
+        if len(found) <= tls:
+            raise DaemonFailed(f"{protocol} listens nowhere{' in TLS' if tls else ''}:\n{self.daemon.output}")
+        return found[tls][:2]
+
+    def _label(self, place: str) -> str:
+        """``PROTOCOL[@ACCOUNT]``, of the faulty twin where there is one and it is wanted."""
+        faulty = self._faulty and place.partition("@")[0] in _FAULTY
+        return f"faulty_{place}" if faulty else place
 
     def url(self, path: str = "", *, scheme: str = "ftp") -> str:
         """``scheme://user:password@host:port/path``; scheme and protocol have the same name."""
-        host, port = self.address(self._label if scheme in {"ftp", "ftpes"} else scheme)
+        host, port = self.address("ftp" if scheme == "ftpes" else scheme)
         account = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
         return f"{scheme}://{account}@{host}:{port}/{quote(path.lstrip('/'))}"
 
@@ -189,6 +218,22 @@ def _has_xfer() -> bool:
     from twisted_xfer.plugins.registry import Registry
 
     return "xfer" in Registry.discover().names("protocol")
+
+
+def _tables(faults: Mapping[str, Any], places: Sequence[str]) -> dict[str, Any]:
+    """The options of each faulty protocol."""
+    common = {key: value for key, value in faults.items() if key not in _FTP_FAULTS}
+    names = {place.partition("@")[0] for place in places}
+    return {
+        f"faulty_{name}": {"faults": dict(faults if name == "ftp" else common)}
+        for name in _FAULTY
+        if name in names
+    }
+
+
+def _quoted(path: Path) -> str:
+    """As an argument of an endpoint string."""
+    return str(path).replace("\\", "\\\\").replace(":", "\\:").replace("=", "\\=")
 
 
 def _merged(ours: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
