@@ -16,13 +16,14 @@ from twisted.cred.checkers import (
 from twisted.cred.credentials import IUsernamePassword
 from zope.interface import implementer
 
+from twisted_xfer.accounts.certificates import CertificateIndex
 from twisted_xfer.accounts.rights import parse_rights
 from twisted_xfer.accounts.users_text import check_setting
 from twisted_xfer.app.config import Auth, Config
 from twisted_xfer.app.explain import explain
 from twisted_xfer.app.rules import HOME
 from twisted_xfer.errors import ConfigError, XferError
-from twisted_xfer.interfaces import Account, QuotaScope
+from twisted_xfer.interfaces import Account, IClientCertificate, QuotaScope
 from twisted_xfer.plugins.options import options_from_table
 
 __all__ = ["ANONYMOUS", "Accounts", "inline_accounts", "make_checkers"]
@@ -49,6 +50,22 @@ class _Nobody:
         raise UnauthorizedLogin
 
 
+@implementer(ICredentialsChecker)
+class _OwnCertificates:
+    """Whose certificates are, for accounts of the configuration itself."""
+
+    credentialInterfaces: Sequence[type[Any]] = (IClientCertificate,)
+
+    def __init__(self, accounts: Mapping[str, Account]) -> None:
+        self.index = CertificateIndex(
+            (rule, name) for name, account in accounts.items() for rule in account.certificates
+        )
+
+    def requestAvatarId(self, credentials: object) -> Any:
+        """The account's name. Raises UnauthorizedLogin."""
+        return self.index.find(credentials).encode("utf-8", "surrogateescape")
+
+
 class Accounts:
     """Settings by user name: the configuration's own first, then those of the checkers in turn."""
 
@@ -73,6 +90,9 @@ def make_checkers(config: Config, file: str = "") -> list[ICredentialsChecker]:
         ConfigError: an unknown type or a bad argument; its text never holds the argument.
     """
     checkers = [_make_checker(auth, file) for auth in config.auth]
+    own = _OwnCertificates(inline_accounts(config, file))
+    if own.index:
+        checkers.append(own)
     if config.anonymous:
         checkers.append(AllowAnonymousAccess())
     return checkers or [_Nobody()]
@@ -89,7 +109,7 @@ def _make_checker(auth: Auth, file: str) -> ICredentialsChecker:
         checker: ICredentialsChecker = factory.generateChecker(auth.argument)
     except strcred.InvalidAuthArgumentString as error:
         # Ours names what is wrong in the file; a stranger's text may repeat a password.
-        remedy = str(error) if auth.type == "users" else _usage(factory)
+        remedy = str(error) if auth.type in {"users", "certificate"} else _usage(factory)
         raise ConfigError("auth", value=f"{auth.type}:...", file=file, remedy=remedy) from error
     except (XferError, OSError) as error:
         raise ConfigError("auth", value=f"{auth.type}:...", file=file, remedy=explain(error)) from error
@@ -137,6 +157,8 @@ class _AccountTable:
     expires: str = ""
     hours: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = ()
+    require: Literal["", "password", "certificate", "certificate+password"] = ""
 
 
 #: Settings whose values are read as in a users file.
@@ -150,6 +172,7 @@ _CHECKED: Final = (
     "expires",
     "hours",
     "networks",
+    "certificates",
 )
 
 

@@ -7,7 +7,7 @@ Each field is a key of the TOML file; ``load`` reads them, ``dump`` writes them 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import attrs
 
@@ -182,11 +182,16 @@ class TLS:
     """Where the certificate chain and its key are; both or neither.
 
     ``more`` are tables with certificate and key of further names, which clients ask for by SNI.
+    ``client_ca`` and ``client_crl`` are the authorities that sign for clients and the lists of what they
+    revoked; ``client_certificate`` is whether a client is asked for one, or must show one.
     """
 
     certificate: str = setting(rules.FILE, "")
     key: str = setting(rules.FILE, "")
     more: tuple[Table, ...] = setting(CERTIFICATES, ())
+    client_ca: str = setting(rules.FILE, "")
+    client_crl: str = setting(rules.FILE, "")
+    client_certificate: Literal["off", "ask", "require"] = setting(rules.choice("off", "ask", "require"), "ask")
 
 
 @attrs.frozen

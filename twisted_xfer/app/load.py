@@ -29,6 +29,9 @@ FLAG_KEYS: Final[dict[str, str]] = {
     "home": "home",
     "tls-certificate": "tls.certificate",
     "tls-key": "tls.key",
+    "tls-client-ca": "tls.client_ca",
+    "tls-client-crl": "tls.client_crl",
+    "tls-client-certificate": "tls.client_certificate",
     "require-tls": "require_tls",
     "passive-ports": "passive_ports",
     "public-address": "public_address",
@@ -46,7 +49,17 @@ FLAG_KEYS: Final[dict[str, str]] = {
 }
 _FLAG_OF_KEY: Final = {key: f"--{flag}" for flag, key in FLAG_KEYS.items()}
 #: Paths in a file are relative to the file; flags are relative to the working directory.
-_PATH_KEYS: Final = ("root", "tls.certificate", "tls.key", "xferlog", "log.file", "bans.file", "quota.file")
+_PATH_KEYS: Final = (
+    "root",
+    "tls.certificate",
+    "tls.key",
+    "tls.client_ca",
+    "tls.client_crl",
+    "xferlog",
+    "log.file",
+    "bans.file",
+    "quota.file",
+)
 
 
 def load(path: str = "", flags: Mapping[str, object] | None = None) -> Config:
@@ -152,12 +165,26 @@ def _check_together(config: Config, reader: _Reader) -> None:
         )
     if config.require_tls and not config.tls.certificate:
         reader.fail("require_tls", value=True, remedy="give tls.certificate and tls.key, or leave it out")
+    _check_clients(config, reader)
     if config.symlinks == "follow" and config.anonymous:
         reader.fail(
             "symlinks",
             "follow",
             'use "inside": with anonymous access every link would lead out for everybody',
         )
+
+
+def _check_clients(config: Config, reader: _Reader) -> None:
+    """Refuse half of what it takes to know clients by their certificates."""
+    tls = config.tls
+    if tls.client_ca and not tls.certificate:
+        reader.fail(
+            "tls.client_ca", tls.client_ca, "give tls.certificate and tls.key as well, or leave it out"
+        )
+    if tls.client_crl and not tls.client_ca:
+        reader.fail("tls.client_crl", tls.client_crl, "give tls.client_ca (--tls-client-ca) as well")
+    if tls.client_certificate == "require" and not tls.client_ca:
+        reader.fail("tls.client_certificate", "require", "give tls.client_ca (--tls-client-ca) as well")
 
 
 class _Reader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,12 @@ def tls_files(config: Config) -> TLSFiles | None:
     if not tls.certificate:
         return None
     more = tuple((one["certificate"], one["key"]) for one in tls.more)
-    return TLSFiles(((tls.certificate, tls.key), *more))
+    return TLSFiles(
+        ((tls.certificate, tls.key), *more),
+        client_ca=tls.client_ca,
+        client_crl=tls.client_crl,
+        policy=tls.client_certificate,
+    )
 
 
 def make_tls(config: Config, reactor: Any, log: Logger) -> TLS | None:
@@ -43,7 +49,20 @@ def certificate_warnings(config: Config, now: dt.datetime) -> list[str]:
         except ConfigError:
             continue
         found += identity.warnings(now)
+    if _reads_certificates(config) and (files is None or not files.asks):
+        found.append("accounts want client certificates, and nobody is asked for one: give --tls-client-ca")
+    with contextlib.suppress(ConfigError):
+        trust = files.trust() if files is not None else None
+        found += trust.warnings(now) if trust is not None else []
     return found
+
+
+def _reads_certificates(config: Config) -> bool:
+    """Whether somebody is to be known by a certificate, as far as the configuration itself tells."""
+    tables = config.accounts.values()
+    return any(auth.type == "certificate" for auth in config.auth) or any(
+        table.get("certificates") or "certificate" in str(table.get("require", "")) for table in tables
+    )
 
 
 def make_demo_certificate(directory: str, *names: str) -> tuple[str, str]:

@@ -88,9 +88,12 @@ class TLSFiles:
 
     def trust(self) -> ClientTrust | None:
         """Whose certificates clients may show; None when they are not asked. May raise ConfigError."""
-        if not self.client_ca or self.policy == "off":
-            return None
-        return ClientTrust.load(self.policy, self.client_ca, self.client_crl)
+        return ClientTrust.load(self.policy, self.client_ca, self.client_crl) if self.asks else None
+
+    @property
+    def asks(self) -> bool:
+        """Whether clients are asked for a certificate."""
+        return bool(self.client_ca) and self.policy != "off"
 
     def stamp(self) -> Stamp:
         """What changes when one of the files does; a file that is missing counts as zeros."""

@@ -96,6 +96,9 @@ def test_size_of_a_file(tmp_path, extra, good):
         ({"tls-certificate": "c"}, "--tls-certificate"),
         ({"tls-key": "k"}, "--tls-key"),
         ({"require-tls": True}, "--require-tls"),
+        ({"tls-client-ca": "a"}, "--tls-client-ca"),
+        ({"tls-client-crl": "r"}, "--tls-client-crl"),
+        ({"tls-client-certificate": "require"}, "--tls-client-certificate"),
         ({"symlinks": "follow", "anonymous": "."}, "--symlinks"),
     ],
 )
