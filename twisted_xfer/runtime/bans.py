@@ -119,9 +119,22 @@ class Bans:
         now = self._clock.seconds()
         self._keep(Ban(key, now + seconds))
         wall = self._wall_time()
-        self._stored(lambda store: store.put(Row(key, wall + seconds, wall, reason)))
+
+        def put(store: BanStore) -> None:
+            store.put(Row(key, wall + seconds, wall, reason))
+            # What led to the ban does not count again after it.
+            store.forget(key)
+
+        self._stored(put)
         if self._events is not None:
             self._events.emit("ban.added", address=key, seconds=seconds)
+
+    def failed(self, key: str, half_life: float) -> float | None:
+        """Count a failure of ``key`` for all processes: its count there; None when there is no file that works."""
+        if not self._path:
+            return None
+        wall = self._wall_time()
+        return self._stored(lambda store: store.score(key, wall, half_life))
 
     def lift(self, key: str) -> bool:
         """Let ``key`` in; whether it was kept out."""

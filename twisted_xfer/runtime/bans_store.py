@@ -1,4 +1,4 @@
-"""Bans in a SQLite file, which the processes of a daemon and ``xfer bans`` share.
+"""Bans and the failures that lead to them, in a SQLite file, which the processes of a daemon and ``xfer bans`` share.
 
 A statement takes some microseconds on a local disk, and one that finds the file locked gives up
 after BUSY_SECONDS: it may run in the reactor's thread.
@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from twisted_xfer.errors import StorageFailure
 
-#: Bans in the file; the oldest go first. The same as of one process.
+#: Bans in the file, and scores; the oldest go first. The same as of one process.
 MAX_ROWS: Final = 10_000
 #: A writer holds the file for much less.
 BUSY_SECONDS: Final = 0.25
@@ -23,9 +23,15 @@ FILE_MODE: Final = 0o600
 #: Old rows are counted once for so many new ones: a flood must not pay for each.
 _TRIM_EVERY: Final = 100
 
+#: Half-lives after which a score is as good as none.
+_FADED: Final = 10
+
 _SCHEMA: Final = """
 create table if not exists bans (
     address text primary key, until real not null, added real not null, reason text not null
+) without rowid;
+create table if not exists scores (
+    address text primary key, count real not null, updated real not null
 ) without rowid
 """
 
@@ -48,7 +54,7 @@ class BanStore:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._puts = 0
+        self._puts = self._scored = 0
         try:
             # Made here, for SQLite knows no mode.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
@@ -60,7 +66,8 @@ class BanStore:
             with self._failing():
                 # A ban that a power cut forgets is no loss worth an fsync each.
                 self._base.execute("pragma synchronous = off")
-                self._base.execute(_SCHEMA)
+                for statement in _SCHEMA.split(";"):
+                    self._base.execute(statement)
         except StorageFailure:
             self._base.close()
             raise
@@ -76,6 +83,43 @@ class BanStore:
                     "delete from bans where address in (select address from bans order by added desc limit -1 offset ?)",
                     (MAX_ROWS,),
                 )
+
+    def score(self, address: str, now: float, half_life: float) -> float:
+        """Count one failure of ``address``; what it has now, all processes together.
+
+        A count falls by half each ``half_life`` seconds.
+        """
+        with self._failing():
+            self._base.execute("begin immediate")
+            try:
+                found = self._base.execute(
+                    "select count, updated from scores where address = ?", (address,)
+                ).fetchone()
+                count, updated = found or (0.0, now)
+                count = 1.0 + count * 0.5 ** (max(0.0, now - updated) / half_life)
+                self._base.execute(
+                    "insert or replace into scores values (?, ?, ?)", (address, count, max(now, updated))
+                )
+                self._scored += 1
+                if self._scored % _TRIM_EVERY == 0:
+                    self._trim_scores(now - _FADED * half_life)
+            except BaseException:
+                self._base.execute("rollback")
+                raise
+            self._base.execute("commit")
+        return float(count)
+
+    def _trim_scores(self, faded: float) -> None:
+        self._base.execute("delete from scores where updated < ?", (faded,))
+        self._base.execute(
+            "delete from scores where address in (select address from scores order by updated desc limit -1 offset ?)",
+            (MAX_ROWS,),
+        )
+
+    def forget(self, address: str) -> None:
+        """Failures of ``address`` count no more."""
+        with self._failing():
+            self._base.execute("delete from scores where address = ?", (address,))
 
     def end(self, address: str, now: float) -> bool:
         """Let the ban of ``address`` be over; whether there was one.

@@ -111,7 +111,8 @@ class Limits:
         ban_after: score of one address that bans it; 0 never bans. A failed login counts 1 and so does
             an attempt refused for its queue; HALF_LIFE lets it fall.
         ban_seconds: how long such a ban lasts.
-        ban_file: where bans are kept and shared with other processes; empty for nowhere.
+        ban_file: where bans, and the scores of addresses, are kept and shared with other processes;
+            empty for nowhere.
         allow: networks that are neither banned nor slowed down as a whole.
         events: hears of bans.
         wall_time: Unix seconds, for the file; unless given, the clock's.
@@ -213,7 +214,7 @@ class Limits:
                 longest = max(longest, turn - now)
         if longest > MAX_QUEUE:
             # Whoever goes on all the same is no one who mistyped.
-            self._score(self._count((address, ""), now), address, peer)
+            self._score(self._count_address(address, now), address, peer)
             raise Banned(peer, "too many failed logins", retry_after=longest)
         for entry, turn in turns:
             entry.next_answer = turn
@@ -223,7 +224,7 @@ class Limits:
         """A login failed: count it for the address, and for the user at this address."""
         now = self._clock.seconds()
         address = network_of(peer)
-        total = self._count((address, ""), now)
+        total = self._count_address(address, now)
         self._count((address, _name(username)), now)
         self._score(total, address, peer)
 
@@ -282,7 +283,15 @@ class Limits:
         while len(self._rates) > MAX_RATES:
             self._rates.popitem(last=False)
 
-    def _count(self, key: tuple[str, str], now: float) -> float:
+    def _count_address(self, address: str, now: float) -> float:
+        """Count a failure of an address, where it can be together with those in other processes."""
+        entry = self._count((address, ""), now)
+        shared = self._bans.failed(address, HALF_LIFE)
+        if shared is not None:
+            entry.count = shared
+        return entry.count
+
+    def _count(self, key: tuple[str, str], now: float) -> Guesses:
         entry = self._failures.get(key)
         if entry is None:
             entry = self._failures[key] = Guesses(now)
@@ -292,7 +301,7 @@ class Limits:
             self._failures.move_to_end(key)
         entry.decay(now)
         entry.count += 1.0
-        return entry.count
+        return entry
 
 
 def _key(address: str) -> str:

@@ -13,7 +13,7 @@ from twisted_xfer.runtime import bans as module
 from twisted_xfer.runtime import bans_store
 from twisted_xfer.runtime.bans import AllowList, Bans
 from twisted_xfer.runtime.bans_store import BanStore, Row
-from twisted_xfer.runtime.limits import Limits
+from twisted_xfer.runtime.limits import FREE_PER_ADDRESS, HALF_LIFE, Limits
 
 EPOCH = 1_800_000_000.0
 
@@ -227,6 +227,91 @@ def test_limits_ban_for_all_processes(wall, tmp_path):
     other.admit("2001:db8::3")
     one.close()
     other.close()
+
+
+def processes(tmp_path, clock, count, **settings):
+    settings = {"ban_file": str(tmp_path / "bans"), "wall_time": lambda: EPOCH + clock.seconds(), **settings}
+    return [Limits(clock, **settings) for _ in range(count)]
+
+
+def test_failures_count_in_all_processes_together(tmp_path):
+    """With four workers an address has as many tries as with one."""
+    clock = Clock()
+    workers = processes(tmp_path, clock, 4, ban_after=6)
+    for n in range(5):
+        workers[n % 4].failed("192.0.2.1", f"user{n}")
+    assert [limits.bans() for limits in workers] == [[]] * 4
+    workers[1].failed("192.0.2.1", "user")
+    for limits in workers:
+        assert [ban.address for ban in limits.bans()] == ["192.0.2.1"]
+    clock.advance(600)
+    # What led to the ban does not count again.
+    workers[2].failed("192.0.2.1", "user")
+    assert workers[2].bans() == []
+    for limits in workers:
+        limits.close()
+
+
+def test_failures_elsewhere_slow_an_address_down_here(tmp_path):
+    """One failure here, after ten elsewhere, is the eleventh."""
+    clock = Clock()
+    one, other = processes(tmp_path, clock, 2)
+    for n in range(FREE_PER_ADDRESS):
+        one.failed("192.0.2.1", f"user{n}")
+    other.failed("192.0.2.1", "alice")
+    assert other.delay("192.0.2.1", "bob") > 0
+    assert other.delay("192.0.2.2", "bob") == 0
+    one.close()
+    other.close()
+
+
+def test_shared_failures_decay(tmp_path):
+    """As those of one process do."""
+    clock = Clock()
+    one, other = processes(tmp_path, clock, 2, ban_after=3)
+    one.failed("192.0.2.1", "a")
+    one.failed("192.0.2.1", "a")
+    clock.advance(HALF_LIFE * 3)
+    other.failed("192.0.2.1", "a")
+    other.failed("192.0.2.1", "a")
+    assert one.bans() == other.bans() == []
+    other.failed("192.0.2.1", "a")
+    assert [ban.address for ban in one.bans()] == ["192.0.2.1"]
+    one.close()
+    other.close()
+
+
+def test_scores_in_the_file_are_bounded(tmp_path, monkeypatch):
+    """The oldest go, and those that have faded."""
+    monkeypatch.setattr(bans_store, "MAX_ROWS", 3)
+    monkeypatch.setattr(bans_store, "_TRIM_EVERY", 1)
+    store = BanStore(str(tmp_path / "bans"))
+    for n in range(5):
+        assert store.score(f"192.0.2.{n}", EPOCH + n, 60.0) == 1
+    # Address 1 is forgotten, address 2 is not.
+    assert store.score("192.0.2.4", EPOCH + 4, 60.0) == 2
+    assert store.score("192.0.2.1", EPOCH + 5, 60.0) == 1
+    assert store.score("192.0.2.4", EPOCH + 64, 60.0) == 2
+    store.forget("192.0.2.4")
+    assert store.score("192.0.2.4", EPOCH + 64, 60.0) == 1
+    store.close()
+
+
+def test_a_clock_that_goes_back_loses_no_failures(tmp_path):
+    """The wall clock may be set; a count is then as it was."""
+    store = BanStore(str(tmp_path / "bans"))
+    assert store.score("192.0.2.1", EPOCH, 60.0) == 1
+    assert store.score("192.0.2.1", EPOCH - 1000, 60.0) == 2
+    store.close()
+
+
+def test_failures_count_here_while_the_file_fails(tmp_path):
+    """Each process then goes by its own."""
+    (tmp_path / "bans").mkdir()
+    (one,) = processes(tmp_path, Clock(), 1, ban_after=2)
+    one.failed("192.0.2.1", "a")
+    one.failed("192.0.2.1", "a")
+    assert [ban.address for ban in one.bans()] == ["192.0.2.1"]
 
 
 def test_allow_list_at_its_limit_and_one_past(monkeypatch):
