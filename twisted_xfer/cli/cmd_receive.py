@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import socket
 from typing import Any, Final
 
@@ -24,9 +25,19 @@ _ANY: Final = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
 @click.option("--once", is_flag=True, help="End when one sender is done.")
 @click.option("--overwrite", is_flag=True, help="Let senders replace files that are there.")
 @click.option("--plain", is_flag=True, help="Without TLS: whoever is on the way can read the content.")
+@click.option("--announce", is_flag=True, help="Tell the local network, for `xfer send PATH... @NAME`.")
+@click.option("--name", default="", help="Name to announce; default: the machine's.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(
-    directory: str, host: str, port: int, once: bool, overwrite: bool, plain: bool, as_json: bool
+    directory: str,
+    host: str,
+    port: int,
+    once: bool,
+    overwrite: bool,
+    plain: bool,
+    announce: bool,
+    name: str,
+    as_json: bool,
 ) -> None:
     """Receive files into DIRECTORY (default: here) until Ctrl-C, and print how to send them.
 
@@ -35,9 +46,12 @@ def command(
     from twisted.internet import reactor as global_reactor
 
     from twisted_xfer.app.receiver import receive
+    from twisted_xfer.cli.lan import Announcement, zeroconf_library
     from twisted_xfer.cli.trust import own_certificate
     from twisted_xfer.errors import XferError
 
+    if announce or name:
+        zeroconf_library()
     reactor: Any = global_reactor
     progress = Progress(as_json=as_json)
     try:
@@ -55,8 +69,15 @@ def command(
         )
     except XferError as error:
         fail(error)
-    _tell(receiver, host, os.path.abspath(directory), as_json=as_json)
-    raise SystemExit(int(_wait(reactor, receiver, progress, once=once)))
+    announced = Announcement(name, receiver.port, "" if host in _ANY else host) if announce or name else None
+    shown = announced.name if announced is not None else ""
+    _tell(receiver, host, os.path.abspath(directory), shown, as_json=as_json)
+    try:
+        code = _wait(reactor, receiver, progress, once=once)
+    finally:
+        if announced is not None:
+            announced.close()
+    raise SystemExit(int(code))
 
 
 def _wait(reactor: Any, receiver: Any, progress: Progress, *, once: bool) -> Exit:
@@ -99,16 +120,21 @@ def _wait(reactor: Any, receiver: Any, progress: Progress, *, once: bool) -> Exi
     return codes[-1] if once or codes[-1] is Exit.AUTHENTICATION else max(codes)
 
 
-def _tell(receiver: Any, host: str, directory: str, *, as_json: bool) -> None:
+def _tell(receiver: Any, host: str, directory: str, name: str, *, as_json: bool) -> None:
     """Where it waits, and what to type at the other end."""
     address = _own_address() if host in _ANY else host
     shown = f"[{address}]" if ":" in address else address
     url = f"xfer://{shown}:{receiver.port}"
     if as_json:
         line = {"event": "listening", "url": url, "code": receiver.code, "directory": directory}
+        line.update({"name": name} if name else {})
         result(json.dumps(line))
     say(f"Waiting for files, to be stored in {directory}. At the other end:")
-    say(f"  xfer send PATH... {url} --code {receiver.code}{' --plain' if receiver.plain else ''}")
+    flags = f"--code {receiver.code}{' --plain' if receiver.plain else ''}"
+    if name:
+        say(f"  xfer send PATH... {shlex.quote(f'@{name}')} {flags}")
+        say("or, from another network:")
+    say(f"  xfer send PATH... {url} {flags}")
     say("Ctrl-C ends it.")
 
 

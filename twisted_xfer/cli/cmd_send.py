@@ -8,7 +8,7 @@ from typing import IO, Any
 import attrs
 import click
 
-from twisted_xfer.cli import tutorial, tutorial_files
+from twisted_xfer.cli import lan, tutorial, tutorial_files
 from twisted_xfer.cli.calling import Asked, call, login_options, summary_code
 from twisted_xfer.cli.progress import Progress
 from twisted_xfer.cli.rate import RateLimit, rate
@@ -49,8 +49,9 @@ def command(
 ) -> None:
     """Send each PATH (a file, a tree, or - for standard input) to URL: xfer://[USER@]HOST[:PORT][/DIR/].
 
-    What was sent is verified at the other end. The same command again goes on where it was. Plain files
-    also go to push://HOST[:PORT] and jsonftp://USER@HOST[:PORT][/DIR], in the clear (pushs:, jsonftps: TLS).
+    @NAME is a receiver in the local network, which `xfer receivers` lists. What was sent is verified at the
+    other end. The same command again goes on where it was. Plain files also go to push://HOST[:PORT] and
+    jsonftp://USER@HOST[:PORT][/DIR], in the clear (pushs:, jsonftps: TLS).
     """
     from twisted_xfer.protocols.xfer import client
 
@@ -59,7 +60,7 @@ def command(
     if place is not None:
         tutorial_files.send(place, paths, asked, retries=retry, as_json=as_json, rate=limit_rate)
         return
-    target = parse_target(url)
+    target = lan.find(url) if url.startswith("@") else parse_target(url)
     work = client.Work(if_exists=if_exists, exclude=tuple(map(os.fsencode, exclude)), retries=retry)
     progress = Progress(as_json=as_json)
     if "-" in paths and len(paths) > 1:

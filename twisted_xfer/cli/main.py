@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("cmd_serve", "Serve a directory here and now, in the foreground."),
     "receive": ("cmd_receive", "Wait for xfer send, and print the code to send with."),
+    "receivers": ("cmd_receivers", "List who waits in the local network."),
     "send": ("cmd_send", "Send files and trees, verified and resumable."),
     "get": ("cmd_get", "Fetch a file or a tree, verified and resumable."),
     "ls": ("cmd_ls", "List a directory of a daemon."),
