@@ -28,6 +28,7 @@ from twisted_xfer.interfaces import (
     ILease,
     ILimiter,
     IListing,
+    IPublished,
     IQuotaLedger,
     IReadFile,
     IReservation,
@@ -43,7 +44,7 @@ from twisted_xfer.paths import VirtualPath
 _FULL_WRITE = frozenset({Right.WRITE, Right.OVERWRITE, Right.APPEND})
 
 
-@implementer(IAvatar, IHasQuota)
+@implementer(IAvatar, IHasQuota, IPublished)
 class Avatar:
     """One logged-in session of one account, over the account's view of a storage.
 
@@ -123,6 +124,13 @@ class Avatar:
         if Right.LIST not in rights and Right.READ not in rights:
             self._refuse(Right.LIST, path)
         return self._view.stat(path)
+
+    def published(self, path: VirtualPath, follow: bool = True) -> Eventually[int | None]:
+        """The size of the file that everybody sees at ``path``, or None. Right: list, or read."""
+        rights = self._at(path)
+        if Right.LIST not in rights and Right.READ not in rights:
+            self._refuse(Right.LIST, path)
+        return self._published(path, follow)
 
     def list(self, path: VirtualPath) -> Eventually[IListing]:
         """Open a directory. Right: list."""

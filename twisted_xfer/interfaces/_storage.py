@@ -81,8 +81,8 @@ class IHasFileno(Interface):
         """The descriptor, positioned where reading or writing goes on. Owned by this object."""
 
 
-class IHasParts(Interface):
-    """A storage that keeps parts, and so may show an owner what is not published yet."""
+class IPublished(Interface):
+    """Whoever can tell what is published from what is only kept for its owner."""
 
     def published(path: VirtualPath, follow: bool = True) -> Eventually[int | None]:
         """The size of the file that everybody sees at ``path``, kept part or not.
@@ -90,6 +90,10 @@ class IHasParts(Interface):
         None when there is nothing, or a directory. Without ``follow`` a link stands for itself, as
         for remove() and rename(), and is a file of 0 bytes, as is anything else that is no file.
         """
+
+
+class IHasParts(IPublished):
+    """A storage that keeps parts, and so may show an owner what is not published yet."""
 
     def count(path: VirtualPath) -> Eventually[tuple[int, int]]:
         """Bytes and files that are published at and below ``path``, links not followed.

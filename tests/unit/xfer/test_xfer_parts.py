@@ -9,13 +9,15 @@ from twisted_xfer.errors import LoginFailed
 from twisted_xfer.interfaces import IHasFileno
 from twisted_xfer.protocols.xfer import errormap
 from twisted_xfer.protocols.xfer.attempts import Ledger
+from twisted_xfer.protocols.xfer.choosing import Chosen
 from twisted_xfer.protocols.xfer.content import HASHES, hash_prefix, make_hasher
+from twisted_xfer.protocols.xfer.disk_tree import DiskSource
 from twisted_xfer.protocols.xfer.errormap import PeerError, error_message, is_transient, number_for, refusal
 from twisted_xfer.protocols.xfer.options import XferOptions
 from twisted_xfer.protocols.xfer.pairing import ALPHABET, Pairing, binding_of, hello_digest, make_code, normal
 from twisted_xfer.protocols.xfer.plugin import plugin
 from twisted_xfer.protocols.xfer.report import MAX_FAILURES, Summary, TransferEvent
-from twisted_xfer.protocols.xfer.sources import Chosen, DiskSource, Offer, PipeSource, has_changed
+from twisted_xfer.protocols.xfer.sources import Offer, PipeSource, has_changed
 from twisted_xfer.protocols.xfer.wire.codes import CODES
 from twisted_xfer.protocols.xfer.wire.frames import PREAMBLE
 from twisted_xfer.testing.host import FixedRandom, MemoryHost
@@ -118,31 +120,31 @@ def tree(tmp_path):
 
 
 def test_a_tree_in_order(tree):
-    """Parents first, names sorted as bytes, links as links, what is no file as a problem."""
+    """Names sorted as bytes, then links, then the directory itself; what is no file as a problem."""
     found = walk([tree])
     assert [(offer.path, offer.kind) for offer in found] == [
-        (b"t", "dir"), (b"t/b", "dir"), (b"t/b/c", "file"), (b"t/b.txt", "file"), (b"t/empty", "dir"),
-        (b"t/link", "symlink"), (b"t/pipe", "other"), (b"t/\xff", "file"),
+        (b"t/b/c", "file"), (b"t/b", "dir"), (b"t/b.txt", "file"), (b"t/empty", "dir"), (b"t/pipe", "other"),
+        (b"t/\xff", "file"), (b"t/link", "symlink"), (b"t", "dir"),
     ]  # fmt: skip
     assert [offer.order for offer in found] == sorted(offer.order for offer in found)
-    assert found[5].target == b"b"
-    assert found[6].problem is not None
+    assert found[6].target == b"b"
+    assert found[4].problem is not None
 
 
 def test_what_a_tree_is_called(tree, monkeypatch):
     """``.`` is what is in it; a slash at the end or a dot in the middle changes no name."""
     monkeypatch.chdir(tree)
-    assert walk(["."])[0].path == b"b"
-    assert walk([f"{tree}/"])[0].path == b"t"
+    assert walk(["."])[0].path == b"b/c"
+    assert walk([f"{tree}/"])[-1].path == b"t"
     monkeypatch.chdir(tree / "b")
-    assert walk([".."])[0].path == b"t"
+    assert walk([".."])[-1].path == b"t"
     assert walk(["c"])[0].path == b"c"
 
 
 def test_exclusions_and_missing_paths(tree):
     """Names and relative paths are left out, with all below; a missing path is one problem."""
     found = walk([tree, tree / "no"], chosen=Chosen((b"b", b"t/l*", b"\xff")))
-    assert [offer.path for offer in found if offer.problem is None] == [b"t", b"t/b.txt", b"t/empty"]
+    assert [offer.path for offer in found if offer.problem is None] == [b"t/b.txt", b"t/empty", b"t"]
     assert found[-1].problem is not None
 
 

@@ -14,13 +14,15 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from zope.interface import implementer
 
-from twisted_xfer.errors import DigestMismatch, XferError
+from twisted_xfer.errors import DigestMismatch, NotAFile, Unsupported, XferError
 from twisted_xfer.interfaces import IBlocking, ILimiter, RandomBytes
 from twisted_xfer.protocols.xfer.caller import Caller, CannotConnect, Login, Target
 from twisted_xfer.protocols.xfer.caller import call as dial
+from twisted_xfer.protocols.xfer.disk_tree import Links
 from twisted_xfer.protocols.xfer.errormap import PeerError, is_transient
 from twisted_xfer.protocols.xfer.report import OnEvent, Summary, TransferEvent
 from twisted_xfer.protocols.xfer.sources import Offer, Source
+from twisted_xfer.protocols.xfer.wire.paths import is_sendable
 
 #: Seconds before the first reconnection, doubled each time up to the most.
 FIRST_WAIT: Final = 1.0
@@ -48,12 +50,18 @@ class Work:
     """How to go about it; every part may be replaced in tests.
 
     ``retries`` counts reconnections in a row without progress; ``if_exists`` is one of the
-    protocol's policies; ``exclude`` are patterns of names or relative paths; ``limiter`` is our own
-    limit on content, beside the peer's.
+    protocol's policies; ``exclude`` and ``include`` are patterns as in ``.gitignore`` (see Chosen), and
+    with ``gitignore`` files of that name count as well, of trees that are sent; ``links`` is what
+    becomes of symbolic links that are sent; ``dry_run`` only asks the receiver. ``limiter`` is our
+    own limit on content, beside the peer's.
     """
 
     if_exists: str = "skip-same"
     exclude: tuple[bytes, ...] = ()
+    include: tuple[bytes, ...] = ()
+    gitignore: bool = False
+    links: Links = "send"
+    dry_run: bool = False
     retries: int = RETRIES
     blocking: IBlocking | None = None
     endpoint: IStreamClientEndpoint | None = None
@@ -193,6 +201,13 @@ class Run:
             self.on_event(TransferEvent("reconnecting", error=error, seconds=wait))
             await deferLater(self.reactor, wait)
 
+    @staticmethod
+    def require(caller: Caller, feature: str, *, wanted: bool) -> None:
+        """Raises Unsupported when the peer lacks a feature that we need."""
+        if wanted and feature not in caller.link.features:
+            caller.finish()
+            raise Unsupported(feature, "the other end cannot do that")
+
     async def call(self, role: Literal["send", "receive"]) -> Caller:
         """A new connection, logged in."""
         caller = await dial(self.reactor, self.target, self.login, role, self.work.random, self.work.endpoint)
@@ -212,7 +227,10 @@ class Below:
         offer: Offer | None = self._source.next()
         if offer is None or not self._path:
             return offer
-        return attrs.evolve(offer, path=self._path + b"/" + offer.path)
+        path = self._path + b"/" + offer.path
+        if offer.problem is None and not is_sendable(path):
+            return attrs.evolve(offer, problem=NotAFile(path, "a name that the protocol does not carry"))
+        return attrs.evolve(offer, path=path)
 
     def close(self) -> None:
         """Let go of the source."""

@@ -19,7 +19,7 @@ from twisted_xfer.protocols.xfer.content import HASHES
 from twisted_xfer.protocols.xfer.errormap import from_peer
 from twisted_xfer.protocols.xfer.pairing import Pairing, binding_of, hello_digest
 from twisted_xfer.protocols.xfer.secure import ALPN, PinningCreator, exporter_of, key_digest
-from twisted_xfer.protocols.xfer.wire.link import Event, check_select
+from twisted_xfer.protocols.xfer.wire.link import FEATURES, Event, check_select
 from twisted_xfer.protocols.xfer.wire.messages import (
     NONCE_SIZE,
     Auth,
@@ -168,6 +168,7 @@ class Caller(Connection):
             nonce=self._random(NONCE_SIZE),
             role=self._role,
             agent=AGENT,
+            features=FEATURES,
             hashes=options.hashes,
             window=options.window,
         )

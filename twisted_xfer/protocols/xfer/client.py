@@ -11,20 +11,24 @@ from typing import Any, Final
 import attrs
 from twisted.internet.defer import Deferred
 
-from twisted_xfer.errors import RemoteProtocolError, XferError
+from twisted_xfer.errors import RemoteProtocolError, Unsupported, XferError
 from twisted_xfer.interfaces import IStorage
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.xfer.attempts import Below, Ledger, Run, Tracked, Work
 from twisted_xfer.protocols.xfer.caller import Caller, Login, Target, call
+from twisted_xfer.protocols.xfer.choosing import Chosen
 from twisted_xfer.protocols.xfer.connection import Connection
+from twisted_xfer.protocols.xfer.disk_tree import DiskSource
 from twisted_xfer.protocols.xfer.errormap import from_peer
 from twisted_xfer.protocols.xfer.placing import Rules
 from twisted_xfer.protocols.xfer.receiving import ReceiverRole
 from twisted_xfer.protocols.xfer.report import OnEvent, Summary, TransferEvent, ignore
 from twisted_xfer.protocols.xfer.sending import SenderRole
-from twisted_xfer.protocols.xfer.sources import Chosen, DiskSource, Offer, PipeSource, Source
-from twisted_xfer.protocols.xfer.wire.link import Event
+from twisted_xfer.protocols.xfer.sources import Offer, PipeSource, Source
+from twisted_xfer.protocols.xfer.wire.link import DRY_RUN, FILTER, Event
 from twisted_xfer.protocols.xfer.wire.messages import (
+    MAX_PATTERN,
+    MAX_PATTERNS,
     Done,
     EndOfOffer,
     Entry,
@@ -56,7 +60,8 @@ def send(
 
     def source() -> Source:
         ledger.begin()
-        return Tracked(DiskSource(paths, Chosen(work.exclude)), ledger)
+        chosen = Chosen(work.exclude, work.include, gitignore=work.gitignore)
+        return Tracked(DiskSource(paths, chosen, work.links), ledger)
 
     return Deferred.fromCoroutine(_send(Run(reactor, target, login, work, on_event), source, ledger))
 
@@ -97,6 +102,7 @@ async def _send(run: Run, source: Callable[[], Source], ledger: Ledger) -> Summa
         select = caller.select
         if select is None:
             raise RemoteProtocolError(detail="no SELECT")
+        run.require(caller, DRY_RUN, wanted=run.work.dry_run)
         role = SenderRole(
             caller,
             Below(source(), run.target.path),
@@ -105,6 +111,7 @@ async def _send(run: Run, source: Callable[[], Source], ledger: Ledger) -> Summa
             hash_name=select.hash,
             max_data=select.max_data,
             if_exists=run.work.if_exists,
+            dry_run=run.work.dry_run,
             on_event=note,
             on_finished=caller.finish,
             on_closed=closed,
@@ -172,8 +179,26 @@ def get(
     return Deferred.fromCoroutine(_get(Run(reactor, target, login, work, on_event), storage, base))
 
 
+def _texts(patterns: tuple[bytes, ...]) -> tuple[str, ...]:
+    """Patterns for a GET. Raises Unsupported for what it does not carry."""
+    if len(patterns) > MAX_PATTERNS:
+        raise Unsupported(None, "too many patterns", limit=MAX_PATTERNS)
+    texts = []
+    for pattern in patterns:
+        try:
+            text = pattern.decode("utf-8")
+        except UnicodeDecodeError:
+            raise Unsupported(pattern, "a pattern that is no UTF-8") from None
+        if not 1 <= len(text) <= MAX_PATTERN:
+            raise Unsupported(pattern, "a pattern too short or too long", limit=MAX_PATTERN)
+        texts.append(text)
+    return tuple(texts)
+
+
 async def _get(run: Run, storage: IStorage, base: VirtualPath) -> Summary:
     done: set[bytes] = set()
+    work = run.work
+    include, exclude = _texts(work.include), _texts(work.exclude)
     # Only where a second try would not see by itself that a file is there already.
     forgetful = run.work.if_exists in {"rename", "refuse"}
     rules = Rules(base=base, if_exists=run.work.if_exists, done=done)
@@ -200,7 +225,9 @@ async def _get(run: Run, storage: IStorage, base: VirtualPath) -> Summary:
             on_finished=caller.finish,
             limiter=run.work.limiter,
         )
-        await asking.ask(Get(stream=1, path=run.target.path))
+        run.require(caller, DRY_RUN, wanted=work.dry_run)
+        run.require(caller, FILTER, wanted=bool(include or exclude))
+        await asking.ask(Get(run.target.path, include, exclude, work.dry_run, stream=1))
 
     return await run.repeat(attempt)
 

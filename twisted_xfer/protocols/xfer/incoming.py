@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -17,6 +18,8 @@ from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.xfer.content import CHUNK, Hasher
 from twisted_xfer.protocols.xfer.placing import Policy
 from twisted_xfer.protocols.xfer.wire.messages import Entry, Message
+from twisted_xfer.protocols.xfer.wire.peer import Open
+from twisted_xfer.protocols.xfer.wire.states import EntryState
 
 #: After these nothing of an upload may be kept.
 DROPPED: Final = (QuotaExceeded, TooLarge, Vetoed, AlreadyExists)
@@ -58,6 +61,43 @@ class Incoming:
         dropped = sum(len(item) for item in self.queue if isinstance(item, bytes))
         self.queue.clear()
         return dropped
+
+
+class Waiting:
+    """Directories whose time is set when what was offered below them before is settled.
+
+    Bounded by the window: each that waits is an open entry.
+    """
+
+    def __init__(self, open_entries: Mapping[int, Open]) -> None:
+        self._open = open_entries
+        self._waiting: list[tuple[Entry, Deferred[None]]] = []
+
+    async def turn(self, entry: Entry) -> None:
+        """Wait until nothing below is open that was offered before."""
+        if self._busy(entry):
+            waiter: Deferred[None] = Deferred()
+            self._waiting.append((entry, waiter))
+            await waiter
+
+    def _busy(self, entry: Entry) -> bool:
+        below = entry.path + b"/"
+        return any(
+            one.entry.stream < entry.stream
+            and one.state is not EntryState.FAILED
+            and one.entry.path.startswith(below)
+            for one in self._open.values()
+        )
+
+    def look(self) -> None:
+        """An entry was closed: let go of those that wait for none any more."""
+        if not self._waiting:
+            return
+        ready = [pair for pair in self._waiting if not self._busy(pair[0])]
+        for pair in ready:
+            self._waiting.remove(pair)
+        for _, waiter in ready:
+            waiter.callback(None)
 
 
 def put_away(upload: IUpload, reason: XferError | None) -> None:

@@ -7,11 +7,23 @@ from typing import Any, Final, Literal
 
 import attrs
 
-from twisted_xfer.errors import AlreadyExists, IsADirectory, NotADirectory, NotFound, RightMissing
+from twisted_xfer.errors import (
+    AlreadyExists,
+    ForbiddenPath,
+    IsADirectory,
+    NotADirectory,
+    NotFound,
+    QuotaExceeded,
+    RightMissing,
+    Unsupported,
+)
 from twisted_xfer.interfaces import (
     Expected,
+    FileInfo,
     IAvatar,
     IHasFileno,
+    IHasQuota,
+    IPublished,
     IStorage,
     IUpload,
     Right,
@@ -50,6 +62,8 @@ class Placing:
         self.rules = rules
         self._hash_name = hash_name
         self._avatar = IAvatar(storage) if IAvatar.providedBy(storage) else None
+        #: What a dry run was told that there is room for.
+        self._asked_bytes = self._asked_files = 0
 
     async def directory(self, path: VirtualPath) -> None:
         """Make a directory, unless it is there. Raises NotADirectory when something else is."""
@@ -59,6 +73,95 @@ class Placing:
             info = await resolve(self.storage.stat(path))
             if info.kind != "dir":
                 raise NotADirectory(bytes(path)) from None
+
+    async def finish_directory(self, entry: Entry, path: VirtualPath) -> None:
+        """Mode and time, once nothing in it changes any more. What the storage cannot do is left."""
+        expected = self.expected(entry, 0)
+        try:
+            if expected.mode is not None:
+                # Whose directory it is must be able to go on in it, and to remove it.
+                await resolve(self.storage.set_mode(path, expected.mode | 0o700))
+            if expected.mtime_ns is not None:
+                await resolve(self.storage.set_times(path, expected.mtime_ns))
+        except Unsupported:
+            return
+
+    async def ask(self, entry: Entry, path: VirtualPath) -> str:
+        """What would be done with an offer: ``store``, ``replace``, or why it would be skipped.
+
+        Writes nothing. Parts that are kept are not taken for files. Raises what would be refused,
+        as far as that shows before content comes.
+        """
+        if entry.path in self.rules.done:
+            return "same"
+        if entry.type == "symlink":
+            raise ForbiddenPath(entry.path, "symbolic links are not taken here")
+        right = Right.MKDIR if entry.type == "dir" else Right.WRITE
+        if self._avatar is not None and not self._avatar.may(right, path):
+            raise RightMissing(bytes(path), right=right.value)
+        try:
+            info = await resolve(self.storage.stat(path))
+        except NotFound:
+            await self._ask_parent(path)
+            return await self._room(entry, path)
+        except RightMissing:
+            # A drop box: whoever may only write is not told what is there.
+            return "store"
+        if entry.type == "dir":
+            if info.kind != "dir":
+                raise NotADirectory(bytes(path))
+            return "same"
+        if info.kind == "dir":
+            raise IsADirectory(bytes(path))
+        if IPublished.providedBy(self.storage) and await resolve(self.storage.published(path)) is None:
+            return await self._room(entry, path)
+        if_exists = self.rules.if_exists or entry.if_exists
+        if if_exists == "rename":
+            return await self._room(entry, path)
+        if if_exists == "refuse":
+            raise AlreadyExists(bytes(path))
+        why = self._no_need(if_exists, entry, info)
+        if why:
+            return why
+        if self._avatar is not None and not self._avatar.may(Right.OVERWRITE, path):
+            raise RightMissing(bytes(path), right=Right.OVERWRITE.value)
+        await self._room(entry, path, replaced=info.size)
+        return "replace"
+
+    async def _ask_parent(self, path: VirtualPath) -> None:
+        """Raises RightMissing, NotADirectory when there is no directory for it, and none can be made."""
+        parent = VirtualPath(path.parts[:-1])
+        if self._avatar is None or self._avatar.may(Right.MKDIR, parent) or not parent.parts:
+            return
+        try:
+            await resolve(self.storage.stat(parent))
+        except NotFound:
+            raise RightMissing(bytes(parent), right=Right.MKDIR.value) from None
+
+    async def _room(self, entry: Entry, path: VirtualPath, replaced: int | None = None) -> str:
+        """``store``, if quota has room for it beside all that was asked about before. Raises QuotaExceeded."""
+        if entry.type != "file" or not IHasQuota.providedBy(self.storage):
+            return "store"
+        size, files = max((entry.size or 0) - (replaced or 0), 0), int(replaced is None)
+        for scope, usage in await resolve(IHasQuota(self.storage).quota(path)):
+            held, count = usage.bytes + usage.reserved + self._asked_bytes, usage.files + self._asked_files
+            if scope.limit_bytes is not None and held + size > scope.limit_bytes:
+                raise QuotaExceeded(bytes(path), left=max(scope.limit_bytes - held, 0))
+            if scope.limit_files is not None and count + files > scope.limit_files:
+                raise QuotaExceeded(bytes(path), left=0)
+        self._asked_bytes += size
+        self._asked_files += files
+        return "store"
+
+    @staticmethod
+    def _no_need(if_exists: str, entry: Entry, info: FileInfo) -> str:
+        """Why a file that is there already may stay as it is, or an empty text."""
+        if if_exists in {"newer", "skip-same"}:
+            if info.size == entry.size and info.mtime_ns == entry.mtime_ns:
+                return "same"
+            if if_exists == "newer" and info.mtime_ns >= (entry.mtime_ns or 0):
+                return "newer"
+        return ""
 
     async def _with_parents(self, path: VirtualPath, call: Callable[[], Any]) -> Any:
         """``call()``, and once more with the directories above made if it says NotFound."""
@@ -92,10 +195,9 @@ class Placing:
             info = await resolve(self.storage.stat(path))
             if info.kind == "dir":
                 raise IsADirectory(bytes(path))
-            if info.size == entry.size and info.mtime_ns == entry.mtime_ns:
-                return "same"
-            if if_exists == "newer" and info.mtime_ns >= (entry.mtime_ns or 0):
-                return "newer"
+            why = self._no_need(if_exists, entry, info)
+            if why:
+                return why
         if self._avatar is not None and not self._avatar.may(Right.OVERWRITE, path):
             # Going on with a part asks the avatar for less than replacing a file does.
             raise RightMissing(bytes(path), right=Right.OVERWRITE.value)

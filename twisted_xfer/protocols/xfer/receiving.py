@@ -10,36 +10,23 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from twisted_xfer.errors import (
-    ConnectionLost,
+    Cancelled,
     DigestMismatch,
     ForbiddenPath,
     RemoteProtocolError,
     SourceChanged,
     XferError,
 )
-from twisted_xfer.interfaces import (
-    IBlocking,
-    IHasFileno,
-    ILimiter,
-    IStorage,
-    IUpload,
-)
+from twisted_xfer.interfaces import IBlocking, IHasFileno, ILimiter, IStorage, IUpload
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.xfer.connection import Connection
-from twisted_xfer.protocols.xfer.content import (
-    AT_ONCE,
-    CHUNK,
-    SEGMENT,
-    hash_prefix,
-    make_hasher,
-    store,
-)
+from twisted_xfer.protocols.xfer.content import AT_ONCE, CHUNK, SEGMENT, hash_prefix, make_hasher, store
 from twisted_xfer.protocols.xfer.errormap import error_message, refusal
-from twisted_xfer.protocols.xfer.incoming import Incoming, put_away
+from twisted_xfer.protocols.xfer.incoming import Incoming, Waiting, put_away
 from twisted_xfer.protocols.xfer.pacing import pace
 from twisted_xfer.protocols.xfer.placing import Placing, Rules
-from twisted_xfer.protocols.xfer.report import OnEvent, TransferEvent, ignore
+from twisted_xfer.protocols.xfer.report import WOULD, OnEvent, TransferEvent, ignore
 from twisted_xfer.protocols.xfer.wire.frames import Data, Inline
 from twisted_xfer.protocols.xfer.wire.link import Event
 from twisted_xfer.protocols.xfer.wire.messages import (
@@ -94,6 +81,9 @@ class ReceiverRole:
         self._incoming: dict[int, Incoming] = {}
         self._queued = 0
         self._gone: XferError | None = None
+        self._directories = Waiting(self.books.open)
+        #: Whether the sender makes a dry run.
+        self.asked_only = False
         connection.on_content = self.content
 
     # --- events ----------------------------------------------------------------------------
@@ -102,14 +92,24 @@ class ReceiverRole:
         """One event of the sender. Raises RemoteProtocolError."""
         one = self.books.received(event)
         if isinstance(event, EndOfOffer):
+            if event.failed:
+                error = Cancelled(None, f"{event.failed} could not be read at the other end")
+                self._on_event(TransferEvent("failed", error=error))
             self._look_finished()
         elif isinstance(event, Entry):
-            if not event.inline:
+            if event.dry_run:
+                self.asked_only = True
+                self._run(event, self._asked(event))
+            elif not event.inline:
                 self._run(event, self._offered(event))
         elif isinstance(event, Inline) and one is not None:
             self._run(one.entry, self._small(one.entry, event.data))
         elif isinstance(event, Abort):
-            self._drop(event.stream, ConnectionLost(None, "given up by the sender"))
+            incoming = self._incoming.get(event.stream)
+            if incoming is not None:
+                error = Cancelled(incoming.entry.path, "given up by the sender")
+                self._drop(event.stream, error)
+                self._on_event(TransferEvent("failed", incoming.entry.path, error=error))
             self._look_finished()
         elif one is not None:
             self._content(one, event)
@@ -151,6 +151,7 @@ class ReceiverRole:
         Deferred.fromCoroutine(work).addErrback(failed)
 
     def _look_finished(self) -> None:
+        self._directories.look()
         if self.books.finished and self._gone is None:
             self._on_finished()
 
@@ -191,6 +192,8 @@ class ReceiverRole:
         path = self._path(entry)
         if entry.type == "dir":
             await self.placing.directory(path)
+            await self._directories.turn(entry)
+            await self.placing.finish_directory(entry, path)
             self._on_event(TransferEvent("done", entry.path, type="dir"))
             self._answer(Done(stream=entry.stream, stored_as=bytes(path)))
             return
@@ -219,8 +222,12 @@ class ReceiverRole:
         self._on_event(TransferEvent("started", entry.path, size=entry.size, resumed=upload.offset))
         self._answer(Take(stream=entry.stream, offset=upload.offset, prefix_digest=digest))
 
+    async def _asked(self, entry: Entry) -> None:
+        self._skip(entry, await self.placing.ask(entry, self._path(entry)))
+
     def _skip(self, entry: Entry, why: str) -> None:
-        self._on_event(TransferEvent("skipped", entry.path, size=entry.size))
+        kind = "would" if why in WOULD else "skipped"
+        self._on_event(TransferEvent(kind, entry.path, type=entry.type, size=entry.size, why=why))
         self._answer(Skip(stream=entry.stream, why=why))
 
     # --- small files -----------------------------------------------------------------------
@@ -320,11 +327,8 @@ class ReceiverRole:
             self._queued -= total
             self._maybe_resume()
         if incoming.over is None:
-            self._on_event(
-                TransferEvent(
-                    "progress", incoming.entry.path, size=incoming.entry.size, position=incoming.position
-                )
-            )
+            entry, position = incoming.entry, incoming.position
+            self._on_event(TransferEvent("progress", entry.path, size=entry.size, position=position))
             if incoming.position - incoming.acked >= SEGMENT:
                 incoming.acked = incoming.position
                 self.connection.send(Ack(stream=incoming.entry.stream, durable_offset=incoming.position))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal, TypeAlias
 
 import attrs
 
-Kind = Literal["connected", "started", "progress", "done", "skipped", "failed", "reconnecting", "listed"]
+Kind: TypeAlias = Literal[
+    "connected", "started", "progress", "done", "skipped", "would", "failed", "reconnecting", "listed"
+]
 
 
 @attrs.frozen
@@ -15,7 +17,8 @@ class TransferEvent:
     """One step. ``path`` is relative, as on the wire; ``position`` and ``size`` are bytes.
 
     ``done`` carries the verified ``digest`` and where it is ``stored_as``; ``failed`` and
-    ``reconnecting`` the ``error``; ``resumed`` is where a transfer went on from.
+    ``reconnecting`` the ``error``; ``resumed`` is where a transfer went on from. ``would`` is a dry run's
+    answer, ``why`` it is ``store`` or ``replace``; for ``skipped``, ``same`` or ``newer``.
     """
 
     kind: Kind
@@ -31,7 +34,11 @@ class TransferEvent:
     seconds: float = 0.0
     mtime_ns: int | None = None
     mode: int | None = None
+    why: str = ""
 
+
+#: Why a SKIP is no skip: the answers of a dry run.
+WOULD: Final = ("store", "replace")
 
 OnEvent = Callable[[TransferEvent], object]
 
@@ -47,6 +54,7 @@ class Summary:
     files: int = 0
     directories: int = 0
     skipped: int = 0
+    would: int = 0
     moved: int = 0
     verified: int = 0
     failures: list[tuple[bytes, Exception]] = attrs.field(factory=list)
@@ -67,6 +75,10 @@ class Summary:
             self.digest, self.hash = event.digest, event.hash
         elif event.kind == "skipped":
             self.skipped += 1
+        elif event.kind == "would":
+            # Nothing moves in a dry run, so the sum is of what would.
+            self.would += 1
+            self.moved += event.size or 0
         elif event.kind == "failed":
             self.failed += 1
             if len(self.failures) < MAX_FAILURES and event.error is not None:

@@ -26,7 +26,7 @@ from twisted_xfer.protocols.xfer.content import (
 from twisted_xfer.protocols.xfer.errormap import from_peer
 from twisted_xfer.protocols.xfer.outgoing import Bell, Outgoing
 from twisted_xfer.protocols.xfer.pacing import pace
-from twisted_xfer.protocols.xfer.report import OnEvent, TransferEvent, ignore
+from twisted_xfer.protocols.xfer.report import WOULD, OnEvent, TransferEvent, ignore
 from twisted_xfer.protocols.xfer.sources import Offer, Source, has_changed
 from twisted_xfer.protocols.xfer.wire.frames import MAX_INLINE, Data, FrameType, Inline, encode_frame
 from twisted_xfer.protocols.xfer.wire.link import Event
@@ -71,6 +71,7 @@ class SenderRole:
         hash_name: str,
         max_data: int,
         if_exists: str = "skip-same",
+        dry_run: bool = False,
         on_event: OnEvent = ignore,
         on_finished: Callable[[], object] = lambda: None,
         on_closed: Callable[[Offer], object] = lambda _offer: None,
@@ -84,6 +85,7 @@ class SenderRole:
         self.books = Sender(window)
         self.hash_name = hash_name
         self.if_exists = if_exists
+        self._dry_run = dry_run
         self._piece = min(max_data, TLS_PIECE if connection.secure else CHUNK)
         self._on_event = on_event
         self._on_finished = on_finished
@@ -94,7 +96,7 @@ class SenderRole:
         self._wake_offers = Bell()
         self._wake_content = Bell()
         self._gone: XferError | None = None
-        self._entries = self._bytes = 0
+        self._entries = self._bytes = self._unoffered = 0
 
     def start(self) -> None:
         """Begin to offer."""
@@ -135,7 +137,9 @@ class SenderRole:
         elif isinstance(event, Done):
             self._stored(event, out)
         elif isinstance(event, Skip):
-            self._on_event(TransferEvent("skipped", out.offer.path, size=out.offer.size))
+            kind = "would" if event.why in WOULD else "skipped"
+            offer = out.offer
+            self._on_event(TransferEvent(kind, offer.path, type=offer.kind, size=offer.size, why=event.why))
             self._close(event.stream)
         elif isinstance(event, Refuse | Error):
             self._failed(event.stream, out, from_peer(event))
@@ -217,15 +221,15 @@ class SenderRole:
             self.source.close()
         if not self.gone():
             self.books.end()
-            self.connection.send(EndOfOffer(stream=self._end_stream, entries=self._entries, size=self._bytes))
+            end = EndOfOffer(self._entries, self._bytes, self._unoffered, stream=self._end_stream)
+            self.connection.send(end)
             if self.books.finished:
                 self._on_finished()
 
     async def _offer(self, offer: Offer) -> None:
         if offer.problem is not None:
             error = offer.problem if isinstance(offer.problem, XferError) else XferError(offer.path)
-            self._report_failure(offer, error)
-            self._on_closed(offer)
+            self._not_offered(offer, error)
             return
         entry = Entry(
             stream=self.books.next_number(),
@@ -236,14 +240,14 @@ class SenderRole:
             mtime_ns=offer.mtime_ns,
             target=offer.target,
             if_exists=self.if_exists,
+            dry_run=self._dry_run,
         )
         content = None
-        if offer.kind == "file" and offer.size is not None and offer.size <= MAX_INLINE:
+        if not self._dry_run and offer.kind == "file" and offer.size is not None and offer.size <= MAX_INLINE:
             try:
                 content = await self._read_small(offer)
             except XferError as error:
-                self._report_failure(offer, error)
-                self._on_closed(offer)
+                self._not_offered(offer, error)
                 return
             if self.gone():
                 return
@@ -265,6 +269,11 @@ class SenderRole:
             self.connection.link.encode(entry) + encode_frame(FrameType.INLINE, entry.stream, content)
         )
         await pace(self._limiter, self.connection.clock, len(content))
+
+    def _not_offered(self, offer: Offer, error: XferError) -> None:
+        self._unoffered += 1
+        self._report_failure(offer, error)
+        self._on_closed(offer)
 
     async def _read_small(self, offer: Offer) -> bytes:
         """All of a small file. Raises SourceChanged when it is not the size that was announced."""

@@ -31,7 +31,7 @@ from twisted_xfer.protocols.xfer.receiving import ReceiverRole
 from twisted_xfer.protocols.xfer.report import OnEvent, ignore
 from twisted_xfer.protocols.xfer.secure import ALPN, HANDSHAKE_BYTE, exporter_of
 from twisted_xfer.protocols.xfer.serving import ServingRole
-from twisted_xfer.protocols.xfer.wire.link import Event, negotiate
+from twisted_xfer.protocols.xfer.wire.link import FEATURES, Event, negotiate
 from twisted_xfer.protocols.xfer.wire.messages import (
     MAX_WINDOW,
     NONCE_SIZE,
@@ -201,6 +201,7 @@ class XferServerProtocol(Connection):
         hello = Hello(
             nonce=self.host.random(NONCE_SIZE),
             agent=self.host.server_name[:64],
+            features=FEATURES,
             hashes=HASHES,
             mechanisms=self._mechanisms(),
             max_data=options.max_data,
@@ -314,7 +315,7 @@ class XferServerProtocol(Connection):
         self.resume()
 
     def _all_received(self) -> None:
-        self.complete = True
+        self.complete = not getattr(self.role, "asked_only", False)
         self.finished()
 
 

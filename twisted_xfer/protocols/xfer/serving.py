@@ -12,10 +12,11 @@ from twisted_xfer.errors import Busy, IsADirectory, RemoteProtocolError, XferErr
 from twisted_xfer.interfaces import IAvatar, IBlocking
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.paths import VirtualPath
+from twisted_xfer.protocols.xfer.choosing import Chosen
 from twisted_xfer.protocols.xfer.connection import Connection
 from twisted_xfer.protocols.xfer.errormap import error_message
 from twisted_xfer.protocols.xfer.sending import SenderRole
-from twisted_xfer.protocols.xfer.sources import BATCH, StorageSource
+from twisted_xfer.protocols.xfer.storage_tree import BATCH, StorageSource
 from twisted_xfer.protocols.xfer.wire.frames import Data, Inline
 from twisted_xfer.protocols.xfer.wire.link import Event
 from twisted_xfer.protocols.xfer.wire.messages import (
@@ -103,17 +104,19 @@ class ServingRole:
         if self._sender is not None:
             raise Busy(None, "one GET a connection")
         path = VirtualPath.parse(request.path)
+        chosen = Chosen(_bytes(request.exclude), _bytes(request.include))
         await resolve(self.avatar.stat(path))
         if self._gone:
             return
         self._sender = SenderRole(
             self.connection,
-            StorageSource(self.avatar, path),
+            StorageSource(self.avatar, path, chosen),
             self.blocking,
             window=self.select.window,
             hash_name=self.select.hash,
             max_data=self.select.max_data,
             end_stream=request.stream,
+            dry_run=request.dry_run,
             on_finished=self._on_finished,
             limiter=self.avatar.download_limiter,
         )
@@ -167,3 +170,7 @@ class ServingRole:
         except IsADirectory:
             await resolve(self.avatar.remove_directory(path))
         self.connection.send(Done(stream=request.stream, stored_as=bytes(path)))
+
+
+def _bytes(patterns: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(pattern.encode("utf-8", "surrogatepass") for pattern in patterns)

@@ -38,6 +38,11 @@ _ANYTIME: Final = (Error, Ping, Pong)
 
 Event = Message | Data | Inline
 
+#: What a HELLO may offer beyond the least: entries that only ask, and patterns in a GET.
+DRY_RUN: Final = "dry-run"
+FILTER: Final = "filter"
+FEATURES: Final = (DRY_RUN, FILTER)
+
 
 def negotiate(caller: Hello, listener: Hello) -> Select:
     """The listener's choice: its own order of preference among what both can.
@@ -84,13 +89,15 @@ class Link:
     ``peer.Receiver``. Bounded by FrameReader; before READY by MAX_EARLY.
     """
 
-    __slots__ = ("_greeted", "_reader", "hellos", "phase", "side")
+    __slots__ = ("_greeted", "_reader", "features", "hellos", "phase", "side")
 
     def __init__(self, side: Literal["caller", "listener"]) -> None:
         self.side = side
         self.phase = Phase.OPENING
         #: Payloads of the caller's and the listener's HELLO, of which a digest is authenticated.
         self.hellos: list[bytes] = []
+        #: What the peer can do beyond the least, as its HELLO says.
+        self.features: frozenset[str] = frozenset()
         self._reader = FrameReader(MAX_EARLY)
         self._greeted = 0
 
@@ -124,6 +131,19 @@ class Link:
         """The stream whose content all of ``data`` is, or 0: then it is for receive_data."""
         return self._reader.pass_content(data) if self.phase is Phase.READY else 0
 
+    def content_left(self) -> tuple[int, int]:
+        """See FrameReader."""
+        return self._reader.content_left() if self.phase is Phase.READY else (0, 0)
+
+    def content_passed(self, left: int) -> None:
+        """See FrameReader."""
+        self._reader.content_passed(left)
+
+    @property
+    def max_data(self) -> int:
+        """The longest DATA frame that may come."""
+        return self._reader.max_data
+
     def next_event(self) -> Event | None:
         """The next message or piece of content; None when more bytes are needed.
 
@@ -138,6 +158,7 @@ class Link:
             return message
         if isinstance(message, Hello):
             self.hellos.append(frame.payload)
+            self.features = frozenset(message.features)
         self._move(message, incoming=True)
         return message
 

@@ -48,6 +48,12 @@ _DIGEST: Final = hexed(MAX_DIGEST, 16)
 #: Permission bits only: set-uid, set-gid and sticky never travel.
 _MODE: Final = integer(0, 0o777)
 _TIME: Final = integer(-(2**63))
+#: Patterns of a GET, and how long one may be: each is tried for each name of a tree.
+MAX_PATTERNS: Final = 64
+MAX_PATTERN: Final = 255
+_PATTERNS: Final = several(text(MAX_PATTERN, 1), MAX_PATTERNS)
+#: Why there is nothing to send; of a dry run also what would be done with it.
+SKIPS: Final = ("same", "newer", "store", "replace")
 POLICIES: Final = ("refuse", "overwrite", "rename", "newer", "skip-same")
 ROLES: Final = ("send", "receive")
 
@@ -164,7 +170,10 @@ class Authenticated(Message):
 
 @attrs.frozen
 class Entry(Message):
-    """One thing offered. ``size`` None: not known yet. ``inline``: INLINE follows, ``digest`` is its."""
+    """One thing offered. ``size`` None: not known yet. ``inline``: INLINE follows, ``digest`` is its.
+
+    ``dry_run`` only asks what would be done with it.
+    """
 
     TYPE = FrameType.ENTRY
     path: bytes = _field(path())
@@ -176,15 +185,17 @@ class Entry(Message):
     if_exists: str = _field(word(*POLICIES), "skip-same")
     inline: bool = _field(FLAG, False)
     digest: bytes | None = _field(maybe(_DIGEST), None)
+    dry_run: bool = _field(FLAG, False)
 
 
 @attrs.frozen
 class EndOfOffer(Message):
-    """No more entries (of the request ``stream``)."""
+    """No more entries (of the request ``stream``); ``failed``: so many more could not even be offered."""
 
     TYPE = FrameType.END_OF_OFFER
     entries: int = _field(integer(), 0)
     size: int = _field(integer(), 0)
+    failed: int = _field(integer(), 0)
 
 
 @attrs.frozen
@@ -201,7 +212,7 @@ class Skip(Message):
     """Nothing to be done."""
 
     TYPE = FrameType.SKIP
-    why: str = _field(word("same", "newer"), "same")
+    why: str = _field(word(*SKIPS), "same")
 
 
 @attrs.frozen
@@ -294,10 +305,13 @@ class Error(Message):
 
 @attrs.frozen
 class Get(Message):
-    """Offer me ``path``: a file, or a tree."""
+    """Offer me ``path``: a file, or of a tree what the patterns let through (see ``patterns``)."""
 
     TYPE = FrameType.GET
     path: bytes = _field(path(root=True), b"")
+    include: tuple[str, ...] = _field(_PATTERNS, ())
+    exclude: tuple[str, ...] = _field(_PATTERNS, ())
+    dry_run: bool = _field(FLAG, False)
 
 
 @attrs.frozen

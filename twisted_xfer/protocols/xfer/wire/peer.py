@@ -89,6 +89,8 @@ def check_entry(entry: Entry) -> None:
         raise RemoteProtocolError(detail="a target belongs to a symlink")
     if entry.inline and (entry.size is None or entry.digest is None):
         raise RemoteProtocolError(detail="INLINE needs size and digest")
+    if entry.inline and entry.dry_run:
+        raise RemoteProtocolError(detail="content of what is only asked about")
 
 
 class Receiver(_Books):
@@ -242,9 +244,10 @@ class Sender(_Books):
             size = one.entry.size
             if message.offset and (size is None or message.offset > size or message.prefix_digest is None):
                 raise RemoteProtocolError(detail="TAKE from where nothing is")
-            if one.entry.type != "file":
+            if one.entry.type != "file" or one.entry.dry_run:
                 raise RemoteProtocolError(detail="TAKE of what has no content")
-        if isinstance(message, Done) and one.entry.type == "file" and one.state is EntryState.OFFERED:
+        file = one.entry.type == "file" or one.entry.dry_run
+        if isinstance(message, Done) and file and one.state is EntryState.OFFERED:
             raise RemoteProtocolError(detail="DONE of what was not sent")
         one = self._act(message.stream, act)
         if isinstance(message, Take):

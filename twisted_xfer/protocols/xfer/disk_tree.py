@@ -1,0 +1,213 @@
+"""Trees of this machine as offers: walked as they are sent, in an order that a second walk repeats."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Generator, Sequence
+from typing import Literal
+
+import attrs
+
+from twisted_xfer.errors import NotAFile, NotFound
+from twisted_xfer.interfaces import FileInfo, IReadFile
+from twisted_xfer.protocols.xfer.choosing import EVERYTHING, Chosen, Ignored, ignored_above
+from twisted_xfer.protocols.xfer.content import from_system
+from twisted_xfer.protocols.xfer.sources import AFTER_NAMES, AT_THE_END, Offer, make_info, open_disk
+from twisted_xfer.protocols.xfer.wire.paths import MAX_DEPTH, is_sendable
+
+#: What a sender does with symbolic links: offer them as such, what they lead to, or not at all.
+Links = Literal["send", "follow", "skip"]
+Order = tuple[int, tuple[bytes, ...]]
+#: Offers, and at the end whether there was one.
+_Walk = Generator[Offer, None, bool]
+
+
+@attrs.frozen
+class _Place:
+    """A directory or file on the way: ``inside`` something that a filter named.
+
+    ``top`` is how many of its parts the walk began with: files that ignore know nothing of those.
+    """
+
+    path: bytes
+    parts: tuple[bytes, ...]
+    index: int
+    top: int
+    inside: bool
+    ignored: Ignored
+    #: Device and inode of the directories above: a link that leads back to one is not followed.
+    above: tuple[tuple[int, int], ...] = ()
+
+    def order(self, *last: bytes) -> Order:
+        return self.index, (*self.parts, *last)
+
+
+class DiskSource:
+    """Files and trees of this machine, in a fixed order: one directory is open at each level.
+
+    ``paths`` are offered under their last component, ``.`` and ``/`` by what is in them; those named are
+    always offered, links among them as what they lead to. In a directory come its files and directories,
+    then its links, then it itself: so its time stays what it is set to.
+    """
+
+    def __init__(self, paths: Sequence[bytes], chosen: Chosen = EVERYTHING, links: Links = "send") -> None:
+        self._chosen = chosen
+        self._links = links
+        self._walk = self._offers(paths)
+
+    def next(self) -> Offer | None:
+        """The next offer."""
+        return next(self._walk, None)
+
+    def close(self) -> None:
+        """Let go of open directories."""
+        self._walk.close()
+
+    def _offers(self, paths: Sequence[bytes]) -> Generator[Offer, None, None]:
+        for index, path in enumerate(paths):
+            name = os.path.basename(os.path.normpath(path)) if path not in {b".", b"/"} else b""
+            if name in {b"..", b"."}:
+                name = os.path.basename(os.path.abspath(path))
+            try:
+                status = os.stat(path)
+            except OSError as error:
+                yield _broken(name or path, error, (index, (name,)))
+                continue
+            above = ignored_above(path) if self._chosen.gitignore else Ignored()
+            parts = (name,) if name else ()
+            place = _Place(path, parts, index, len(parts), not self._chosen.include, above)
+            yield from self._one(place, status)
+
+    def _one(self, place: _Place, status: os.stat_result) -> _Walk:
+        info = make_info(place.parts[-1] if place.parts else b"", status)
+        if info.kind == "dir":
+            return (yield from self._directory(place, info, status))
+        yield _disk_offer(place, info, place.order())
+        return True
+
+    def _directory(self, place: _Place, info: FileInfo, status: os.stat_result) -> _Walk:
+        identity = (status.st_dev, status.st_ino)
+        if identity in place.above:
+            yield _problem(place, "a link that leads back to where it is")
+            return True
+        try:
+            names = sorted(os.listdir(place.path))
+        except OSError as error:
+            yield _broken(b"/".join(place.parts), error, place.order(AT_THE_END))
+            return True
+        if names and len(place.parts) >= MAX_DEPTH:
+            yield _problem(place, "a directory too deep to be sent")
+            return True
+        if self._chosen.gitignore:
+            ignored = place.ignored.within(place.path, len(place.parts) - place.top)
+            place = attrs.evolve(place, ignored=ignored)
+        place = attrs.evolve(place, above=(*place.above, identity))
+        offered = yield from self._children(place, names)
+        if place.parts and (place.inside or offered or len(place.parts) == 1):
+            yield _disk_offer(place, info, place.order(AT_THE_END))
+            return True
+        return offered
+
+    def _children(self, place: _Place, names: list[bytes]) -> _Walk:
+        offered = False
+        links: list[tuple[_Place, os.stat_result]] = []
+        for name in names:
+            below = attrs.evolve(place, path=os.path.join(place.path, name), parts=(*place.parts, name))
+            try:
+                status = os.lstat(below.path)
+            except FileNotFoundError:
+                # It went between listing and look.
+                continue
+            except OSError as error:
+                yield _broken(b"/".join(below.parts), error, below.order())
+                continue
+            link = _is_link(status)
+            if link and self._links == "follow":
+                try:
+                    status = os.stat(below.path)
+                except OSError as error:
+                    if self._wanted(below, directory=False) is not None:
+                        yield _broken(b"/".join(below.parts), error, below.order())
+                    continue
+                link = False
+            wanted = self._wanted(below, directory=_is_directory(status))
+            if wanted is None:
+                continue
+            if not link:
+                offered = (yield from self._one(wanted, status)) or offered
+            elif self._links == "send":
+                links.append((wanted, status))
+        for below, status in links:
+            order = place.order(AFTER_NAMES, below.parts[-1])
+            yield _disk_offer(below, make_info(below.parts[-1], status), order)
+        return offered or bool(links)
+
+    def _wanted(self, place: _Place, *, directory: bool) -> _Place | None:
+        """The place if it is to be looked at, or None."""
+        chosen = self._chosen
+        if not chosen.takes(place.parts, directory=directory):
+            return None
+        if chosen.gitignore and place.ignored.ignores(place.parts[place.top :], directory=directory):
+            return None
+        if place.inside:
+            return place
+        if chosen.names(place.parts, directory=directory):
+            return attrs.evolve(place, inside=True)
+        return place if directory else None
+
+
+def _is_link(status: os.stat_result) -> bool:
+    return stat.S_ISLNK(status.st_mode)
+
+
+def _is_directory(status: os.stat_result) -> bool:
+    return stat.S_ISDIR(status.st_mode)
+
+
+def _unopened(problem: Exception) -> Callable[[], IReadFile]:
+    def unopened() -> IReadFile:
+        raise problem
+
+    return unopened
+
+
+def _failed(path: bytes, problem: Exception, order: Order) -> Offer:
+    return Offer(path, "other", None, None, None, _unopened(problem), problem=problem, order=order)
+
+
+def _broken(path: bytes, error: OSError, order: Order) -> Offer:
+    return _failed(
+        path, NotFound(path) if isinstance(error, FileNotFoundError) else from_system(error), order
+    )
+
+
+def _problem(place: _Place, why: str) -> Offer:
+    path = b"/".join(place.parts)
+    return _failed(path, NotAFile(path, why), place.order(AT_THE_END))
+
+
+def _disk_offer(place: _Place, info: FileInfo, order: Order) -> Offer:
+    relative = b"/".join(place.parts)
+    target = None
+    problem: Exception | None = None
+    if info.kind == "symlink":
+        try:
+            target = os.readlink(place.path)
+        except OSError as error:
+            problem = from_system(error)
+    elif info.kind == "other":
+        problem = NotAFile(relative)
+    if not is_sendable(relative):
+        problem = NotAFile(relative, "a name that the protocol does not carry")
+    return Offer(
+        relative,
+        info.kind,
+        info.size if info.kind == "file" else None,
+        info.mode & 0o777,
+        info.mtime_ns,
+        lambda: open_disk(place.path),
+        target,
+        problem,
+        order,
+    )
