@@ -103,4 +103,5 @@ def leave_tls(transport: Any, clock: DescriptorReactor, timeout: float) -> None:
     layer = transport.protocol
     if not isinstance(layer, TLSMemoryBIOProtocol):
         raise TypeError(f"no TLS on {transport!r}")
-    Clearing(transport, layer.getHandle()).start(clock, timeout)
+    connection: SSL.Connection = layer.getHandle()  # type: ignore[no-untyped-call]
+    Clearing(transport, connection).start(clock, timeout)

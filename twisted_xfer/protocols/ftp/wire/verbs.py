@@ -161,5 +161,7 @@ VERBS: Final[Mapping[bytes, Verb]] = with_rows(
 SITE_VERBS: Final[Mapping[bytes, Verb]] = with_rows({}, _SITE_ROWS)
 #: Verbs that use a data connection.
 DATA_VERBS: Final = frozenset({b"RETR", b"STOR", b"APPE", b"STOU", b"LIST", b"NLST", b"MLSD"})
-#: First words of HTTP and SMTP.
-FOREIGN_VERBS: Final = frozenset({b"GET", b"POST", b"HEAD", b"PUT", b"CONNECT", b"EHLO", b"HELO", b"MAIL"})
+#: First words of HTTP and SMTP, without those that are commands of FTP as well.
+FOREIGN_VERBS: Final = frozenset(
+    b"GET POST HEAD PUT CONNECT OPTIONS PATCH TRACE PRI PROPFIND EHLO HELO LHLO MAIL RCPT DATA STARTTLS".split()
+)
