@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from twisted_xfer.app.config import Config, Listen
 from twisted_xfer.app.dump import masked
+from twisted_xfer.app.listen import UDP_INTERFACE
 from twisted_xfer.app.rules import split_endpoint
 from twisted_xfer.app.tls import certificate_warnings
 from twisted_xfer.errors import ConfigError, XferError
@@ -79,7 +80,7 @@ def is_loopback(listen: Listen) -> bool:
     if kind == "unix":
         return True
     named = dict(part.split("=", 1) for part in parts if "=" in part)
-    interface = named.get("interface", "")
+    interface = named.get("interface", UDP_INTERFACE if kind == "udp" else "")
     try:
         return ipaddress.ip_address(interface).is_loopback
     except ValueError:
@@ -122,9 +123,34 @@ def warnings(config: Config, *, checkers: bool = False) -> list[str]:
         found.append(
             'symlinks = "follow" lets links lead out of the homes: only for trees that nobody untrusted writes'
         )
-    limits = config.limits
-    if config.workers > 1 and (limits.clients or limits.per_address or limits.per_user):
-        found.append(f"limits count in each of the {config.workers} workers alone: divide them")
+    if config.workers > 1:
+        found += _of_workers(config)
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         found.append("running as root: give twistd --uid and --gid")
+    return found
+
+
+def _of_workers(config: Config) -> list[str]:
+    """What several processes make of numbers that are meant for one."""
+    found = []
+    each = f"each of the {config.workers} workers"
+    limits, throttle = config.limits, config.throttle
+    if limits.clients or limits.per_address or limits.per_user:
+        found.append(f"limits count in {each} alone: divide them")
+    if config.bans.after and not config.bans.file:
+        found.append(f"{each} counts failed logins and bans alone: give bans.file, which they share")
+    for way in ("up", "down"):
+        if whole := getattr(throttle, way):
+            found.append(f"throttle.{way} is divided: {each} has {whole // config.workers} bytes per second")
+        if rate := getattr(throttle, f"account_{way}"):
+            most = rate * config.workers
+            found.append(
+                f"throttle.account_{way} holds in {each}: an account may have {most} bytes per second in all"
+            )
+        for account in inline_accounts(config).values():
+            if rate := getattr(account, f"rate_{way}"):
+                most = rate * config.workers
+                found.append(
+                    f"accounts.{account.username}.rate_{way} holds in {each}: it may have {most} bytes per second in all"
+                )
     return found

@@ -25,10 +25,13 @@ from zope.interface import implementer
 from twisted_xfer.app.config import Listen
 from twisted_xfer.app.rules import split_endpoint
 from twisted_xfer.errors import ConfigError
+from twisted_xfer.runtime.accepting import accept_swiftly
 
 #: What a busy server wants; the kernel cuts it to its own limit (net.core.somaxconn).
 BACKLOG = 1024
 MAX_PORT = 65535
+#: Where UDP is bound unless told otherwise: senders of datagrams can be forged, and answers may be longer.
+UDP_INTERFACE = "127.0.0.1"
 #: Twisted's own default for a datagram.
 MAX_DATAGRAM = 8192
 
@@ -160,6 +163,7 @@ class StreamPlace(_Bound):
         listening, sock = getattr(self.factory.inner, "listening", None), getattr(port, "socket", None)
         if listening is not None and isinstance(sock, socket.socket):
             listening(sock)
+        accept_swiftly(port)
 
     def _refused(self, failure: Any) -> None:
         raise cannot_listen(self.listen, failure.value) from failure.value
@@ -232,6 +236,8 @@ def family_of(descriptor: int) -> socket.AddressFamily:
 def parse_udp(listen: Listen) -> tuple[int, str]:
     """Port and interface of ``udp:PORT[:interface=ADDR]``; Twisted has no such endpoint string.
 
+    Without an interface it is loopback: who wants more says ``interface=0.0.0.0`` in so many words.
+
     Raises:
         ConfigError: when it is not of that form.
     """
@@ -241,7 +247,7 @@ def parse_udp(listen: Listen) -> tuple[int, str]:
     right = number.isascii() and number.isdigit() and int(number) <= MAX_PORT
     if not right or len(named) != len(parts) - 1 or set(named) - {"interface"}:
         raise ConfigError("listen", value=str(listen), remedy="must be PROTOCOL=udp:PORT[:interface=ADDRESS]")
-    return int(number), named.get("interface", "")
+    return int(number), named.get("interface", UDP_INTERFACE)
 
 
 def stream_endpoint(reactor: object, listen: Listen) -> IStreamServerEndpoint:

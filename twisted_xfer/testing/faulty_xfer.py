@@ -43,7 +43,8 @@ class _Protocol(XferServerProtocol):
             return
         self._closing = True
         transport.unregisterProducer()
-        FileDescriptor.loseConnection(transport)
+        end: Any = FileDescriptor.loseConnection
+        end(transport)
 
 
 @implementer(IProtocolPlugin)

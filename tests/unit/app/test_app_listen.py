@@ -43,15 +43,16 @@ def test_split_endpoint(text, parts):
 @pytest.mark.parametrize(
     ("endpoint", "expected"),
     [
-        ("udp:0", (0, "")),
-        ("udp:65535", (65535, "")),
-        ("udp:port=7", (7, "")),
+        ("udp:0", (0, "127.0.0.1")),
+        ("udp:65535", (65535, "127.0.0.1")),
+        ("udp:port=7", (7, "127.0.0.1")),
+        ("udp:7:interface=0.0.0.0", (7, "0.0.0.0")),
         ("udp:8888:interface=127.0.0.1", (8888, "127.0.0.1")),
         (r"udp:8888:interface=\:\:1", (8888, "::1")),
     ],
 )
 def test_udp_strings(endpoint, expected):
-    """udp:PORT[:interface=ADDRESS]."""
+    """udp:PORT[:interface=ADDRESS]; on loopback unless told otherwise, since senders can be forged."""
     assert parse_udp(Listen("timeecho", endpoint)) == expected
 
 
