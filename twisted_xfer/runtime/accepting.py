@@ -46,7 +46,7 @@ class _Accepting:
         except OSError:
             # No descriptors, no memory, a client that has left already, or another process was
             # faster: Twisted tries again, and knows what to do about each of them.
-            tcp.Port.doRead(port)
+            tcp.Port.doRead(port)  # type: ignore[no-untyped-call]
             return
         try:
             protocol = port.factory.buildProtocol(IPv4Address("TCP", *address))
