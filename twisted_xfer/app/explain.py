@@ -14,6 +14,7 @@ from twisted_xfer.app.config import Config, Listen
 from twisted_xfer.app.dump import masked
 from twisted_xfer.app.listen import UDP_INTERFACE
 from twisted_xfer.app.rules import split_endpoint
+from twisted_xfer.app.throttle import RATE
 from twisted_xfer.app.tls import certificate_warnings
 from twisted_xfer.errors import ConfigError, XferError
 
@@ -147,10 +148,10 @@ def _of_workers(config: Config) -> list[str]:
             found.append(
                 f"throttle.account_{way} holds in {each}: an account may have {most} bytes per second in all"
             )
-        for account in inline_accounts(config).values():
-            if rate := getattr(account, f"rate_{way}"):
+        for name, table in config.accounts.items():
+            if rate := RATE.parse(table.get(f"rate_{way}", 0)):
                 most = rate * config.workers
                 found.append(
-                    f"accounts.{account.username}.rate_{way} holds in {each}: it may have {most} bytes per second in all"
+                    f"accounts.{name}.rate_{way} holds in {each}: it may have {most} bytes per second in all"
                 )
     return found

@@ -29,6 +29,26 @@ def test_places_that_can_be_shared():
     check_shareable(load.parse({"workers": 2, "listen": ["a=tcp:1", "a=tcp6:1", "a=udp:1"]}))
 
 
+def test_rates_and_bans_of_workers_are_told():
+    """What holds for all, and what in each process, in numbers."""
+    table = {
+        "workers": 4,
+        "throttle": {"up": 1000, "account_down": 500},
+        "accounts": {"bob": {"rate_up": "1K"}},
+        "bans": {"after": 5},
+    }
+    told = "\n".join(warnings(load.parse(table)))
+    assert "throttle.up is divided: each of the 4 workers has 250 bytes per second" in told
+    assert "throttle.account_down holds in each of the 4 workers: an account may have 2000 bytes per" in told
+    assert "accounts.bob.rate_up holds in each of the 4 workers: it may have 4096 bytes per second" in told
+    assert "bans.file" in told
+    shared = {**table, "bans": {"after": 5, "file": "bans"}}
+    assert "bans.file" not in "\n".join(warnings(load.parse(shared)))
+    alone = "\n".join(warnings(load.parse({**table, "workers": 1})))
+    assert "workers" not in alone
+    assert "bans.file" not in alone
+
+
 def test_limits_are_warned_of():
     """They count in each process alone."""
     config = load.parse({"workers": 2, "limits": {"clients": 10}})
