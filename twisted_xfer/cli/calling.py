@@ -14,8 +14,10 @@ from twisted.internet.defer import Deferred
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.output import fail, say
 from twisted_xfer.cli.progress import error_text
+from twisted_xfer.cli.proofs import Proofs, proof_options
 from twisted_xfer.cli.trust import KnownKeys
 from twisted_xfer.errors import (
+    ChannelBindingFailed,
     ConnectionLost,
     DigestMismatch,
     LoginFailed,
@@ -55,7 +57,7 @@ def login_options(command: F) -> F:
         )
     ):
         command = option(command)
-    return command
+    return proof_options(command)
 
 
 @attrs.frozen
@@ -68,17 +70,25 @@ class Asked:
     plain: bool
     ca: IO[str] | None
     accept_new: bool
+    proofs: Proofs = attrs.field(factory=Proofs.given)
 
     def login(self, target: Target) -> Login:
         """How to log in there; asks for a password if one is needed."""
         username = self.user or target.username
+        certificate, key = self.proofs.certificate()
+        # What was asked for in so many words comes before what the environment has.
+        token = "" if self.code else self.proofs.token(environment=not (certificate or self.password_file))
         password = ""
-        if username and not self.code:
+        asked_for = self.password_file is not None or "XFER_PASSWORD" in os.environ
+        if username and not self.code and not token and (asked_for or not certificate):
             password = self.password_of(username, target.place)
         return Login(
             username=username,
             password=password,
             code=self.code,
+            token=token,
+            certificate=certificate,
+            key=key,
             plain=self.plain,
             ca=self.ca.read() if self.ca is not None else "",
             trust=KnownKeys().trusts,
@@ -191,10 +201,16 @@ def _sentence(error: BaseException, target: Target) -> str:
                 f"Somebody may be in between; if the key was changed on purpose, remove it from {KnownKeys().path}"
             )
         return f"{target.place} is not known; its key is sha256={error.subject!s}: use --accept-new, or # in the URL"
+    if isinstance(error, ChannelBindingFailed) or (
+        isinstance(error, PeerError) and error.name == "channel_binding"
+    ):
+        return f"{target.place} sees another TLS session than we do: somebody is in between"
+    if isinstance(error, LoginFailed) and error.detail:
+        return f"{target.place} could not prove itself: {printable_detail(error)}"
     if isinstance(error, LoginImpossible):
         return f"{target.place} wants another login ({printable_detail(error)}): give --code, or a user"
     if isinstance(error, LoginFailed) or (isinstance(error, PeerError) and error.name == "login_failed"):
-        return "wrong code, user or password"
+        return "wrong code, user, password, token or certificate"
     return error_text(error) if isinstance(error, Exception) else "interrupted"
 
 

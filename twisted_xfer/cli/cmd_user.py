@@ -117,14 +117,18 @@ def add(
 @JSON
 def passwd(name: str, path: str, password_file: IO[bytes] | None, scram: bool | None, as_json: bool) -> None:
     """Change the password of NAME."""
-    from twisted_xfer.accounts.users_change import change_user
+    from twisted_xfer.accounts.users_change import change_user, is_toml
 
     if name not in entries(path):
         fail(NotFound(name), Exit.REFUSED)
     secrets = _secrets(_ask(password_file), path, scram)
-    # A verifier of the password before would go on letting it in.
-    gone = () if "scram" in secrets else ("scram",)
-    edit(path, lambda text: _keyed(change_user(text, path, name, secrets, gone), path, secrets))
+
+    def change(text: str) -> str:
+        # A verifier of the password before would go on letting it in; lines hold none.
+        gone = ("scram",) if "scram" not in secrets and is_toml(text, path) else ()
+        return _keyed(change_user(text, path, name, secrets, gone), path, secrets)
+
+    edit(path, change)
     _done("changed", name, path, as_json, f"password of {name} changed in {path}")
 
 

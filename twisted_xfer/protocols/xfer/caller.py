@@ -10,19 +10,34 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_xfer.errors import ConnectionLost, RemoteProtocolError, TimedOut, XferError
+from twisted_xfer.errors import ConnectionLost, LoginFailed, RemoteProtocolError, TimedOut, XferError
 from twisted_xfer.interfaces import RandomBytes
 from twisted_xfer.protocols.xfer.connection import Connection
 from twisted_xfer.protocols.xfer.content import HASHES
 from twisted_xfer.protocols.xfer.errormap import from_peer
-from twisted_xfer.protocols.xfer.pairing import Pairing, binding_of, hello_digest
-from twisted_xfer.protocols.xfer.secure import ALPN, PinningCreator, exporter_of, key_digest
+from twisted_xfer.protocols.xfer.mechanisms import (
+    ANONYMOUS,
+    BY_PASSWORD,
+    CODE,
+    EXTERNAL,
+    TOKEN,
+    is_near,
+)
+from twisted_xfer.protocols.xfer.mechanisms.caller import Exchange, choose
+from twisted_xfer.protocols.xfer.pairing import hello_digest
+from twisted_xfer.protocols.xfer.secure import (
+    ALPN,
+    PinningCreator,
+    exporter_of,
+    key_digest,
+    own_certificate,
+)
 from twisted_xfer.protocols.xfer.wire.link import FEATURES, Event, check_select
 from twisted_xfer.protocols.xfer.wire.messages import (
     NONCE_SIZE,
-    Auth,
     Authenticated,
     Challenge,
     Error,
@@ -85,17 +100,26 @@ class Login:
 
     ``plain`` speaks without TLS. ``ca`` is PEM text of authorities. Else the peer's key is taken if
     the target's pin is its digest, if a pairing ``code`` is used, or if ``trust(place, digest)``
-    says so.
+    says so. Without a code or a ``token`` the best of ``mechanisms`` that the listener offers is taken:
+    the ``certificate`` (PEM text, ``key`` being its key, if that is not in it too) where there is no
+    password, a proof of the ``password`` (SCRAM), and the password itself only through TLS or within the machine.
     """
 
     username: str = ""
     password: str = attrs.field(default="", repr=False)
     code: str = attrs.field(default="", repr=False)
+    token: str = attrs.field(default="", repr=False)
+    certificate: str = attrs.field(default="", repr=False)
+    key: str = attrs.field(default="", repr=False)
+    mechanisms: tuple[str, ...] = (CODE, TOKEN, EXTERNAL, *BY_PASSWORD, ANONYMOUS)
     plain: bool = False
     ca: str = ""
     trust: Callable[[str, str], bool] = trust_nobody
     hashes: tuple[str, ...] = HASHES
     window: int = 64
+    salted: dict[tuple[str, bytes, int], bytes] = attrs.field(
+        factory=dict, init=False, repr=False, eq=False, hash=False
+    )
 
 
 @implementer(IHandshakeListener)
@@ -125,7 +149,7 @@ class Caller(Connection):
         self._random = random
         self._hello: Hello | None = None
         self._listener: Hello | None = None
-        self._pairing: Pairing | None = None
+        self._exchange: Exchange | None = None
         self._finished = False
         self._met = False
         self._deadline: IDelayedCall | None = None
@@ -211,9 +235,10 @@ class Caller(Connection):
             self._listener = event
         elif isinstance(event, Select):
             self._selected(event)
-        elif isinstance(event, Challenge) and self._pairing is not None:
-            self._pairing.receive(event.data)
-            self.send(Response(data=self._pairing.proof()))
+        elif isinstance(event, Challenge) and self._exchange is not None:
+            self.pause()
+            answer = self._exchange.challenged(event.data, self.clock)
+            answer.addCallbacks(self._answer, self._cannot_answer)
         elif isinstance(event, Authenticated):
             self._authenticated(event)
         else:
@@ -228,28 +253,39 @@ class Caller(Connection):
         self.link.selected(select)
         self._log_in(listener.mechanisms)
 
+    def _answer(self, data: bytes) -> None:
+        self.send(Response(data=data))
+        self.resume()
+
+    def _cannot_answer(self, failure: Failure) -> None:
+        error = failure.value
+        self.fail(error if isinstance(error, XferError) else LoginFailed(None, "no answer to the challenge"))
+
     def _log_in(self, offered: tuple[str, ...]) -> None:
         options = self._options
-        digest = hello_digest(self.link.hellos)
         username = options.username or self.target.username
-        if options.code and "CODE" in offered:
-            binding = binding_of(self.link.hellos, exporter_of(self.transport))
-            self._pairing = Pairing(options.code, binding, self._random, caller=True)
-            self.send(Auth(mechanism="CODE", data=self._pairing.message, hello_digest=digest))
-        elif not options.code and username and "PLAIN" in offered:
-            self.send(
-                Auth(mechanism="PLAIN", username=username, password=options.password, hello_digest=digest)
-            )
-        elif not options.code and not username and "ANONYMOUS" in offered:
-            self.send(Auth(mechanism="ANONYMOUS", hello_digest=digest))
-        else:
+        transport: Any = self.transport
+        near = is_near(str(getattr(transport.getPeer(), "host", "")))
+        mechanism = choose(options, username, offered, secure=self.secure, near=near)
+        if mechanism is None:
             raise LoginImpossible(self.target.place, ", ".join(offered) or "no mechanism is offered")
+        self._exchange = Exchange(
+            mechanism,
+            options,
+            username,
+            hellos=self.link.hellos,
+            digest=hello_digest(self.link.hellos),
+            channel=exporter_of(transport),
+            offered=offered,
+            random=self._random,
+        )
+        self.send(self._exchange.auth)
 
     def _authenticated(self, answer: Authenticated) -> None:
         if answer.hello_digest != hello_digest(self.link.hellos):
             raise RemoteProtocolError(detail="the HELLOs were changed on the way")
-        if self._pairing is not None:
-            self._pairing.check_listener(answer.data)
+        if self._exchange is not None:
+            self._exchange.check(answer.data)
         self._stop_deadline()
         self.ready.callback(self)
 
@@ -258,12 +294,13 @@ def endpoint_for(reactor: Any, target: Target, login: Login) -> IStreamClientEnd
     """Where to dial: TLS unless ``plain``; IPv6 and IPv4, whichever answers first.
 
     Raises:
-        CannotConnect: ``ca`` holds no certificate.
+        CannotConnect: ``ca`` holds no certificate. ConfigError: ``certificate`` or ``key`` is wrong.
     """
     tcp = HostnameEndpoint(reactor, target.host.encode("idna"), target.port, timeout=CONNECT_SECONDS)
     if login.plain:
         return tcp
-    creator: Any = PinningCreator(target.host)
+    own = own_certificate(login.certificate, login.key)
+    creator: Any = PinningCreator(target.host, own)
     if login.ca:
         from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 
@@ -272,7 +309,9 @@ def endpoint_for(reactor: Any, target: Target, login: Login) -> IStreamClientEnd
         if not blocks:
             raise CannotConnect(target.place, "the CA file holds no certificate")
         roots = trustRootFromCertificates([Certificate.loadPEM(block.encode()) for block in blocks])  # type: ignore[no-untyped-call]
-        creator = optionsForClientTLS(target.host, trustRoot=roots, acceptableProtocols=[ALPN])
+        creator = optionsForClientTLS(
+            target.host, trustRoot=roots, clientCertificate=own, acceptableProtocols=[ALPN]
+        )
     endpoint: IStreamClientEndpoint = wrapClientTLS(creator, tcp)
     return endpoint
 

@@ -11,7 +11,8 @@ import attrs
 class XferOptions:
     """The ``[protocols.xfer]`` table. Seconds, bytes and counts as the names say.
 
-    ``plain`` is who may speak without TLS. ``anonymous`` offers the ANONYMOUS mechanism, if the
+    ``plain`` is who may speak without TLS; ``scram`` when SCRAM is offered, auto being where every user
+    with a password has a verifier. ``anonymous`` offers the ANONYMOUS mechanism, if the
     daemon lets anonymous users in at all. ``window`` is how many entries a sender may have in the
     air, ``login_seconds`` how long a login may take in all. ``code``, with the account that it
     stands for, is the one-off pairing code of ``xfer receive``. ``modes`` and ``times`` say whether
@@ -19,6 +20,7 @@ class XferOptions:
     """
 
     plain: Literal["never", "loopback", "always"] = "loopback"
+    scram: Literal["auto", "always", "never"] = "auto"
     anonymous: bool = False
     max_data: int = 4 * 1024 * 1024
     window: int = 64

@@ -9,8 +9,8 @@ from zope.interface import implementer
 
 from twisted_xfer.errors import ConfigError
 from twisted_xfer.interfaces import API_VERSION, IHost, IProtocolPlugin
+from twisted_xfer.protocols.xfer.factory import XferFactory
 from twisted_xfer.protocols.xfer.options import XferOptions
-from twisted_xfer.protocols.xfer.server import XferFactory
 from twisted_xfer.protocols.xfer.wire.frames import DEFAULT_MAX_DATA, LEAST_MAX_DATA, PREAMBLE
 from twisted_xfer.protocols.xfer.wire.messages import MAX_WINDOW
 

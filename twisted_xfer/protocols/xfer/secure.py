@@ -5,10 +5,21 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import PrivateCertificate
 from zope.interface import implementer
+
+from twisted_xfer.errors import ConfigError
 
 ALPN: Final = b"xfer/1"
 #: The first byte of every TLS connection.
@@ -19,12 +30,18 @@ _EXPORTER: Final = b"EXPORTER-Channel-Binding"
 
 @implementer(IOpenSSLClientConnectionCreator)
 class PinningCreator:
-    """The caller's side, for peers known by their key: the protocol looks at it before it logs in."""
+    """The caller's side, for peers known by their key: the protocol looks at it before it logs in.
 
-    def __init__(self, hostname: str) -> None:
+    ``own`` is the caller's own certificate, if it has one (see own_certificate).
+    """
+
+    def __init__(self, hostname: str, own: PrivateCertificate | None = None) -> None:
         context = SSL.Context(SSL.TLS_METHOD)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
         context.set_alpn_protos([ALPN])
+        if own is not None:
+            context.use_certificate(own.original)
+            context.use_privatekey(own.privateKey.original)
         self._context = context
         self._hostname = hostname
 
@@ -36,6 +53,29 @@ class PinningCreator:
         return connection
 
 
+def own_certificate(certificate: str, key: str) -> PrivateCertificate | None:
+    """A caller's certificate and key out of PEM texts, which may be one; None without any.
+
+    Raises:
+        ConfigError: it is no certificate, or not with that key. The texts are not repeated.
+    """
+    if not certificate:
+        return None
+    try:
+        found = x509.load_pem_x509_certificate(certificate.encode())
+        private = load_pem_private_key((key or certificate).encode(), password=None)
+        if found.public_key() != private.public_key():
+            raise ValueError("not its key")
+        pem = found.public_bytes(Encoding.PEM) + private.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        )
+        return PrivateCertificate.loadPEM(pem)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        # OpenSSL's words may quote the text.
+        remedy = "give PEM: a certificate, and its key that no password protects"
+        raise ConfigError("cert", value=f"({type(error).__name__})", remedy=remedy) from None
+
+
 def exporter_of(transport: Any) -> bytes:
     """Bytes that only the two ends of this TLS session know; empty without TLS."""
     handle = transport.getHandle() if transport is not None else None
@@ -43,6 +83,17 @@ def exporter_of(transport: Any) -> bytes:
         return b""
     material: bytes = handle.export_keying_material(_EXPORTER, 32)
     return material
+
+
+def channel_of(transport: Any) -> bytes:
+    """What SCRAM is bound to: ``exporter_of`` in TLS 1.3, else empty.
+
+    RFC 9266 section 4.2: in TLS 1.2 the exporter binds only with the extended master secret, of
+    which OpenSSL's bindings tell nothing.
+    """
+    handle = transport.getHandle() if transport is not None else None
+    modern = isinstance(handle, SSL.Connection) and handle.get_protocol_version_name() == "TLSv1.3"
+    return exporter_of(transport) if modern else b""
 
 
 def key_digest(certificate: Any) -> str:

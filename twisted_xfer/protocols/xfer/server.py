@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from twisted.cred.credentials import Anonymous, UsernamePassword
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IDelayedCall
-from twisted.internet.protocol import Factory, Protocol
+from twisted.cred.credentials import UsernamePassword
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from twisted_xfer.errors import (
+    ChannelBindingFailed,
+    ConnectionLost,
     LoginFailed,
     RemoteProtocolError,
     RightMissing,
@@ -24,12 +24,13 @@ from twisted_xfer.interfaces import IAvatar, IHost, ILease, LoginContext
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.protocols.xfer.connection import TLS_READ_SIZE, Connection
 from twisted_xfer.protocols.xfer.content import HASHES
+from twisted_xfer.protocols.xfer.mechanisms import ANONYMOUS, CODE, SCRAM_PLUS, is_near
+from twisted_xfer.protocols.xfer.mechanisms.listener import Facts, ScramProof, credentials_of, offered
 from twisted_xfer.protocols.xfer.options import XferOptions
 from twisted_xfer.protocols.xfer.pairing import Pairing, binding_of, hello_digest
 from twisted_xfer.protocols.xfer.placing import Rules
 from twisted_xfer.protocols.xfer.receiving import ReceiverRole
-from twisted_xfer.protocols.xfer.report import OnEvent, ignore
-from twisted_xfer.protocols.xfer.secure import ALPN, HANDSHAKE_BYTE, exporter_of
+from twisted_xfer.protocols.xfer.secure import ALPN, HANDSHAKE_BYTE, channel_of, exporter_of
 from twisted_xfer.protocols.xfer.serving import ServingRole
 from twisted_xfer.protocols.xfer.wire.link import FEATURES, Event, negotiate
 from twisted_xfer.protocols.xfer.wire.messages import (
@@ -43,7 +44,8 @@ from twisted_xfer.protocols.xfer.wire.messages import (
     Select,
 )
 
-_LOOPBACK = ("127.", "::1", "::ffff:127.")
+if TYPE_CHECKING:
+    from twisted_xfer.protocols.xfer.factory import XferFactory
 
 
 class XferServerProtocol(Connection):
@@ -66,6 +68,9 @@ class XferServerProtocol(Connection):
         self._caller: Hello | None = None
         self._select: Select | None = None
         self._pairing: Pairing | None = None
+        self._proof: ScramProof | None = None
+        self._tls: Any = None
+        self._offered: tuple[str, ...] = ()
         self._opened = 0.0
         self._draining = False
         #: Whether a sender's whole offer was answered here.
@@ -103,9 +108,10 @@ class XferServerProtocol(Connection):
     def _start_tls(self, data: bytes) -> None:
         transport: Any = self.transport
         tls: Any = self.host.tls
+        self._tls = tls.control_session(ALPN)
         transport.bufferSize = TLS_READ_SIZE
         transport.unregisterProducer()
-        transport.startTLS(tls.control_session(ALPN).creator, normal=True)
+        transport.startTLS(self._tls.creator, normal=True)
         transport.registerProducer(self, True)
         # What has come already is the beginning of the handshake.
         transport.protocol.dataReceived(data)
@@ -125,6 +131,8 @@ class XferServerProtocol(Connection):
         login, self._login = self._login, None
         if login is not None:
             login.cancel()
+        if self._proof is not None:
+            self._proof.gone(ConnectionLost())
         avatar, self.avatar = self.avatar, None
         if avatar is not None:
             avatar.logout()
@@ -178,32 +186,37 @@ class XferServerProtocol(Connection):
         else:
             raise RemoteProtocolError(detail="out of order")
 
+    def _facts(self) -> Facts:
+        certificate = self._tls.facts if self._tls is not None else None
+        return Facts(self.secure, is_near(self._peer), channel_of(self.transport), certificate)
+
     def _mechanisms(self) -> tuple[str, ...]:
-        names = []
+        names: list[str] = []
         if self.options.code:
-            names.append("CODE")
+            names.append(CODE)
         elif self._clear_allowed():
-            names.append("PLAIN")
+            names.extend(offered(self.host.login, self._facts(), self.options.scram))
         if self.options.anonymous and self.host.login.anonymous:
-            names.append("ANONYMOUS")
+            names.append(ANONYMOUS)
         return tuple(names)
 
     def _clear_allowed(self) -> bool:
         """Whether this connection may go on without TLS, or has it."""
         plain = self.options.plain
-        near = plain == "loopback" and self._peer.startswith(_LOOPBACK)
+        near = plain == "loopback" and is_near(self._peer)
         return self.secure or plain == "always" or near
 
     def _greet(self, caller: Hello) -> None:
         if caller.role not in {"send", "receive"}:
             raise RemoteProtocolError(detail="a caller sends or receives")
         options = self.options
+        self._offered = self._mechanisms()
         hello = Hello(
             nonce=self.host.random(NONCE_SIZE),
             agent=self.host.server_name[:64],
             features=FEATURES,
             hashes=HASHES,
-            mechanisms=self._mechanisms(),
+            mechanisms=self._offered,
             max_data=options.max_data,
             window=min(options.window, MAX_WINDOW),
         )
@@ -218,10 +231,10 @@ class XferServerProtocol(Connection):
     def _authenticate(self, auth: Auth) -> None:
         if auth.hello_digest != hello_digest(self.link.hellos):
             raise RemoteProtocolError(detail="the HELLOs were changed on the way")
-        if auth.mechanism not in self._mechanisms():
+        if auth.mechanism not in self._offered:
             self.emit("login.failed", code=LoginFailed.code)
             raise LoginFailed
-        if auth.mechanism == "CODE":
+        if auth.mechanism == CODE:
             if not self.factory.code_is_good:
                 raise LoginFailed
             if self._caller is None or self._caller.role != "send":
@@ -232,15 +245,33 @@ class XferServerProtocol(Connection):
             self.send(Challenge(data=self._pairing.message))
             return
         self._pairing = None
-        if auth.mechanism == "ANONYMOUS":
-            self._log_in(Anonymous())
-            return
+        try:
+            plus = SCRAM_PLUS in self._offered
+            credentials = credentials_of(auth, self._facts(), plus, self.host.random, self._ask)
+        except ChannelBindingFailed:
+            self.emit("login.failed", code=ChannelBindingFailed.code)
+            raise
         self.username = auth.username
-        self._log_in(
-            UsernamePassword(auth.username.encode("utf-8", "surrogateescape"), auth.password.encode("utf-8"))
-        )
+        if isinstance(credentials, ScramProof):
+            self._proof = credentials
+            self.username = credentials.username.decode("utf-8")
+            if not self.secure:
+                self.host.log.info(
+                    "{peer} logs in without TLS: its password is safe, what it sends and gets is not",
+                    peer=self._peer,
+                )
+        self._log_in(credentials)
+
+    def _ask(self, challenge: bytes) -> None:
+        """Let the caller prove itself: its answer may come, and nothing after it."""
+        self.send(Challenge(data=challenge))
+        self.resume()
 
     def _confirm(self, response: Response) -> None:
+        if self._proof is not None:
+            self.pause()
+            self._proof.answered(response.data)
+            return
         if self._pairing is None or not self.factory.code_is_good:
             raise LoginFailed
         try:
@@ -256,7 +287,8 @@ class XferServerProtocol(Connection):
         self._log_in(UsernamePassword(self.username.encode(), self.options.code_password.encode()))
 
     def _log_in(self, credentials: object) -> None:
-        context = LoginContext("xfer", self.session_id, self._peer, self._local, self.secure)
+        certificate = self._tls.facts if self._tls is not None else None
+        context = LoginContext("xfer", self.session_id, self._peer, self._local, self.secure, certificate)
 
         async def ask() -> None:
             avatar = await resolve(self.host.login.login(credentials, context))
@@ -288,6 +320,8 @@ class XferServerProtocol(Connection):
         self.avatar = avatar
         self.username = avatar.username
         data = self._pairing.listener_proof() if self._pairing is not None else b""
+        if self._proof is not None:
+            data = self._proof.final
         self.send(
             Authenticated(
                 username=avatar.username,
@@ -317,54 +351,3 @@ class XferServerProtocol(Connection):
     def _all_received(self) -> None:
         self.complete = not getattr(self.role, "asked_only", False)
         self.finished()
-
-
-class XferFactory(Factory):
-    """Builds a protocol for each connection.
-
-    Attributes:
-        code_is_good: False once the pairing code was guessed wrong.
-        on_received: called when a sender is gone whose whole offer was answered.
-        on_void: called with the address that the wrong guess came from.
-        on_event: hears what senders' transfers do.
-    """
-
-    noisy = False
-
-    def __init__(self, host: IHost, options: XferOptions) -> None:
-        self.host = host
-        self.options = options
-        self.code_is_good = True
-        self.on_received: Callable[[], object] = lambda: None
-        self.on_void: Callable[[str], object] = lambda _peer: None
-        self.on_event: OnEvent = ignore
-        self.sessions: set[XferServerProtocol] = set()
-        self._drained: Deferred[None] | None = None
-
-    def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        """A protocol for a new connection."""
-        protocol = XferServerProtocol(self.host, self.options)
-        protocol.factory = self
-        return protocol
-
-    def add(self, session: XferServerProtocol) -> None:
-        """A session began."""
-        self.sessions.add(session)
-
-    def remove(self, session: XferServerProtocol) -> None:
-        """A session ended."""
-        self.sessions.discard(session)
-        if session.complete:
-            self.on_received()
-        if not self.sessions and self._drained is not None:
-            drained, self._drained = self._drained, None
-            drained.callback(None)
-
-    def drain(self) -> Deferred[None]:
-        """Tell idle sessions to go, let transfers end; fires when nobody is left."""
-        if not self.sessions:
-            return succeed(None)
-        drained = self._drained = Deferred()
-        for session in list(self.sessions):
-            session.drain()
-        return drained

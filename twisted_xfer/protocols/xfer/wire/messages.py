@@ -62,6 +62,10 @@ def _field(kind: Kind, default: Any = attrs.NOTHING) -> Any:
     return attrs.field(default=default, metadata={"kind": kind})
 
 
+def _secret(kind: Kind, default: Any = attrs.NOTHING) -> Any:
+    return attrs.field(default=default, repr=False, metadata={"kind": kind})
+
+
 @attrs.frozen
 class Message:
     """Base: ``stream`` is the entry or request it is about, 0 for the connection."""
@@ -134,8 +138,8 @@ class Auth(Message):
     mechanism: str = _field(_NAME)
     hello_digest: bytes = _field(hexed(32, 32))
     username: str = _field(text(255), "")
-    password: str = attrs.field(default="", repr=False, metadata={"kind": text(1024)})
-    data: bytes = _field(hexed(1024), b"")
+    password: str = _secret(text(1024), "")
+    data: bytes = _secret(hexed(1024), b"")
 
 
 @attrs.frozen
@@ -149,11 +153,11 @@ class Challenge(Message):
 
 @attrs.frozen
 class Response(Message):
-    """The caller's step of a mechanism."""
+    """The caller's step of a mechanism. The repr shows no secret."""
 
     TYPE = FrameType.RESPONSE
     NUMBERED = False
-    data: bytes = _field(hexed(1024))
+    data: bytes = _secret(hexed(1024))
 
 
 @attrs.frozen
