@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.goals import OURS
+from bench.isolate import UID, USER
 from bench.packages import CACHE, PeerError, Unpacked
 from bench.peers import PYTHON, REPOSITORY, Launch
 
-#: An account that every system has: sshd serves only its own user when it is not root.
-NOBODY = 65534
 PASSWORD = "bench"
 WORMHOLE_PACKAGES = ("magic-wormhole", "magic-wormhole-mailbox-server", "magic-wormhole-transit-relay")
 PIP_SECONDS = 600
@@ -162,17 +161,17 @@ def _sshd(place: Place) -> list[Launch]:
     )
     command = [str(package.path("usr/sbin/sshd")), "-D", "-e", "-f", str(config)]
     if os.geteuid() == 0:
-        # Without root it needs no account and no folder of its own.
+        # Not as root it needs no account and no folder of its own, and serves only its own user.
         for path in (place.store, state / "host"):
-            os.chown(path, NOBODY, NOBODY)
-        command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *command]
+            os.chown(path, UID, UID)
+        command = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", *command]
     return [Launch(command, package.environment())]
 
 
 def _scp(*ciphers: str) -> Callable[[Place, str], Launch]:
     def send(place: Place, what: str) -> Launch:
         package = Unpacked("openssh")
-        user = "nobody" if os.geteuid() == 0 else str(os.environ.get("USER", ""))
+        user = USER if os.geteuid() == 0 else str(os.environ.get("USER", ""))
         command = [str(package.path("usr/bin/scp")), "-S", str(package.path("usr/bin/ssh"))]
         command += ["-q", "-p", "-r", "-F", "none", "-P", str(place.port), "-i", str(place.state / "user")]
         command += [

@@ -6,9 +6,9 @@ from xfer_pipes import ALICE, Net, local_net
 from twisted_xfer.errors import RemoteProtocolError
 from twisted_xfer.interfaces import Account, Right
 from twisted_xfer.protocols.xfer.connection import DEAD_AFTER
+from twisted_xfer.protocols.xfer.content_in import MAX_QUEUED
 from twisted_xfer.protocols.xfer.options import XferOptions
 from twisted_xfer.protocols.xfer.pairing import hello_digest
-from twisted_xfer.protocols.xfer.receiving import MAX_QUEUED
 from twisted_xfer.protocols.xfer.wire import messages as m
 from twisted_xfer.protocols.xfer.wire.frames import (
     HEADER,
@@ -303,14 +303,14 @@ def test_memory_is_bounded_while_the_disk_is_slow(tmp_path, monkeypatch):
     for _ in range(size // 2**20):
         peer.say(data_header(1, 2**20) + bytes(2**20))
     (session,) = net.factory.sessions
-    assert session.role._queued <= MAX_QUEUED + 2 * 65536
+    assert session.role._content._queued <= MAX_QUEUED + 2 * 65536
     assert peer.line.listener.paused
     assert len(peer.line.caller.out) > 4 * MAX_QUEUED
     while waiting:
         answer, function, args = waiting.pop(0)
         answer.callback(function(*args))
         net.pump()
-    assert session.role._queued == 0
+    assert session.role._content._queued == 0
     assert not peer.line.caller.out
     net.close_clean()
 

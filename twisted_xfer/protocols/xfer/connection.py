@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from typing import Protocol as Shape
 
 from twisted.internet.defer import Deferred
@@ -20,13 +20,14 @@ from zope.interface import implementer
 
 from twisted_xfer.errors import ConnectionLost, RemoteProtocolError, TimedOut, XferError
 from twisted_xfer.protocols.xfer.errormap import error_message
+from twisted_xfer.protocols.xfer.lending import Lending
 from twisted_xfer.protocols.xfer.wire.frames import data_header
 from twisted_xfer.protocols.xfer.wire.link import Event, Link
 from twisted_xfer.protocols.xfer.wire.messages import Error, Message, Ping, Pong
 
-#: The most that is read from the socket at once; Twisted hands TLS out in 32 KiB whatever comes.
-READ_SIZE: Final = 512 * 1024
-TLS_READ_SIZE: Final = 128 * 1024
+#: The most that is read from the socket at once: content in bulk does not come this way, see bulk.py.
+READ_SIZE: Final = 64 * 1024
+TLS_READ_SIZE: Final = READ_SIZE
 #: Silence after which we ask, and after which we give up, in seconds.
 PING_AFTER: Final = 15.0
 DEAD_AFTER: Final = 60.0
@@ -45,7 +46,7 @@ class Role(Shape):
 
 
 @implementer(IPushProducer)
-class Connection(Protocol):
+class Connection(Lending, Protocol):
     """One end. Subclasses do the handshake in ``handshake`` and then set ``role``.
 
     What the peer controls is bounded: input by the link and by pausing the transport, output by
@@ -53,23 +54,21 @@ class Connection(Protocol):
     """
 
     def __init__(self, side: Literal["caller", "listener"], clock: IReactorTime) -> None:
+        super().__init__()
         self.link = Link(side)
         self.clock = clock
         self.role: Role | None = None
         #: Takes the inner pieces of large DATA frames, which need no look at anything else.
         self.on_content: Callable[[int, bytes], None] | None = None
-        self.closed = False
         #: Why it ended, as far as we know better than the transport.
         self.reason: XferError | None = None
         self._paused = False
         self._pulling = False
-        self._full = False
-        self._closing = False
-        self._waiting: list[Deferred[None]] = []
         self._last_heard = 0.0
         #: When something other than PING and PONG was said, or the peer took what we had for it.
         self.last_moved = 0.0
         self._watch: IDelayedCall | None = None
+        self._close_later = False
 
     # --- the transport ---------------------------------------------------------------------
 
@@ -81,13 +80,13 @@ class Connection(Protocol):
     def connectionMade(self) -> None:
         """Begin to watch and to be told when the peer reads slowly."""
         transport = self.transport
-        if ITCPTransport.providedBy(transport):
-            transport.setTcpNoDelay(True)
-            transport.setTcpKeepAlive(True)
-            # Twisted reads 64 KiB at a time; a fast line has more.
-            transport.bufferSize = READ_SIZE  # type: ignore[attr-defined]
+        raw: Any = self._raw
+        if ITCPTransport.providedBy(raw):
+            raw.setTcpNoDelay(True)
+            raw.setTcpKeepAlive(True)
+            raw.bufferSize = READ_SIZE  # type: ignore[attr-defined]
         if transport is not None:
-            transport.registerProducer(self, True)  # type: ignore[attr-defined]
+            transport.registerProducer(self, True)
         self._last_heard = self.last_moved = self.clock.seconds()
         self._watch = self.clock.callLater(PING_AFTER, self._check_alive)
 
@@ -120,9 +119,8 @@ class Connection(Protocol):
         self.on_content = None
         if role is not None:
             role.lost(error)
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(None)
+        self.wake()
+        self.forget_line()
         self.ended(error)
 
     def ended(self, error: XferError) -> None:
@@ -172,7 +170,7 @@ class Connection(Protocol):
         if not self._paused:
             self._paused = True
             producer = IPushProducer(self.transport, None)
-            if producer is not None and not self.closed:
+            if producer is not None and not self.closed and not self.lent:
                 producer.pauseProducing()
 
     def resume(self) -> None:
@@ -180,6 +178,8 @@ class Connection(Protocol):
         if self._paused:
             self._paused = False
             self._last_heard = self.last_moved = self.clock.seconds()
+            if self.lent:
+                return
             self._pull()
             producer = IPushProducer(self.transport, None)
             if producer is not None and not self._paused and not self.closed:
@@ -190,25 +190,21 @@ class Connection(Protocol):
     def send(self, message: Message) -> None:
         """Send a message."""
         if not self._closing and self.transport is not None:
-            self.transport.write(self.link.encode(message))
+            self.write_pieces([self.link.encode(message)])
 
     def send_data(self, stream: int, data: bytes) -> None:
         """Send a DATA frame."""
         if not self._closing and self.transport is not None:
-            self.transport.writeSequence([data_header(stream, len(data)), data])
+            self.write_pieces([data_header(stream, len(data)), data])
 
     def send_raw(self, data: bytes) -> None:
         """Send bytes that make whole frames."""
         if not self._closing and self.transport is not None:
-            self.transport.write(data)
+            self.write_pieces([data])
 
     def writable(self) -> Deferred[None] | None:
         """None, or a Deferred that fires when the peer has read enough (or is gone)."""
-        if not self._full or self._closing:
-            return None
-        waiter: Deferred[None] = Deferred()
-        self._waiting.append(waiter)
-        return waiter
+        return self.waiter() if self._full and not self._closing else None
 
     def pauseProducing(self) -> None:
         """The transport's buffer is full."""
@@ -218,13 +214,21 @@ class Connection(Protocol):
         """There is room again."""
         self._full = False
         self.last_moved = self.clock.seconds()
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(None)
+        self.wake()
 
     def stopProducing(self) -> None:
         """The connection is going away."""
         self.resumeProducing()
+
+    def line_is_back(self) -> None:
+        """Go on with what waited while a thread had the line."""
+        self._last_heard = self.last_moved = self.clock.seconds()
+        if self._close_later:
+            self._close_now()
+        if not self._paused:
+            self._pull()
+        if not self._paused and not self.lent:
+            IPushProducer(self.transport).resumeProducing()
 
     # --- the end ---------------------------------------------------------------------------
 
@@ -240,13 +244,20 @@ class Connection(Protocol):
         """Close once everything was sent."""
         if not self._closing and self.transport is not None:
             self._closing = True
-            self.transport.unregisterProducer()  # type: ignore[attr-defined]
             self.resumeProducing()
-            producer = IPushProducer(self.transport, None)
-            if self._paused and producer is not None:
-                # TLS ends only when the peer's own end is read.
-                producer.resumeProducing()
-            self.transport.loseConnection()
+            if self.lent:
+                self._close_later = True
+            else:
+                self._close_now()
+
+    def _close_now(self) -> None:
+        transport: Any = self.transport
+        transport.unregisterProducer()
+        producer = IPushProducer(transport, None)
+        if self._paused and producer is not None:
+            # TLS ends only when the peer's own end is read.
+            producer.resumeProducing()
+        transport.loseConnection()
 
     def cut(self, reason: XferError) -> None:
         """Close at once, whatever is still to be sent."""
@@ -254,7 +265,7 @@ class Connection(Protocol):
             self.reason = reason
         self._closing = True
         if self.transport is not None:
-            self.transport.abortConnection()  # type: ignore[attr-defined]
+            self.transport.abortConnection()
 
     def _check_alive(self) -> None:
         self._watch = self.clock.callLater(PING_AFTER, self._check_alive)

@@ -6,6 +6,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from twisted_xfer.errors import XferError
+from twisted_xfer.protocols.xfer.bulk import Outflow
 from twisted_xfer.protocols.xfer.sources import Offer
 
 
@@ -17,6 +18,9 @@ class Outgoing:
     digest: bytes = b""
     resumed: int = 0
     failed: XferError | None = None
+    stream: int = 0
+    #: While a thread sends it.
+    flow: Outflow | None = None
 
 
 class Bell:

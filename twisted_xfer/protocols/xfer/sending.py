@@ -11,36 +11,28 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from twisted_xfer.errors import DigestMismatch, RemoteProtocolError, SourceChanged, XferError
-from twisted_xfer.interfaces import IBlocking, IHasFileno, ILimiter, IReadFile
+from twisted_xfer.interfaces import IBlocking, ILimiter
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.protocols.xfer.connection import Connection
 from twisted_xfer.protocols.xfer.content import (
-    AT_ONCE,
-    CHUNK,
-    SEGMENT,
-    Hasher,
-    hash_prefix,
-    load,
     make_hasher,
 )
+from twisted_xfer.protocols.xfer.content_out import ContentSender
 from twisted_xfer.protocols.xfer.errormap import from_peer
 from twisted_xfer.protocols.xfer.outgoing import Bell, Outgoing
 from twisted_xfer.protocols.xfer.pacing import pace
 from twisted_xfer.protocols.xfer.report import WOULD, OnEvent, TransferEvent, ignore
-from twisted_xfer.protocols.xfer.sources import Offer, Source, has_changed
+from twisted_xfer.protocols.xfer.sources import Offer, Source
 from twisted_xfer.protocols.xfer.wire.frames import MAX_INLINE, Data, FrameType, Inline, encode_frame
 from twisted_xfer.protocols.xfer.wire.link import Event
 from twisted_xfer.protocols.xfer.wire.messages import (
     Abort,
     Ack,
     Done,
-    End,
     EndOfOffer,
     Entry,
     Error,
     Refuse,
-    Restart,
-    Segment,
     Skip,
     Take,
 )
@@ -48,9 +40,6 @@ from twisted_xfer.protocols.xfer.wire.peer import Sender
 
 #: Small files read and offered before other connections get their turn.
 OFFERS_PER_TURN: Final = 64
-#: Larger pieces make OpenSSL's buffers so large that the kernel maps them anew each time: measured,
-#: four times the system time.
-TLS_PIECE: Final = 256 * 1024
 
 
 class SenderRole:
@@ -78,7 +67,7 @@ class SenderRole:
         end_stream: int = 0,
         limiter: ILimiter | None = None,
     ) -> None:
-        self._limiter = limiter
+        self.limiter = limiter
         self.connection = connection
         self.source = source
         self.blocking = blocking
@@ -86,7 +75,6 @@ class SenderRole:
         self.hash_name = hash_name
         self.if_exists = if_exists
         self._dry_run = dry_run
-        self._piece = min(max_data, TLS_PIECE if connection.secure else CHUNK)
         self._on_event = on_event
         self._on_finished = on_finished
         self._on_closed = on_closed
@@ -97,6 +85,7 @@ class SenderRole:
         self._wake_content = Bell()
         self._gone: XferError | None = None
         self._entries = self._bytes = self._unoffered = 0
+        self._content = ContentSender(self, max_data)
 
     def start(self) -> None:
         """Begin to offer."""
@@ -113,6 +102,15 @@ class SenderRole:
     def gone(self) -> bool:
         """Whether the connection is."""
         return self._gone is not None
+
+    @property
+    def gone_because(self) -> XferError | None:
+        """What ended the connection, if something has."""
+        return self._gone
+
+    def tell(self, event: TransferEvent) -> None:
+        """Tell whoever watches."""
+        self._on_event(event)
 
     @property
     def busy(self) -> bool:
@@ -169,6 +167,8 @@ class SenderRole:
         if stream in self.books.open:
             # Its content is under way: whoever sends it says ABORT.
             out.failed = error
+            if out.flow is not None:
+                out.flow.stop = True
             if not any(number == stream for number, _ in self._takes):
                 return
             self._abort(stream)
@@ -251,7 +251,7 @@ class SenderRole:
                 return
             if self.gone():
                 return
-        out = self._out[entry.stream] = Outgoing(offer)
+        out = self._out[entry.stream] = Outgoing(offer, stream=entry.stream)
         self._entries += 1
         self._bytes += offer.size or 0
         if content is None:
@@ -268,7 +268,7 @@ class SenderRole:
         self.connection.send_raw(
             self.connection.link.encode(entry) + encode_frame(FrameType.INLINE, entry.stream, content)
         )
-        await pace(self._limiter, self.connection.clock, len(content))
+        await pace(self.limiter, self.connection.clock, len(content))
 
     def _not_offered(self, offer: Offer, error: XferError) -> None:
         self._unoffered += 1
@@ -304,89 +304,8 @@ class SenderRole:
             if out is None:
                 continue
             try:
-                await self._send_one(stream, out, take)
+                await self._content.send(stream, out, take)
             except XferError as error:
                 if out.failed is None:
                     self._report_failure(out.offer, error)
                 self._abort(stream)
-
-    async def _send_one(self, stream: int, out: Outgoing, take: Take) -> None:
-        file = await resolve(out.offer.open())
-        try:
-            hasher, position = make_hasher(self.hash_name), 0
-            if take.offset:
-                hasher, position = await self._go_on(stream, file, take)
-            out.resumed = position
-            self._on_event(TransferEvent("started", out.offer.path, size=out.offer.size, resumed=position))
-            await self._send_content(stream, out, file, hasher, position)
-        finally:
-            file.close(out.failed or self._gone)
-
-    async def _go_on(self, stream: int, file: IReadFile, take: Take) -> tuple[Hasher, int]:
-        """Where to go on: behind the prefix if the receiver's is ours, else at 0."""
-        if IHasFileno.providedBy(file):
-            fd = IHasFileno(file).fileno()
-            hasher: Hasher = await self.blocking.run(hash_prefix, fd, take.offset, self.hash_name)
-            if hasher.digest() == take.prefix_digest:
-                file.advance(take.offset)
-                return hasher, take.offset
-        if not self.gone():
-            message = Restart(stream=stream)
-            self.books.sent(message)
-            self.connection.send(message)
-        return make_hasher(self.hash_name), 0
-
-    async def _send_content(
-        self, stream: int, out: Outgoing, file: IReadFile, hasher: Hasher, position: int
-    ) -> None:
-        offer = out.offer
-        while True:
-            if self.gone():
-                return
-            if out.failed is not None:
-                raise out.failed
-            wanted = self._wanted(offer, position)
-            # Read before there is room: the next piece is ready when the line is.
-            data = await self._read(file, position, wanted, hasher, offer) if wanted else b""
-            if not data:
-                break
-            full = self.connection.writable()
-            if full is not None:
-                await full
-            if self.gone() or out.failed is not None:
-                continue
-            self.books.sent(Data(stream, data))
-            self.connection.send_data(stream, data)
-            position += len(data)
-            await pace(self._limiter, self.connection.clock, len(data))
-            if self.gone() or out.failed is not None:
-                continue
-            self._on_event(TransferEvent("progress", offer.path, size=offer.size, position=position))
-            if not position % SEGMENT:
-                segment = Segment(stream=stream, offset=position, digest=hasher.digest())
-                self.books.sent(segment)
-                self.connection.send(segment)
-        out.digest = hasher.digest()
-        changed = has_changed(file, offer) or (offer.size is not None and position != offer.size)
-        end = End(stream=stream, size=position, digest=out.digest, changed=changed)
-        self.books.sent(end)
-        self.connection.send(end)
-
-    def _wanted(self, offer: Offer, position: int) -> int:
-        """How much to read next: not across a segment's end, not beyond the size announced."""
-        wanted = min(self._piece, SEGMENT - position % SEGMENT)
-        return wanted if offer.size is None else min(wanted, offer.size - position)
-
-    async def _read(self, file: IReadFile, position: int, size: int, hasher: Hasher, offer: Offer) -> bytes:
-        if offer.size is not None and IHasFileno.providedBy(file):
-            fd = IHasFileno(file).fileno()
-            if offer.size <= AT_ONCE:
-                data = load(fd, position, size, hasher)
-            else:
-                data = await self.blocking.run(load, fd, position, size, hasher)
-            file.advance(len(data))
-            return data
-        answer = self.blocking.run(file.read, size) if offer.size is None else file.read(size)
-        data = await resolve(answer)
-        hasher.update(data)
-        return data

@@ -153,6 +153,19 @@ class FrameReader:
             return self._data_stream
         return 0
 
+    def content_left(self) -> tuple[int, int]:
+        """Stream and length of content that comes next, nothing being buffered; zeros if something else does.
+
+        For whoever reads the network past this, and says so with ``content_passed``.
+        """
+        if self._data_left and not self._buffer and not self._fresh:
+            return self._data_stream, self._data_left
+        return 0, 0
+
+    def content_passed(self, left: int) -> None:
+        """All but ``left`` bytes of the content went past, of this or a later frame of the same stream."""
+        self._data_left = left
+
     def next_frame(self) -> Frame | None:
         """The next frame, or some bytes of DATA; None when more is needed.
 

@@ -1,0 +1,193 @@
+"""What a thread does with a lent line: file to line, line to file, hashed on the way.
+
+What is hashed is what is sent, and what is stored: one buffer in between, which stays in the cache.
+A call moves at most a segment and waits only for a line that has just moved a lot, so that no thread
+is anybody's for long.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from twisted_xfer.errors import ConnectionLost
+from twisted_xfer.protocols.xfer.content import Hasher, from_system, store
+from twisted_xfer.protocols.xfer.line import Line
+from twisted_xfer.protocols.xfer.wire.frames import HEADER, FrameType
+
+#: One piece; measured: smaller ones cost more calls, larger ones fall out of the cache.
+PIECE: Final = 256 * 1024
+#: The most that one call moves.
+BATCH: Final = 16 * 1024 * 1024
+#: A line that has moved so much in one call is waited for, so long at a time and so long in all.
+BRISK: Final = 1024 * 1024
+PATIENCE: Final = 0.02
+WAITS: Final = 10
+#: Content begins at a page; its header stands right before it.
+_START: Final = 4096
+
+
+def make_buffer() -> memoryview:
+    """A buffer for either direction."""
+    return memoryview(bytearray(_START + PIECE))
+
+
+class _Waiting:
+    """How long a call still waits for its line."""
+
+    __slots__ = ("_left", "_line", "_reading")
+
+    def __init__(self, line: Line, *, reading: bool) -> None:
+        self._line, self._reading, self._left = line, reading, WAITS
+
+    def worth(self, moved: int) -> bool:
+        """Wait, if that is worth it; whether there may be more now."""
+        if moved < BRISK or not self._left:
+            return False
+        self._left -= 1
+        return self._line.wait(PATIENCE, reading=self._reading)
+
+
+@attrs.define(eq=False)
+class Outflow:
+    """One file on its way out. ``stop`` may be set by the reactor at any time."""
+
+    fd: int
+    stream: int
+    hasher: Hasher
+    position: int
+    buffer: memoryview
+    #: What was taken from the file and not by the line: header and content of one frame.
+    pending: memoryview = attrs.field(factory=lambda: memoryview(b""))
+    short: bool = False
+    stop: bool = False
+
+    def push(self, line: Line, until: int) -> None:
+        """Send from ``position`` towards ``until`` as DATA frames.
+
+        Done early when the line is full, at ``stop``, or when the file ends (``short``). Raises
+        ConnectionLost, StorageFailure.
+        """
+        began = self.position
+        waiting = _Waiting(line, reading=False)
+        while self._flush(line) or waiting.worth(self.position - began):
+            if self.pending:
+                continue
+            if self.position >= until or self.stop or self.short:
+                return
+            self._load(min(PIECE, until - self.position))
+
+    def _flush(self, line: Line) -> bool:
+        """Send what is pending; whether all of it is gone."""
+        try:
+            while self.pending:
+                self.pending = self.pending[line.send(self.pending) :]
+        except BlockingIOError:
+            return False
+        return True
+
+    def _load(self, wanted: int) -> None:
+        content = self.buffer[_START : _START + wanted]
+        try:
+            count = os.preadv(self.fd, [content], self.position)
+        except OSError as error:
+            raise from_system(error) from error
+        if not count:
+            self.short = True
+            return
+        self.hasher.update(content[:count])
+        HEADER.pack_into(self.buffer, _START - HEADER.size, FrameType.DATA, 0, 0, self.stream, count)
+        self.pending = self.buffer[_START - HEADER.size : _START + count]
+        self.position += count
+
+    def rest(self) -> bytes:
+        """What is pending, which has to go before anything else."""
+        rest, self.pending = bytes(self.pending), memoryview(b"")
+        return rest
+
+
+@attrs.define(eq=False)
+class Inflow:
+    """One file on its way in. ``left`` is what is left of the DATA frame under way."""
+
+    fd: int
+    stream: int
+    hasher: Hasher
+    position: int
+    left: int
+    max_data: int
+    buffer: memoryview
+    #: What came from the line, and is not of this stream's content.
+    unread: bytes = b""
+    received: int = 0
+    ended: bool = False
+
+    def pull(self, line: Line, pieces: Sequence[bytes], room: int) -> None:
+        """Store ``pieces``, then up to ``room`` bytes of the stream's content from the line.
+
+        Done early when nothing comes, or something else does (``unread``). What came is counted in
+        ``received`` and ``left`` even if it could not be stored. Raises NoSpace, ReadOnly,
+        StorageFailure.
+        """
+        if pieces:
+            store(self.fd, self.position, pieces, self.hasher)
+            self.position += sum(map(len, pieces))
+        waiting = _Waiting(line, reading=True)
+        while self.received < min(room, BATCH) and not self.unread and not self.ended:
+            if not self._piece(line, room - self.received) and not waiting.worth(self.received):
+                return
+
+    def _piece(self, line: Line, room: int) -> bool:
+        """One buffer full, stored; False when nothing came."""
+        count = 0
+        most = min(PIECE, room)
+        try:
+            while count < most:
+                if not self.left and not self._next_frame(line, room - count):
+                    break
+                got = line.recv_into(self.buffer[count : min(most, count + self.left)])
+                if not got:
+                    self.ended = True
+                    break
+                count += got
+                self.left -= got
+        except BlockingIOError:
+            pass
+        except ConnectionLost:
+            # The reactor will find that too, and says what it means.
+            self.ended = True
+        if not count:
+            return False
+        self.received += count
+        store(self.fd, self.position, [self.buffer[:count]], self.hasher)
+        self.position += count
+        return True
+
+    def _next_frame(self, line: Line, room: int) -> bool:
+        """Read a header; False when it is not more of the same content, and then it is ``unread``."""
+        header = memoryview(bytearray(HEADER.size))
+        got = 0
+        try:
+            while got < HEADER.size:
+                count = line.recv_into(header[got:])
+                if not count:
+                    self.ended = True
+                    break
+                got += count
+        except BlockingIOError:
+            pass
+        except ConnectionLost:
+            self.ended = True
+        if got == HEADER.size:
+            kind, flags, reserved, stream, length = HEADER.unpack(header)
+            same = kind == FrameType.DATA and not flags and not reserved and stream == self.stream
+            if same and 0 < length <= min(self.max_data, room):
+                self.left = length
+                return True
+        self.unread = bytes(header[:got])
+        if not got and not self.ended:
+            raise BlockingIOError
+        return False
