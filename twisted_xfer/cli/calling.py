@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.output import fail, say
+from twisted_xfer.cli.passwords import password_of
 from twisted_xfer.cli.progress import error_text
 from twisted_xfer.cli.proofs import Proofs, proof_options
 from twisted_xfer.cli.trust import KnownKeys
@@ -95,15 +96,8 @@ class Asked:
         )
 
     def password_of(self, username: str, place: str) -> str:
-        """The password: from the file, the environment, or whoever sits there."""
-        if self.password_file is not None:
-            return self.password_file.readline().rstrip(b"\r\n").decode("utf-8", "surrogateescape")
-        given = os.environ.get("XFER_PASSWORD")
-        if given is not None:
-            return given
-        if not sys.stdin.isatty():
-            raise click.UsageError("no password: set XFER_PASSWORD or give --password-file")
-        return str(click.prompt(f"Password of {username} at {place}", hide_input=True, err=True))
+        """The password, from wherever there is one."""
+        return password_of(username, place, self.password_file)
 
 
 def call(asked: Asked, target: Target, work: Callable[[Any, Login], Deferred[T]]) -> T:
