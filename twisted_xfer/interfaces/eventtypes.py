@@ -11,6 +11,7 @@ CATALOGUE: Final[dict[str, tuple[str, ...]]] = {
     "connection.close": ("reason", "seconds"),
     "connection.refused": ("code",),
     "connection.injected": (),
+    "tls.refused": ("reason",),
     "login.ok": ("secure", "certificate"),
     "login.failed": ("code",),
     "logout": ("seconds",),

@@ -138,7 +138,15 @@ class Rig:
     """One server session; ``say`` sends lines and returns the new replies."""
 
     def __init__(
-        self, *, options=None, timeouts=None, limits=None, account=None, local="127.0.0.1", peer="127.0.0.1"
+        self,
+        *,
+        options=None,
+        timeouts=None,
+        limits=None,
+        account=None,
+        local="127.0.0.1",
+        peer="127.0.0.1",
+        checkers=(),
     ):
         self.clock = Clock()
         self.events = Events()
@@ -150,7 +158,7 @@ class Rig:
             self.storage, root="/", events=self.events, limits=self.limits, clock=self.clock,
             defaults=account or Account(""), anonymous="/pub",
         )  # fmt: skip
-        portal = Portal(realm, [ChainChecker([database, AllowAnonymousAccess()])])
+        portal = Portal(realm, [ChainChecker([database, AllowAnonymousAccess(), *checkers])])
         ids = itertools.count(1)
         self.data_ports = Ports()
         self.transfers = Transfers()

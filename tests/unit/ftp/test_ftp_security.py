@@ -38,8 +38,12 @@ class Secured:
 class Session:
     """TLS whose data connections the test describes beforehand."""
 
-    version, cipher, certificate = "TLSv1.3", "TLS_AES_128_GCM_SHA256", None
+    version, cipher, certificate, facts = "TLSv1.3", "TLS_AES_128_GCM_SHA256", None, None
     creator = object()
+    why = ""
+
+    def refusal(self, reason):
+        return self.why
 
     def __init__(self):
         self.next = Secured(True, True)

@@ -63,6 +63,10 @@ _NOT_RESUMED: Final = (
     "TLS session of the control connection not resumed on the data connection: "
     "let the client reuse TLS sessions, or tls_resumption here be off."
 )
+_OTHER_CERTIFICATE: Final = (
+    "Client certificate of the control connection not shown on the data connection: "
+    "let the client show it there too, or reuse TLS sessions."
+)
 _UNKNOWN: Final = reply(451, "Requested action aborted: local error in processing.")
 
 
@@ -77,6 +81,8 @@ def reply_for(error: BaseException) -> bytes:
     code, text = row
     if isinstance(error, e.DataTLSRefused) and error.fields.get("resumption"):
         text = _NOT_RESUMED
+    elif isinstance(error, e.DataTLSRefused) and error.fields.get("certificate"):
+        text = _OTHER_CERTIFICATE
     elif isinstance(error, e.QuotaExceeded) and "left" in error.fields:
         text = f"Quota exceeded: {error.fields['left']} {error.fields.get('unit', 'bytes')} left."
     elif isinstance(error, e.RemoteProtocolError) and error.detail:

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeadlinePassed
 
 from twisted_xfer.errors import DataConnectionFailed, DataTLSRefused, TimedOut
-from twisted_xfer.interfaces import IChannel, IHost, ISecureChannel, ITLSSession
+from twisted_xfer.interfaces import CertificateFacts, IChannel, IHost, ISecureChannel, ITLSSession
 from twisted_xfer.protocols.ftp.options import FTPOptions
 from twisted_xfer.protocols.ftp.siblings import Siblings
 from twisted_xfer.protocols.ftp.wire.replies import reply
@@ -77,6 +77,11 @@ class Protection:
         return self._must in {"data", "both", True}
 
     @property
+    def facts(self) -> CertificateFacts | None:
+        """What the client's certificate says, while the control connection is in TLS; None without one."""
+        return self.tls.facts if self.tls is not None and self.control else None
+
+    @property
     def refused(self) -> bytes | None:
         """The reply that refuses a transfer as things are; None when it may begin."""
         return DATA_MUST_BE_PRIVATE if self.data_required and not self.private else None
@@ -142,9 +147,18 @@ class Protection:
         has shown that it can resume all the same. Nor does it demand of a client what it may have
         got from another of its own sessions.
 
+        A client that has shown a certificate shows it again or resumes, whatever the mode: its key
+        proves as much as the session.
+
         Raises:
             DataTLSRefused: it is not shown to be the same client's.
         """
+        certificate = self.tls.certificate if self.tls is not None else None
+        if certificate is not None and not channel.resumed:
+            if channel.certificate == certificate:
+                return
+            self._report(refused=True)
+            raise DataTLSRefused(detail="not the certificate of the control connection", certificate=True)
         mode = self._options.tls_resumption
         if mode == "off":
             return

@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from twisted_xfer.interfaces import IHost, ITLSSession
 from twisted_xfer.protocols.ftp.charset import NameCodec
-from twisted_xfer.protocols.ftp.commands.security import secured, start_implicit
+from twisted_xfer.protocols.ftp.commands.security import not_secured, secured, start_implicit
 from twisted_xfer.protocols.ftp.options import FTPOptions
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.siblings import Siblings
@@ -117,6 +117,8 @@ class FTPServerProtocol(Protocol):
         self._direct = self._peek = None
         if session is not None:
             self.factory.remove(session)
+            if session.protection.handshaking:
+                not_secured(session, reason.value)
             session.lost(type(reason.value).__name__)
 
     # --- ControlChannel ------------------------------------------------------------------

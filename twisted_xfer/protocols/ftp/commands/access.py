@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from twisted.cred.credentials import Anonymous, UsernamePassword
 from twisted.internet.defer import Deferred
@@ -14,15 +15,22 @@ from twisted_xfer.protocols.ftp.charset import NameCodec
 from twisted_xfer.protocols.ftp.errormap import reply_for
 from twisted_xfer.protocols.ftp.protection import MAX_CLIENT
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
-from twisted_xfer.protocols.ftp.wire.replies import ACCT_SUPERFLUOUS, GOODBYE, LOGGED_IN, NEED_PASSWORD, reply
+from twisted_xfer.protocols.ftp.wire.replies import (
+    ACCT_SUPERFLUOUS,
+    GOODBYE,
+    LOGGED_IN,
+    LOGGED_IN_BY_CERTIFICATE,
+    NEED_PASSWORD,
+    reply,
+)
 from twisted_xfer.protocols.ftp.wire.states import SessionState
 
 #: The names by which RFC 1635 guests log in.
 ANONYMOUS_NAMES: Final = frozenset({"anonymous", "ftp"})
 
 
-def user(session: FTPSession, argument: bytes) -> bytes:
-    """USER: always 331, so that nobody learns which names exist."""
+def user(session: FTPSession, argument: bytes) -> Eventually[bytes]:
+    """USER: 331, so that nobody learns which names exist; 232 when the client's certificate is enough (RFC 2228)."""
     # Names are looked up as text; bytes that are no UTF-8 survive as surrogates.
     name = session.codec.to_storage(argument).decode("utf-8", "surrogateescape")
     if not session.protection.control and (
@@ -30,7 +38,19 @@ def user(session: FTPSession, argument: bytes) -> bytes:
     ):
         # Before the password is asked for, or it would have crossed the network already.
         return reply_for(TLSRequired())
+    # A failure below leaves nobody whose password could be tried.
+    session.sequence.state = SessionState.NEW
     session.username = name
+    login = session.host.login
+    if session.protection.facts is None or (name.lower() in ANONYMOUS_NAMES and login.anonymous):
+        return _ask_password(session)
+    answer = login.by_certificate(name, _context(session))
+    if answer is None:
+        return _ask_password(session)
+    return _go_on(session, answer, _welcome_or_ask)
+
+
+def _ask_password(session: FTPSession) -> bytes:
     session.sequence.state = SessionState.NEED_PASSWORD
     if session.username.lower() in ANONYMOUS_NAMES and session.host.login.anonymous:
         return reply(331, "Guest login: send your e-mail address as password.")
@@ -47,19 +67,37 @@ def password(session: FTPSession, argument: bytes) -> Eventually[bytes]:
         credentials = Anonymous()
     else:
         credentials = UsernamePassword(session.username.encode("utf-8", "surrogateescape"), argument)
-    context = LoginContext("ftp", session.session_id, session.peer, session.local, session.protection.control)
-    answer = login.login(credentials, context)
+    return _go_on(session, login.login(credentials, _context(session)), _welcome)
+
+
+def _context(session: FTPSession) -> LoginContext:
+    protection = session.protection
+    return LoginContext(
+        "ftp", session.session_id, session.peer, session.local, protection.control, protection.facts
+    )
+
+
+def _go_on(
+    session: FTPSession, answer: Eventually[Any], reply_to: Callable[[FTPSession, Any], bytes]
+) -> Eventually[bytes]:
+    """The reply to what a login comes to, now or later."""
     if IAvatar.providedBy(answer):
-        return _welcome(session, answer)
-    pending: Deferred[IAvatar] = answer if isinstance(answer, Deferred) else Deferred.fromCoroutine(answer)
+        return reply_to(session, answer)
+    pending: Deferred[Any] = answer if isinstance(answer, Deferred) else Deferred.fromCoroutine(answer)
     # Whoever ends the session meanwhile cancels it.
     session.login = pending
-    return pending.addBoth(_answered, session).addCallback(lambda avatar: _welcome(session, avatar))
+    return pending.addBoth(_answered, session).addCallback(lambda avatar: reply_to(session, avatar))
 
 
-def _answered(result: IAvatar | Failure, session: FTPSession) -> IAvatar | Failure:
+def _answered(result: IAvatar | Failure | None, session: FTPSession) -> IAvatar | Failure | None:
     session.login = None
     return result
+
+
+def _welcome_or_ask(session: FTPSession, avatar: IAvatar | None) -> bytes:
+    if avatar is None:
+        return _ask_password(session)
+    return _welcome(session, avatar) and LOGGED_IN_BY_CERTIFICATE
 
 
 def _welcome(session: FTPSession, avatar: IAvatar) -> bytes:

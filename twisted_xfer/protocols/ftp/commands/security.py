@@ -69,6 +69,15 @@ def secured(session: FTPSession) -> None:
         session.greet()
 
 
+def not_secured(session: FTPSession, error: BaseException | None) -> None:
+    """The control connection ended in its handshake: say why, if it was refused."""
+    tls = session.protection.tls
+    reason = tls.refusal(error) if tls is not None else ""
+    if reason:
+        session.host.log.info("TLS of {peer} refused: {reason}", peer=session.peer, reason=reason)
+        session.emit("tls.refused", reason=reason)
+
+
 def buffer_size(session: FTPSession, argument: bytes) -> bytes:
     """PBSZ: 0 is all there is with TLS (RFC 4217 section 9)."""
     if not session.protection.control:

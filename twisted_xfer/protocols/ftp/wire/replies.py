@@ -175,6 +175,7 @@ TRANSFER_COMPLETE: Final = REPLIES[226]
 ABORT_OK: Final = reply(226, "ABOR done.")
 NOTHING_TO_ABORT: Final = reply(225, "No transfer to abort.")
 LOGGED_IN: Final = REPLIES[230]
+LOGGED_IN_BY_CERTIFICATE: Final = reply(232, "Logged in by certificate.")
 DELETED: Final = reply(250, "Deleted.")
 RENAMED: Final = reply(250, "Renamed.")
 DIRECTORY_REMOVED: Final = reply(250, "Directory removed.")
