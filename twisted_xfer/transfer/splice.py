@@ -50,34 +50,54 @@ class SplicePump(ReceivePump):
             if self._next_byte():
                 self._watch(reading=True, writing=False)
             return
-        granted = self._allow(room)
-        if granted <= 0:
-            return
+        self._move(self._allow(room))
+
+    def _move(self, granted: int) -> None:
+        """Move ``granted`` bytes, or what of them is there.
+
+        The kernel moves some buffers of the socket at a time. A turn that a limiter granted is used up,
+        or whoever gets smaller buffers would have a smaller share; without one the rest is the next step's.
+        """
+        more = granted > 0
+        while more:
+            more = stored = False
+            try:
+                filled = self._fill(granted)
+                if filled is None:
+                    return
+                pipe, count = filled
+                granted -= count
+                if count:
+                    stored = self._empty(pipe, count)
+                    more = stored and granted > 0 and self._limiter is not None and self._by_kernel
+            finally:
+                if not more:
+                    self._return(granted)
+            if not count:
+                self._received_all()
+            elif stored and not more:
+                self._watch(reading=True, writing=False)
+
+    def _fill(self, granted: int) -> tuple[tuple[int, int], int] | None:
+        """At most ``granted`` bytes from the socket into a pipe, 0 at its end; None when it has none now."""
+        # The pipe is empty again before this step ends, so all transfers share it.
+        pipe = self._bench.take_pipe()
         count = 0
         try:
-            # The pipe is empty again before this step ends, so all transfers share it.
-            pipe = self._bench.take_pipe()
-            try:
-                count = self._splice(self._fd, pipe[1], granted, flags=_FLAGS)
-            finally:
-                if not count:
-                    self._bench.put_pipe(pipe, empty=True)
+            count = self._splice(self._fd, pipe[1], granted, flags=_FLAGS)
         except BlockingIOError:
             self._watch(reading=True, writing=False)
-            return
+            return None
         except OSError as error:
             if error.errno not in UNSUPPORTED:
                 raise
             self._by_kernel = False
             self._watch(reading=True, writing=False)
-            return
+            return None
         finally:
-            if count < granted:
-                self._return(granted - count)
-        if not count:
-            self._received_all()
-        elif self._empty(pipe, count):
-            self._watch(reading=True, writing=False)
+            if not count:
+                self._bench.put_pipe(pipe, empty=True)
+        return pipe, count
 
     def _empty(self, pipe: tuple[int, int], left: int) -> bool:
         """Move what is in the pipe to the file; False when the storage has still to answer.

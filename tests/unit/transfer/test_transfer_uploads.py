@@ -1,6 +1,7 @@
 """Uploads: every byte, the quota to the byte, and the right end."""
 
 import errno
+import itertools
 import os
 
 import pytest
@@ -116,6 +117,45 @@ def test_large_file(lab, tmp_path, kernel, spliced):
     assert (tmp_path / "target").read_bytes() == content
     assert (upload.advanced > 0) is spliced
     assert upload.ends == [("commit", None)]
+
+
+def test_a_turn_of_a_limiter_is_used_up(lab, tmp_path):
+    """The kernel moves less at a time than was granted: only what the socket has not is given back.
+
+    Else who gets smaller pieces from the kernel would have a smaller share.
+    """
+    heard = []
+
+    class Turns:
+        def take(self, wanted):
+            return min(wanted, 65536)
+
+        def give_back(self, unused):
+            heard.append("back")
+
+        def delay(self):
+            return 0.0
+
+    def pieces(source, target, count, flags=0):
+        if "pipe:" not in os.readlink(f"/proc/self/fd/{target}"):
+            return os.splice(source, target, count, flags=flags)
+        heard.append("empty")
+        moved = os.splice(source, target, min(count, 30_000), flags=flags)
+        if moved:
+            heard[-1] = "moved"
+        return moved
+
+    lab.transfers.kernel = Kernel(splice=pieces)
+    content = os.urandom(1 << 20)
+    channel, client = lab.connect()
+    upload = PlainUpload(tmp_path / "target")
+    transfer = lab.transfers.upload(upload, channel, IMAGE, Turns())
+    feed(lab, transfer, client, content)
+    assert lab.outcome(transfer) == len(content)
+    assert (tmp_path / "target").read_bytes() == content
+    by_kernel = heard[heard.index("moved") :]
+    assert by_kernel.count("moved") > 10
+    assert {before for before, now in itertools.pairwise(by_kernel) if now == "back"} == {"empty"}
 
 
 def test_text(lab):
