@@ -27,7 +27,6 @@ from twisted_xfer.protocols.xfer.wire.messages import Error, Message, Ping, Pong
 
 #: The most that is read from the socket at once: content in bulk does not come this way, see bulk.py.
 READ_SIZE: Final = 64 * 1024
-TLS_READ_SIZE: Final = READ_SIZE
 #: Silence after which we ask, and after which we give up, in seconds.
 PING_AFTER: Final = 15.0
 DEAD_AFTER: Final = 60.0

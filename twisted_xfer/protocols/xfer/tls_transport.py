@@ -21,7 +21,7 @@ from twisted_xfer.protocols.xfer.line import FLIGHT, RECORD, SLICE, SecureLine, 
 PLAINTEXT: Final = 128 * 1024
 
 
-@implementer(ISSLTransport, IPushProducer)
+@implementer(ISSLTransport, IPushProducer)  # type: ignore[misc]  # TCP options are asked of ``raw``
 class TLSTransport:
     """The transport of ``protocol``, and the protocol of ``raw``, which is one that is connected.
 
@@ -56,9 +56,21 @@ class TLSTransport:
         else:
             self._pump()
 
-    def __getattr__(self, name: str) -> Any:
-        """Everything that TLS does not change: addresses, TCP options."""
-        return getattr(self.raw, name)
+    def getPeer(self) -> Any:
+        """The other end's address."""
+        return self.raw.getPeer()
+
+    def getHost(self) -> Any:
+        """Our own address."""
+        return self.raw.getHost()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Whoever is to be told when records pile up."""
+        self.raw.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """Nobody is to be told any more."""
+        self.raw.unregisterProducer()
 
     # --- the protocol of the raw transport ---------------------------------------------------
 
