@@ -10,6 +10,7 @@ import click
 
 from twisted_xfer.cli import tutorial, tutorial_files
 from twisted_xfer.cli.calling import Asked, call, login_options, summary_code
+from twisted_xfer.cli.choices import Choices, choice_options
 from twisted_xfer.cli.progress import Progress
 from twisted_xfer.cli.rate import RateLimit, rate
 from twisted_xfer.cli.url import parse_target
@@ -26,6 +27,7 @@ from twisted_xfer.cli.url import parse_target
     show_default=True,
     help="When the name is taken; skip-same replaces what differs in size or time.",
 )
+@choice_options
 @click.option("--retry", default=5, show_default=True, help="Reconnections in a row that bring nothing.")
 @click.option("--limit-rate", type=rate, help="Bytes a second at most: 500k, 2M.")
 @tutorial.options
@@ -61,13 +63,15 @@ def command(
         )
         return
     target = parse_target(url)
-    work = client.Work(if_exists=if_exists, retries=retry)
-    progress = Progress(as_json=as_json)
+    choices = Choices.made()
+    work = choices.work(client.Work(if_exists=if_exists, retries=retry))
+    progress = Progress(as_json=as_json, dry_run=work.dry_run)
     storage = LocalStorage(os.path.abspath(destination))
 
     def begin(reactor: Any, login: Any) -> Any:
         limiter = RateLimit(limit_rate, reactor.seconds) if limit_rate else None
         limited = attrs.evolve(work, limiter=limiter)
+        login = choices.login(login)
         return client.get(reactor, target, login, storage, VirtualPath(), limited, progress)
 
     try:

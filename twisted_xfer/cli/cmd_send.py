@@ -10,6 +10,7 @@ import click
 
 from twisted_xfer.cli import lan, tutorial, tutorial_files
 from twisted_xfer.cli.calling import Asked, call, login_options, summary_code
+from twisted_xfer.cli.choices import Choices, choice_options, tree_options
 from twisted_xfer.cli.progress import Progress
 from twisted_xfer.cli.rate import RateLimit, rate
 from twisted_xfer.cli.url import parse_target
@@ -26,7 +27,8 @@ from twisted_xfer.cli.url import parse_target
     show_default=True,
     help="When the name is taken; skip-same replaces what differs in size or time.",
 )
-@click.option("--exclude", multiple=True, help="Pattern of names or relative paths to leave out.")
+@choice_options
+@tree_options
 @click.option("--retry", default=5, show_default=True, help="Reconnections in a row that bring nothing.")
 @click.option("--limit-rate", type=rate, help="Bytes a second at most: 500k, 2M.")
 @click.option("--name", default="stdin", show_default=True, help="Name for standard input (PATH -).")
@@ -42,7 +44,6 @@ def command(
     accept_new: bool,
     as_json: bool,
     if_exists: str,
-    exclude: tuple[str, ...],
     retry: int,
     name: str,
     limit_rate: int | None,
@@ -61,14 +62,18 @@ def command(
         tutorial_files.send(place, paths, asked, retries=retry, as_json=as_json, rate=limit_rate)
         return
     target = lan.find(url) if url.startswith("@") else parse_target(url)
-    work = client.Work(if_exists=if_exists, exclude=tuple(map(os.fsencode, exclude)), retries=retry)
-    progress = Progress(as_json=as_json)
+    choices = Choices.made()
+    work = choices.work(client.Work(if_exists=if_exists, retries=retry))
+    if "-" in paths and work.dry_run:
+        raise click.UsageError("a dry run has no use for standard input")
+    progress = Progress(as_json=as_json, dry_run=work.dry_run)
     if "-" in paths and len(paths) > 1:
         raise click.UsageError("standard input is sent alone")
 
     def begin(reactor: Any, login: Any) -> Any:
         limiter = RateLimit(limit_rate, reactor.seconds) if limit_rate else None
         limited = attrs.evolve(work, limiter=limiter)
+        login = choices.login(login)
         if paths == ("-",):
             return client.send_stream(reactor, 0, os.fsencode(name), target, login, limited, progress)
         return client.send(reactor, [os.fsencode(path) for path in paths], target, login, limited, progress)

@@ -41,10 +41,12 @@ class Progress:
     Args:
         as_json: JSON lines on standard output, nothing else there.
         bar: a bar on standard error; None asks whether that is a terminal.
+        dry_run: whether it only asks.
     """
 
-    def __init__(self, *, as_json: bool = False, bar: bool | None = None) -> None:
+    def __init__(self, *, as_json: bool = False, bar: bool | None = None, dry_run: bool = False) -> None:
         self._json = as_json
+        self._dry = dry_run
         wanted = sys.stderr.isatty() if bar is None else bar
         self._bar: Any = None
         self._shown: dict[bytes, int] = {}
@@ -62,6 +64,10 @@ class Progress:
             self._say(f"xfer: {printable(event.path)}: {error_text(event.error)}")
         elif event.kind == "reconnecting":
             self._say(f"xfer: {error_text(event.error)}; trying again in {event.seconds:.0f} s")
+        elif event.kind == "would":
+            result(f"{event.why} {printable(event.path)}{'/' if event.type == 'dir' else ''}")
+        elif event.kind == "skipped" and self._dry:
+            result(f"skip {printable(event.path)} ({event.why})")
         elif event.kind == "done" and event.type == "file":
             self._done(event)
         elif event.kind in {"started", "progress"}:
@@ -84,12 +90,18 @@ class Progress:
                         "files": summary.files,
                         "directories": summary.directories,
                         "skipped": summary.skipped,
+                        "would": summary.would,
                         "failed": summary.failed,
                         "moved": summary.moved,
                         "verified": summary.verified,
                     }
                 )
             )
+            return
+        if self._dry:
+            text = f"would store or replace {summary.would}, {size_text(summary.moved)}"
+            text += f", skip {summary.skipped}" + (f", refused {summary.failed}" if summary.failed else "")
+            say(text + "; nothing was written")
             return
         text = f"{summary.files} file{'' if summary.files == 1 else 's'}, {size_text(summary.verified)}"
         if summary.moved != summary.verified:
@@ -152,6 +164,8 @@ class Progress:
             line["position"] = event.position
         if event.kind in {"started", "done"} and event.resumed:
             line["resumed"] = event.resumed
+        if event.why:
+            line["why"] = event.why
         if event.digest:
             line["digest"] = f"{event.hash}:{event.digest.hex()}"
         if event.stored_as:

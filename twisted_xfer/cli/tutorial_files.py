@@ -13,6 +13,7 @@ from typing import IO, Any, Final
 import attrs
 import click
 
+from twisted_xfer.cli.choices import NAMES
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.output import fail, result, say
 from twisted_xfer.cli.progress import Progress
@@ -32,7 +33,7 @@ from twisted_xfer.protocols.xfer.report import Kind, TransferEvent
 #: Bytes before the end of a part that are fetched once more: they show whether it is the same file still.
 OVERLAP: Final = 64 * 1024
 #: Options of the commands that mean nothing here.
-_NEVER: Final = ("code", "accept_new")
+_NEVER: Final = ("code", "accept_new", *NAMES)
 
 
 def _tls_only(place: Place) -> tuple[str, ...]:
@@ -104,7 +105,7 @@ def send(
     place: Place, paths: tuple[str, ...], asked: Any, *, retries: int, as_json: bool, rate: int | None = None
 ) -> None:
     """Send plain files; ends the process with an exit code when one fails."""
-    refuse(place, *_NEVER, "if_exists", "exclude", "name", *_tls_only(place))
+    refuse(place, *_NEVER, "if_exists", "name", *_tls_only(place))
     if place.protocol == "push" and place.path:
         raise click.UsageError(f"a push has no directories: write push://{place}")
     place, password, ca = place.entered(asked)

@@ -12,13 +12,15 @@ from zope.interface.verify import verifyObject
 from twisted_xfer import errors
 from twisted_xfer.cli import trust
 from twisted_xfer.cli.calling import code_of, summary_code
+from twisted_xfer.cli.choices import NAMES, Choices, choice_options, tree_options
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.main import COMMANDS
 from twisted_xfer.cli.progress import Progress, size_text
 from twisted_xfer.cli.rate import RateLimit, rate
 from twisted_xfer.cli.url import parse_target
 from twisted_xfer.interfaces import ILimiter
-from twisted_xfer.protocols.xfer.caller import CannotConnect, LoginImpossible, Target, UntrustedKey
+from twisted_xfer.protocols.xfer.attempts import Work
+from twisted_xfer.protocols.xfer.caller import CannotConnect, Login, LoginImpossible, Target, UntrustedKey
 from twisted_xfer.protocols.xfer.errormap import PeerError
 from twisted_xfer.protocols.xfer.report import Summary, TransferEvent
 
@@ -200,3 +202,57 @@ def test_a_rate_holds():
     limit.give_back(10)
     assert limit.take(5000) == 10
     assert verifyObject(ILimiter, limit)
+
+
+def chosen(arguments):
+    """Work and login as the options make them."""
+    made = []
+
+    @click.command()
+    @choice_options
+    @tree_options
+    def command():
+        choices = Choices.made()
+        made.append((choices.work(Work(retries=3)), choices.login(Login(username="me"))))
+
+    command.main(arguments, standalone_mode=False)
+    return made[0]
+
+
+def test_choices():
+    """What is not given is the library's default; digest goes to the handshake, the rest to the work."""
+    assert chosen([]) == (Work(retries=3), Login(username="me"))
+    work, login = chosen(
+        [
+            "--exclude",
+            "*.o",
+            "--exclude",
+            "b/",
+            "--include",
+            "c",
+            "--gitignore",
+            "-n",
+            "--links",
+            "follow",
+            "--digest",
+            "md5",
+        ]
+    )
+    assert (work.exclude, work.include, work.retries) == ((b"*.o", b"b/"), (b"c",), 3)
+    assert (work.gitignore, work.dry_run, work.links) == (True, True, "follow")
+    assert login.hashes == ("md5",)
+    with pytest.raises(click.BadParameter):
+        chosen(["--digest", "crc32"])
+    assert {"exclude", "dry_run", "digest"} <= set(NAMES)
+
+
+def test_what_a_dry_run_shows(capsys):
+    """Answers on standard output, the sum and what is refused beside it."""
+    progress = Progress(dry_run=True, bar=False)
+    progress(TransferEvent("would", b"d", type="dir", why="store"))
+    progress(TransferEvent("would", b"f", size=7, why="replace"))
+    progress(TransferEvent("skipped", b"\x1b", why="same"))
+    progress.summary(Summary(would=2, moved=7, skipped=1, failed=3))
+    out, err = capsys.readouterr()
+    assert out == "store d/\nreplace f\nskip \\x1b (same)\n"
+    assert err == "would store or replace 2, 7 B, skip 1, refused 3; nothing was written\n"

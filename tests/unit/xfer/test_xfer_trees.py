@@ -3,11 +3,10 @@
 import os
 
 import pytest
-from xfer_pipes import ALICE, Net, local_net
+from xfer_pipes import Net, local_net
 
 from twisted_xfer.errors import PermissionDenied
 from twisted_xfer.interfaces import Account, Right
-from twisted_xfer.protocols.xfer import client
 from twisted_xfer.protocols.xfer.wire import link
 from twisted_xfer.protocols.xfer.wire.messages import MAX_PATTERN, MAX_PATTERNS
 from twisted_xfer.quota.memory import MemoryLedger
@@ -279,11 +278,12 @@ def test_receive_once_does_not_end_with_a_dry_run(net, tree):
     """A sender that only asked has sent nothing."""
     ended = []
     net.factory.on_received = lambda *_args: ended.append(1)
-    net.send([tree], dry_run=True)
+    heard = []
+    net.factory.on_event = heard.append
+    net.send([tree], dry_run=True, if_exists="refuse")
+    assert not heard
     net.lines[-1].cut()
     assert not ended
     net.send([tree])
     net.lines[-1].cut()
     assert ended
-    assert ALICE.plain
-    assert client.Work().dry_run is False

@@ -224,6 +224,7 @@ async def _get(run: Run, storage: IStorage, base: VirtualPath) -> Summary:
             on_event=note,
             on_finished=caller.finish,
             limiter=run.work.limiter,
+            asking=work.dry_run,
         )
         run.require(caller, DRY_RUN, wanted=work.dry_run)
         run.require(caller, FILTER, wanted=bool(include or exclude))

@@ -25,7 +25,7 @@ from twisted_xfer.protocols.xfer.errormap import error_message, refusal
 from twisted_xfer.protocols.xfer.incoming import Incoming, Waiting, put_away
 from twisted_xfer.protocols.xfer.pacing import pace
 from twisted_xfer.protocols.xfer.placing import Placing, Rules
-from twisted_xfer.protocols.xfer.report import WOULD, OnEvent, TransferEvent, ignore
+from twisted_xfer.protocols.xfer.report import OnEvent, TransferEvent, ignore, skip_kind
 from twisted_xfer.protocols.xfer.wire.frames import Inline
 from twisted_xfer.protocols.xfer.wire.link import Event
 from twisted_xfer.protocols.xfer.wire.messages import (
@@ -61,9 +61,11 @@ class ReceiverRole:
         on_event: OnEvent = ignore,
         on_finished: Callable[[], object] = lambda: None,
         limiter: ILimiter | None = None,
+        asking: bool = False,
     ) -> None:
         self.connection = connection
         self.limiter = limiter
+        self._asking = asking
         self.placing = Placing(storage, rules, hash_name)
         self.blocking = blocking
         self.books = Receiver(window)
@@ -154,7 +156,7 @@ class ReceiverRole:
         stream = entry.stream
         self._drop(stream, error)
         one = self.books.open.get(stream)
-        self._on_event(TransferEvent("failed", entry.path, error=error))
+        self._tell(entry, TransferEvent("failed", entry.path, error=error))
         if one is None or self._gone is not None or one.state is EntryState.FAILED:
             return
         offered = one.state is EntryState.OFFERED
@@ -212,9 +214,14 @@ class ReceiverRole:
     async def _asked(self, entry: Entry) -> None:
         self._skip(entry, await self.placing.ask(entry, self._path(entry)))
 
+    def _tell(self, entry: Entry, event: TransferEvent) -> None:
+        # What somebody else only asks about is no transfer here.
+        if self._asking or not entry.dry_run:
+            self._on_event(event)
+
     def _skip(self, entry: Entry, why: str) -> None:
-        kind = "would" if why in WOULD else "skipped"
-        self._on_event(TransferEvent(kind, entry.path, type=entry.type, size=entry.size, why=why))
+        kind = skip_kind(why)
+        self._tell(entry, TransferEvent(kind, entry.path, type=entry.type, size=entry.size, why=why))
         self._answer(Skip(stream=entry.stream, why=why))
 
     # --- small files -----------------------------------------------------------------------

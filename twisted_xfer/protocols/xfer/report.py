@@ -40,6 +40,12 @@ class TransferEvent:
 #: Why a SKIP is no skip: the answers of a dry run.
 WOULD: Final = ("store", "replace")
 
+
+def skip_kind(why: str) -> Kind:
+    """What a SKIP is for whoever watches."""
+    return "would" if why in WOULD else "skipped"
+
+
 OnEvent = Callable[[TransferEvent], object]
 
 

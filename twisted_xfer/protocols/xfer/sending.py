@@ -21,7 +21,7 @@ from twisted_xfer.protocols.xfer.content_out import ContentSender
 from twisted_xfer.protocols.xfer.errormap import from_peer
 from twisted_xfer.protocols.xfer.outgoing import Bell, Outgoing
 from twisted_xfer.protocols.xfer.pacing import pace
-from twisted_xfer.protocols.xfer.report import WOULD, OnEvent, TransferEvent, ignore
+from twisted_xfer.protocols.xfer.report import OnEvent, TransferEvent, ignore, skip_kind
 from twisted_xfer.protocols.xfer.sources import Offer, Source
 from twisted_xfer.protocols.xfer.wire.frames import MAX_INLINE, Data, FrameType, Inline, encode_frame
 from twisted_xfer.protocols.xfer.wire.link import Event
@@ -135,7 +135,7 @@ class SenderRole:
         elif isinstance(event, Done):
             self._stored(event, out)
         elif isinstance(event, Skip):
-            kind = "would" if event.why in WOULD else "skipped"
+            kind = skip_kind(event.why)
             offer = out.offer
             self._on_event(TransferEvent(kind, offer.path, type=offer.kind, size=offer.size, why=event.why))
             self._close(event.stream)

@@ -55,7 +55,8 @@ class StorageSource:
         while self._open:
             top = self._open[-1]
             if not top.batch:
-                top.batch.extend(reversed(await resolve(top.listing.next_batch(BATCH))))
+                more = await resolve(top.listing.next_batch(BATCH))
+                top.batch.extend(reversed(more))
             if not top.batch:
                 offer = self._leave()
             else:

@@ -1,0 +1,103 @@
+"""Options of send and get that say what moves, and how: filters, a dry run, links, digest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import attrs
+import click
+
+from twisted_xfer.protocols.xfer.attempts import Work
+from twisted_xfer.protocols.xfer.caller import Login
+from twisted_xfer.protocols.xfer.content import HASHES
+
+F = TypeVar("F", bound=Callable[..., Any])
+_META: Final = "twisted_xfer.choices"
+#: Names of the options: schemes that do not know them refuse them.
+NAMES: Final = ("include", "exclude", "gitignore", "links", "dry_run", "digest")
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    context.meta.setdefault(_META, {})[parameter.name] = value
+
+
+def choice_options(command: F) -> F:
+    """The options that ``xfer send`` and ``xfer get`` have in common."""
+    for names, given in reversed(
+        (
+            (
+                ("--exclude",),
+                {
+                    "multiple": True,
+                    "help": "Leave out names or paths like this, as in .gitignore. Repeatable.",
+                },
+            ),
+            (
+                ("--include",),
+                {"multiple": True, "help": "Take only what is like this; --exclude is stronger. Repeatable."},
+            ),
+            (
+                ("--dry-run", "-n"),
+                {"is_flag": True, "help": "Only ask what would be stored, replaced, skipped."},
+            ),
+            (
+                ("--digest",),
+                {
+                    "type": click.Choice(HASHES),
+                    "help": "Verify by this digest; default: the best of both ends.",
+                },
+            ),
+        )
+    ):
+        command = click.option(*names, expose_value=False, callback=_keep, **given)(command)  # type: ignore[arg-type]
+    return command
+
+
+def tree_options(command: F) -> F:
+    """Options of ``xfer send`` for the trees of this machine."""
+    command = click.option(
+        "--links",
+        type=click.Choice(["send", "follow", "skip"]),
+        default="send",
+        show_default=True,
+        expose_value=False,
+        callback=_keep,
+        help="Symbolic links: send them as such, what they lead to, or not at all.",
+    )(command)
+    return click.option(
+        "--gitignore",
+        is_flag=True,
+        expose_value=False,
+        callback=_keep,
+        help="Leave out what the tree's .gitignore files want ignored.",
+    )(command)
+
+
+@attrs.frozen
+class Choices:
+    """What those options were, of the command that runs."""
+
+    given: dict[str, Any]
+
+    @classmethod
+    def made(cls) -> Choices:
+        """Those of the current command."""
+        return cls(click.get_current_context().meta.get(_META, {}))
+
+    def work(self, work: Work) -> Work:
+        """``work`` with them."""
+        return attrs.evolve(
+            work,
+            exclude=tuple(map(os.fsencode, self.given.get("exclude", ()))),
+            include=tuple(map(os.fsencode, self.given.get("include", ()))),
+            gitignore=self.given.get("gitignore", False),
+            links=self.given.get("links", "send"),
+            dry_run=self.given.get("dry_run", False),
+        )
+
+    def login(self, login: Login) -> Login:
+        """``login`` with the digest that is wanted."""
+        digest = self.given.get("digest")
+        return attrs.evolve(login, hashes=(digest,)) if digest else login
