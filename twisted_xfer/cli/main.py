@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from importlib import metadata
 from typing import Any, Final
 
 import click
@@ -60,6 +59,8 @@ class _Lazy(click.Group):
 def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
+    from importlib import metadata
+
     try:
         version = metadata.version("twisted-xfer")
     except metadata.PackageNotFoundError:

@@ -10,8 +10,6 @@ import hashlib
 import hmac
 from typing import Any, Final
 
-from spake2 import SPAKE2_A, SPAKE2_B, SPAKEError
-
 from twisted_xfer.errors import LoginFailed
 from twisted_xfer.interfaces import RandomBytes
 
@@ -43,6 +41,9 @@ class Pairing:
     """
 
     def __init__(self, code: str, binding: bytes, random: RandomBytes, *, caller: bool) -> None:
+        # It computes its group when it is imported, which nobody needs who has no code.
+        from spake2 import SPAKE2_A, SPAKE2_B
+
         kind = SPAKE2_A if caller else SPAKE2_B
         self._spake: Any = kind(normal(code), idA=_CALLER, idB=_LISTENER, entropy_f=random)
         self._binding = binding
@@ -51,6 +52,8 @@ class Pairing:
 
     def receive(self, message: bytes) -> None:
         """The other side's message. Raises LoginFailed when it is none."""
+        from spake2 import SPAKEError
+
         try:
             shared: bytes = self._spake.finish(message)
         except (SPAKEError, ValueError, AssertionError, IndexError, TypeError):
