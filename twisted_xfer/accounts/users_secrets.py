@@ -33,9 +33,8 @@ def with_key(text: str, file: str, random: RandomBytes) -> str:
     """
     if not is_toml(text, file) or parse_users(text, file).key:
         return text
-    document = tomlkit.parse(text)
-    document["secret"] = tomlkit.table().add("key", random(KEY_BYTES).hex())
-    return tomlkit.dumps(document)
+    before = f"{text.rstrip()}\n\n" if text.strip() else ""
+    return f'{before}[secret]\nkey = "{random(KEY_BYTES).hex()}"\n'
 
 
 def add_token(

@@ -19,6 +19,7 @@ from twisted_xfer.cli.proofs import Proofs, proof_options
 from twisted_xfer.cli.trust import KnownKeys
 from twisted_xfer.errors import (
     ChannelBindingFailed,
+    ConfigError,
     ConnectionLost,
     DigestMismatch,
     LoginFailed,
@@ -78,7 +79,10 @@ class Asked:
         username = self.user or target.username
         certificate, key = self.proofs.certificate()
         # What was asked for in so many words comes before what the environment has.
-        token = "" if self.code else self.proofs.token(environment=not (certificate or self.password_file))
+        explicit = certificate or self.password_file or self.plain
+        token = "" if self.code else self.proofs.token(environment=not explicit)
+        if self.plain and (token or certificate):
+            raise click.UsageError("a token or a certificate needs TLS: leave --plain out")
         password = ""
         asked_for = self.password_file is not None or "XFER_PASSWORD" in os.environ
         if username and not self.code and not token and (asked_for or not certificate):
@@ -167,6 +171,8 @@ def code_of(error: BaseException) -> Exit:
         return Exit.RESUMABLE
     if isinstance(error, DigestMismatch | SourceChanged | PrefixMismatch):
         return Exit.INTEGRITY
+    if isinstance(error, ConfigError):
+        return Exit.USAGE
     if isinstance(error, PeerError):
         return _BY_HUNDRED.get(error.number // 100, Exit.OTHER)
     if isinstance(error, XferError):
@@ -186,7 +192,12 @@ def summary_code(summary: Summary) -> Exit:
 
 def _sentence(error: BaseException, target: Target) -> str:
     if isinstance(error, CannotConnect):
-        return f"cannot connect to {target.place}: {printable_detail(error)}"
+        hint = "" if "TLS" not in error.detail else "; if it was started with --plain, this must be too"
+        return f"cannot connect to {target.place}: {printable_detail(error)}{hint}"
+    if isinstance(error, ConfigError):
+        return f"--{error.key}: {error.remedy}"
+    if isinstance(error, UntrustedKey) and error.subject is None:
+        return f"{target.place} is not trusted: {printable_detail(error)}"
     if isinstance(error, UntrustedKey):
         expected = target.pin or KnownKeys().get(target.place)
         if expected:
@@ -202,7 +213,7 @@ def _sentence(error: BaseException, target: Target) -> str:
     if isinstance(error, LoginFailed) and error.detail:
         return f"{target.place} could not prove itself: {printable_detail(error)}"
     if isinstance(error, LoginImpossible):
-        return f"{target.place} wants another login ({printable_detail(error)}): give --code, or a user"
+        return f"{target.place} wants another login ({printable_detail(error)}): give a user, --token-file, --cert or --code"
     if isinstance(error, LoginFailed) or (isinstance(error, PeerError) and error.name == "login_failed"):
         return "wrong code, user, password, token or certificate"
     return error_text(error) if isinstance(error, Exception) else "interrupted"

@@ -255,11 +255,6 @@ class XferServerProtocol(Connection):
         if isinstance(credentials, ScramProof):
             self._proof = credentials
             self.username = credentials.username.decode("utf-8")
-            if not self.secure:
-                self.host.log.info(
-                    "{peer} logs in without TLS: its password is safe, what it sends and gets is not",
-                    peer=self._peer,
-                )
         self._log_in(credentials)
 
     def _ask(self, challenge: bytes) -> None:
@@ -321,6 +316,12 @@ class XferServerProtocol(Connection):
         self.username = avatar.username
         data = self._pairing.listener_proof() if self._pairing is not None else b""
         if self._proof is not None:
+            if not self.secure:
+                self.host.log.info(
+                    "{username!r} is in without TLS, from {peer}: the password is safe, what is sent is not",
+                    username=avatar.username,
+                    peer=self._peer,
+                )
             data = self._proof.final
         self.send(
             Authenticated(
