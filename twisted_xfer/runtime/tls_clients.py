@@ -130,7 +130,8 @@ class ClientTrust:
             )
         for authority in self._prepared:
             store.add_cert(authority)
-            context.add_client_ca(authority)
+        for certificate in self.authorities:
+            context.add_client_ca(certificate)
         for one in self.lists:
             store.add_crl(one)
         if self.lists:
