@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from .isolate import PASSWORD, USER
+from .packages import PeerError, Unpacked
 from .server import Server
 
 SOURCES = Path(__file__).with_name("client")
 BINARY = Path(".cache/bench-client")
+OPENSSL_HEADER = Path("/usr/include/openssl/ssl.h")
 GRACE_SECONDS = 5
 
 
@@ -40,12 +42,26 @@ def build() -> Path:
         )
     BINARY.parent.mkdir(exist_ok=True)
     command = [compiler, "-O2", "-std=gnu11", "-Wall", "-Wextra", "-pthread", "-o", str(BINARY)]
-    done = subprocess.run(
-        [*command, *map(str, sources)], capture_output=True, text=True, timeout=120, check=False
-    )
+    command += [*map(str, sources), *_openssl()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode:
         raise RowError(f"the client does not compile: {done.stderr.strip()[-600:]}")
     return BINARY.resolve()
+
+
+def _openssl() -> list[str]:
+    """Return what the compiler needs for TLS: the system's OpenSSL, or Debian's package, unpacked."""
+    if OPENSSL_HEADER.exists():
+        return ["-lssl", "-lcrypto"]
+    package = Unpacked("openssl")
+    try:
+        package.obtain()
+    except PeerError as problem:
+        raise RowError(f"the client needs OpenSSL's headers (Debian: libssl-dev): {problem}") from None
+    folders = [package.path("usr/include"), package.path(f"usr/include/{package.triplet}")]
+    # Its archives: the shared libraries are another package's.
+    archives = [package.path(f"usr/lib/{package.triplet}/{name}") for name in ("libssl.a", "libcrypto.a")]
+    return [*(f"-I{folder}" for folder in folders), *map(str, archives), "-ldl"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +104,8 @@ class Client:
             RowError: the client reported an error, or its deadline passed.
 
         """
+        if self._server.place.certificate is not None:
+            mode = f"tls-{mode}"
         command = [str(self._binary), str(self._server.place.port), USER, PASSWORD, str(self._deadline), mode]
         with subprocess.Popen(
             [*command, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -27,10 +27,12 @@ class Sizes:
     parallel: int
     parallel_bytes: int
     load_seconds: float
+    tls_bulk: int
+    tls_files: int
 
 
-FULL = Sizes(1024 * MIB, 2000, 10_000, 500, 6.0, 500, 100, 10 * MIB, 4.0)
-QUICK = Sizes(256 * MIB, 300, 10_000, 60, 2.0, 50, 20, 10 * MIB, 1.5)
+FULL = Sizes(1024 * MIB, 2000, 10_000, 500, 6.0, 500, 100, 10 * MIB, 4.0, 512 * MIB, 200)
+QUICK = Sizes(256 * MIB, 300, 10_000, 60, 2.0, 50, 20, 10 * MIB, 1.5, 128 * MIB, 200)
 
 
 class Fixture:

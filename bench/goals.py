@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from .stats import Spread
 
 OURS = "twisted-xfer"
+#: Stands for whichever peer did best.
+BEST = "the best peer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,5 +63,11 @@ def judge(goal: Goal, measured: Mapping[str, Mapping[str, Spread]]) -> Verdict:
         found = measured.get(server, {}).get(goal.metric)
         return None if found is None else found.middle
 
-    reference = middle(goal.peer) if goal.peer else 1.0
+    def reference_of(peer: str) -> float | None:
+        if peer != BEST:
+            return middle(peer) if peer else 1.0
+        others = [number for name in measured if name != OURS and (number := middle(name)) is not None]
+        return min(others, default=None)
+
+    reference = reference_of(goal.peer)
     return Verdict(goal, None if reference is None else goal.factor * reference, middle(OURS))

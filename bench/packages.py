@@ -13,10 +13,12 @@ from pathlib import Path
 
 CACHE = Path(".cache/bench-peers")
 PACKAGES = {
+    "openssl": ("libssl-dev",),
     "vsftpd": ("vsftpd", "libwrap0", "libcap2"),
     "pure-ftpd": ("pure-ftpd", "pure-ftpd-common", "libsodium23", "libcap2"),
     "proftpd": (
         "proftpd-core",
+        "proftpd-mod-crypto",
         "libhiredis0.14",
         "libmemcached11",
         "libmemcachedutil2",
@@ -57,7 +59,12 @@ class Unpacked:
     @property
     def version(self) -> str:
         """Return the Debian version that lies here."""
-        return self._stamp.read_text().strip()
+        return self._stamp.read_text().splitlines()[0]
+
+    @property
+    def triplet(self) -> str:
+        """Return what Debian calls this machine."""
+        return f"{platform.machine()}-linux-gnu"
 
     def path(self, inside: str) -> Path:
         """Return a file of the tree."""
@@ -65,8 +72,7 @@ class Unpacked:
 
     def environment(self) -> dict[str, str]:
         """Return what lets its programs find their libraries."""
-        triplet = f"{platform.machine()}-linux-gnu"
-        folders = (self.path(f"usr/lib/{triplet}"), self.path(f"lib/{triplet}"))
+        folders = (self.path(f"usr/lib/{self.triplet}"), self.path(f"lib/{self.triplet}"))
         return {
             "LD_LIBRARY_PATH": ":".join(str(folder) for folder in folders),
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
@@ -79,7 +85,8 @@ class Unpacked:
             PeerError: no Debian package tools, no network, or no such package here.
 
         """
-        if self._stamp.exists():
+        wanted = " ".join(PACKAGES[self.name])
+        if self._stamp.exists() and wanted in self._stamp.read_text().splitlines():
             return
         if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
             raise PeerError("needs apt-get and dpkg-deb to fetch the Debian package")
@@ -101,5 +108,5 @@ class Unpacked:
         for deb in sorted(debs.glob("*.deb")):
             subprocess.run(["dpkg-deb", "-x", str(deb), str(self.root)], timeout=60, check=True)
         main = next(debs.glob(f"{PACKAGES[self.name][0]}_*.deb"))
-        self._stamp.write_text(version_of(main.name) + "\n")
+        self._stamp.write_text(f"{version_of(main.name)}\n{wanted}\n")
         shutil.rmtree(debs)

@@ -25,12 +25,16 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one server runs: its ports, the root of the homes, and a folder for its own files."""
+    """Where one server runs: its ports, the root of the homes, and a folder for its own files.
+
+    `certificate` is a PEM file with the key in it where TLS is to be offered.
+    """
 
     port: int
     passive: tuple[int, int]
     root: Path
     state: Path
+    certificate: Path | None = None
 
     @property
     def home(self) -> Path:
@@ -103,6 +107,16 @@ def _vsftpd(place: Place) -> Launch:
         "max_clients": "0",
         "max_per_ip": "0",
     }
+    if place.certificate is not None:
+        settings |= {
+            "ssl_enable": "YES",
+            "rsa_cert_file": str(place.certificate),
+            "rsa_private_key_file": str(place.certificate),
+            "force_local_logins_ssl": "NO",
+            "force_local_data_ssl": "NO",
+            "require_ssl_reuse": "NO",
+            "ssl_ciphers": "HIGH",
+        }
     text = "".join(f"{key}={value}\n" for key, value in settings.items())
     config = _write(place.state / "vsftpd.conf", text)
     # Its complaints about the configuration go to descriptor 0, the client of an inetd.
@@ -122,6 +136,8 @@ def _pure_ftpd(place: Place) -> Launch:
     command += ["--passiveportrange", "{}:{}".format(*place.passive), "--syslogfacility", "none"]
     command += ["--maxclientsnumber", "2000", "--limitrecursion", "30000:5", "--minuid", "1"]
     command += ["--login", f"puredb:{database}", "--pidfile", str(place.state / "pid")]
+    if place.certificate is not None:
+        command += ["--tls", "1", "--certfile", str(place.certificate)]
     make = [str(package.path("usr/bin/pure-pw")), "mkdb", str(database), "-f", str(passwd)]
     quoted = " ".join(f"'{word}'" for word in make)
     started = " ".join(f"'{word}'" for word in command)
@@ -161,6 +177,20 @@ WtmpLog off
   AllowAll
 </Directory>
 """
+    if place.certificate is not None:
+        text = f"""
+ModulePath {package.path("usr/lib/proftpd")}
+LoadModule mod_tls.c
+{text}
+TLSEngine on
+TLSLog none
+TLSProtocol TLSv1.2 TLSv1.3
+TLSRequired off
+TLSRenegotiate none
+TLSOptions NoSessionReuseRequired
+TLSECCertificateFile {place.certificate}
+TLSECCertificateKeyFile {place.certificate}
+"""
     config = _write(place.state / "proftpd.conf", text)
     return Launch(
         [str(package.path("usr/sbin/proftpd")), "--nodaemon", "--config", str(config)], package.environment()
@@ -169,7 +199,8 @@ WtmpLog off
 
 def _pyftpdlib(place: Place) -> Launch:
     script = Path(__file__).with_name("pyftpdlib_server.py")
-    return Launch([PYTHON, str(script), str(place.port), str(place.home), USER, PASSWORD])
+    command = [PYTHON, str(script), str(place.port), str(place.home), USER, PASSWORD]
+    return Launch(command if place.certificate is None else [*command, str(place.certificate)])
 
 
 def _pyftpdlib_version() -> str:
@@ -188,6 +219,8 @@ def _ours(place: Place) -> Launch:
         f"memory:{USER}:{PASSWORD}",
     ]
     command += ["--passive-ports", "{}-{}".format(*place.passive)]
+    if place.certificate is not None:
+        command += ["--tls-certificate", str(place.certificate), "--tls-key", str(place.certificate)]
     # A checkout need not be installed; the server's working directory is another.
     return Launch(command, {"PYTHONPATH": str(REPOSITORY)})
 
@@ -228,6 +261,16 @@ PEERS = (
     ),
     Peer("pyftpdlib", _pyftpdlib_version, _pyftpdlib, "FTPServer (epoll), sendfile, password in memory"),
 )
+
+
+def write_certificate(folder: Path) -> Path:
+    """Make the one certificate that all servers show, a P-256 one with its key in the same file."""
+    # Not at the top: without our own server's dependencies the others can still be compared in clear.
+    from twisted_xfer.app.tls import make_demo_certificate
+
+    (folder / "tls").mkdir(mode=0o700)
+    pair = make_demo_certificate(str(folder / "tls"))
+    return _write(folder / "tls" / "both.pem", "".join(Path(path).read_text() for path in pair))
 
 
 def place_for(index: int, root: Path, state: Path) -> Place:

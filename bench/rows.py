@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .client import Client, RowError, Sample
 from .fixture import MIB, SMALL_BYTES, Fixture
-from .goals import Goal
+from .goals import BEST, Goal
 from .server import Server
 from .stats import percentile
 
@@ -40,7 +40,7 @@ class Row:
     """A table of the report.
 
     `measure` returns a value for each metric.  `fresh` starts the server anew for each round; `needs` names a command
-    that some peers lack.
+    that some peers lack; `tls` has everything go through TLS.
     """
 
     key: str
@@ -50,6 +50,7 @@ class Row:
     goals: tuple[Goal, ...] = ()
     fresh: bool = False
     needs: str = ""
+    tls: bool = False
 
 
 def _expect(what: str, got: int, wanted: int) -> None:
@@ -71,7 +72,7 @@ def _each(sample: Sample) -> dict[str, float]:
 
 def download(bench: Bench) -> dict[str, float]:
     """One large file down."""
-    sample = bench.client.run("get", Fixture.big)
+    sample = bench.client.run("get", Fixture.big, 0)
     _expect("bytes received", sample.answer["bytes"], bench.fixture.sizes.bulk)
     return _bulk(sample, bench.fixture.sizes.bulk)
 
@@ -79,11 +80,30 @@ def download(bench: Bench) -> dict[str, float]:
 def upload(bench: Bench) -> dict[str, float]:
     """One large file up, under a new name, checked on disk."""
     bench.fixture.touch_memory()
-    sample = bench.client.run("put", bench.fixture.home / Fixture.big, f"{Fixture.uploads}/big")
-    files, size = bench.fixture.take_uploads()
+    return _bulk(_put(bench, bench.fixture.sizes.bulk), bench.fixture.sizes.bulk)
+
+
+def _put(bench: Bench, size: int) -> Sample:
+    sample = bench.client.run("put", bench.fixture.home / Fixture.big, size, f"{Fixture.uploads}/big")
+    files, stored = bench.fixture.take_uploads()
     _expect("files stored", files, 1)
-    _expect("bytes stored", size, bench.fixture.sizes.bulk)
-    return _bulk(sample, size)
+    _expect("bytes stored", stored, size)
+    return sample
+
+
+def tls_download(bench: Bench) -> dict[str, float]:
+    """The last part of the large file down."""
+    sizes = bench.fixture.sizes
+    sample = bench.client.run("get", Fixture.big, sizes.bulk - sizes.tls_bulk)
+    _expect("bytes received", sample.answer["bytes"], sizes.tls_bulk)
+    return _bulk(sample, sizes.tls_bulk)
+
+
+def tls_upload(bench: Bench) -> dict[str, float]:
+    """The first part of the large file up."""
+    bench.fixture.touch_memory()
+    size = bench.fixture.sizes.tls_bulk
+    return _bulk(_put(bench, size), size)
 
 
 def sessions(concurrency: int) -> Callable[[Bench], dict[str, float]]:
@@ -101,20 +121,40 @@ def sessions(concurrency: int) -> Callable[[Bench], dict[str, float]]:
 
 def small_downloads(bench: Bench) -> dict[str, float]:
     """Many small files down in one session."""
-    count = bench.fixture.sizes.small_files
+    return _each(_small_down(bench, bench.fixture.sizes.small_files))
+
+
+def _small_down(bench: Bench, count: int) -> Sample:
     sample = bench.client.run("small-get", Fixture.small, count)
     _expect("bytes received", sample.answer["bytes"], count * SMALL_BYTES)
-    return _each(sample)
+    return sample
 
 
 def small_uploads(bench: Bench) -> dict[str, float]:
     """Many small files up in one session."""
-    count = bench.fixture.sizes.small_files
+    return _each(_small_up(bench, bench.fixture.sizes.small_files))
+
+
+def _small_up(bench: Bench, count: int) -> Sample:
     sample = bench.client.run("small-put", Fixture.uploads, count, bench.fixture.small_source)
     files, size = bench.fixture.take_uploads()
     _expect("files stored", files, count)
     _expect("bytes stored", size, count * SMALL_BYTES)
-    return _each(sample)
+    return sample
+
+
+def _each_resumed(sample: Sample) -> dict[str, float]:
+    return {**_each(sample), "resumed": float(sample.answer["resumed"]) / sample.done}
+
+
+def tls_small_downloads(bench: Bench) -> dict[str, float]:
+    """Small files down in one session, a TLS handshake for each."""
+    return _each_resumed(_small_down(bench, bench.fixture.sizes.tls_files))
+
+
+def tls_small_uploads(bench: Bench) -> dict[str, float]:
+    """Small files up in one session, a TLS handshake for each."""
+    return _each_resumed(_small_up(bench, bench.fixture.sizes.tls_files))
 
 
 def listing(verb: str) -> Callable[[Bench], dict[str, float]]:
@@ -176,6 +216,7 @@ def latency_under_load(bench: Bench) -> dict[str, float]:
 
 BULK = (Metric("CPU s/GiB", 3), Metric("MB/s", 0, higher_is_better=True), Metric("client CPU s/GiB", 3))
 EACH = (Metric("CPU ms each", 3), Metric("per second", 0, higher_is_better=True))
+TLS_EACH = (*EACH, Metric("resumed", 2, higher_is_better=True))
 LISTED = (Metric("CPU s", 3), Metric("wall s", 3))
 # Files are listed as fast as the machine allows: the absolute goal was set where pyftpdlib needs 0.19 s.
 ROWS = (
@@ -203,6 +244,39 @@ ROWS = (
         (Goal("CPU ms each", 1, "proftpd"),),
     ),
     Row("small-up", "4 KiB uploads, one session", EACH, small_uploads, (Goal("CPU ms each", 1, "proftpd"),)),
+    Row(
+        "tls-down",
+        "Download of a large file, TLS",
+        BULK,
+        tls_download,
+        (Goal("CPU s/GiB", 1, BEST),),
+        tls=True,
+    ),
+    Row("tls-up", "Upload of a large file, TLS", BULK, tls_upload, (Goal("CPU s/GiB", 1, BEST),), tls=True),
+    Row(
+        "tls-session",
+        "Sessions with a full TLS handshake",
+        EACH,
+        sessions(1),
+        (Goal("CPU ms each", 1, "pyftpdlib"),),
+        tls=True,
+    ),
+    Row(
+        "tls-small-down",
+        "4 KiB downloads, one session, TLS",
+        TLS_EACH,
+        tls_small_downloads,
+        (Goal("CPU ms each", 1, "proftpd"),),
+        tls=True,
+    ),
+    Row(
+        "tls-small-up",
+        "4 KiB uploads, one session, TLS",
+        TLS_EACH,
+        tls_small_uploads,
+        (Goal("CPU ms each", 1, "proftpd"),),
+        tls=True,
+    ),
     Row("list", "LIST of 10,000 files", LISTED, listing("LIST"), (Goal("CPU s", 0.09),)),
     Row("mlsd", "MLSD of 10,000 files", LISTED, listing("MLSD"), needs="MLSD"),
     Row(

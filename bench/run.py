@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from . import isolate
 from .client import Client, RowError
 from .fixture import Fixture
 from .packages import PeerError
-from .peers import Peer, place_for
+from .peers import Peer, place_for, write_certificate
 from .report import Column, Table
 from .rows import Bench, Row
 from .server import Server
@@ -82,9 +83,14 @@ def run(
     rows: Sequence[Row], peers: Sequence[Peer], rounds: int, fixture: Fixture, binary: Path, state: Path
 ) -> list[Table]:
     """Measure all rows."""
-    servers = [Server(peer, place_for(i, fixture.root, state / peer.name)) for i, peer in enumerate(peers)]
+    places = [place_for(i, fixture.root, state / peer.name) for i, peer in enumerate(peers)]
+    certificate = write_certificate(state) if any(row.tls for row in rows) else None
     tables = []
     for row in rows:
         _say(f"{row.title} ({row.key})")
+        servers = [
+            Server(peer, replace(place, certificate=certificate) if row.tls else place)
+            for peer, place in zip(peers, places, strict=True)
+        ]
         tables.append(_Row(row, servers, binary, fixture).measure(rounds))
     return tables

@@ -89,7 +89,8 @@ static int read_line(struct session *s)
         }
         if (s->used == sizeof s->in)
             fail("a reply line over %d bytes", REPLY_MAX);
-        ssize_t got = recv(s->fd, s->in + s->used, sizeof s->in - s->used, 0);
+        ssize_t got = s->tls ? SSL_read(s->tls, s->in + s->used, (int)(sizeof s->in - s->used))
+                             : recv(s->fd, s->in + s->used, sizeof s->in - s->used, 0);
         if (got < 0)
             fail("no reply: %s", strerror(errno));
         if (got == 0)
@@ -128,7 +129,8 @@ void session_send(struct session *s, const char *format, ...)
         fail("a command over %zu bytes", sizeof line);
     line[length++] = '\r';
     line[length++] = '\n';
-    if (send(s->fd, line, (size_t)length, MSG_NOSIGNAL) != length)
+    ssize_t sent = s->tls ? SSL_write(s->tls, line, length) : send(s->fd, line, (size_t)length, MSG_NOSIGNAL);
+    if (sent != length)
         fail("cannot send a command: %s", strerror(errno));
 }
 
@@ -136,8 +138,15 @@ void session_connect(struct session *s)
 {
     s->used = 0;
     s->reply[0] = 0;
+    s->tls = NULL;
+    s->ticket = NULL;
     s->fd = connect_loopback(target.port);
     session_expect(s, 2);
+    if (target.tls) {
+        session_send(s, "AUTH TLS");
+        session_expect(s, 2);
+        s->tls = tls_start(s, s->fd, NULL);
+    }
     session_send(s, "USER %s", target.user);
     session_expect(s, 3);
     session_send(s, "PASS %s", target.password);
@@ -147,6 +156,12 @@ void session_connect(struct session *s)
 void session_login(struct session *s)
 {
     session_connect(s);
+    if (target.tls) {
+        session_send(s, "PBSZ 0");
+        session_expect(s, 2);
+        session_send(s, "PROT P");
+        session_expect(s, 2);
+    }
     session_send(s, "TYPE I");
     session_expect(s, 2);
 }
@@ -166,6 +181,13 @@ void session_quit(struct session *s)
 {
     session_send(s, "QUIT");
     session_expect(s, 2);
+    session_close(s);
+}
+
+void session_close(struct session *s)
+{
+    tls_end(s->tls);
+    SSL_SESSION_free(s->ticket);
     close(s->fd);
 }
 

@@ -3,6 +3,7 @@
 #ifndef BENCH_FTP_H
 #define BENCH_FTP_H
 
+#include <openssl/ssl.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,6 +12,8 @@
 
 struct session {
     int fd;
+    SSL *tls;                 /* of the control connection; NULL in clear */
+    SSL_SESSION *ticket;      /* the last one that came, for the next data connection */
     size_t used;              /* bytes read and not yet consumed */
     char in[REPLY_MAX];
     char reply[REPLY_MAX];    /* last line of the last reply, without CRLF */
@@ -20,6 +23,7 @@ struct target {
     int port;
     const char *user;
     const char *password;
+    int tls;                  /* AUTH TLS and PROT P */
 };
 
 extern struct target target;
@@ -37,6 +41,13 @@ int session_reply(struct session *s);
 void session_expect(struct session *s, int code_class);
 int session_data(struct session *s);
 void session_quit(struct session *s);
+
+/* tls.c: TLS 1.3 with AES-256-GCM for all servers, so that they are compared in the same cipher. */
+#define TLS_CHUNK (256 << 10)  /* given to one SSL_write, asked for in one SSL_read */
+SSL *tls_start(struct session *s, int fd, SSL_SESSION *ticket);
+void tls_end(SSL *tls);
+long tls_resumed(void);        /* data connections so far that resumed */
+void session_close(struct session *s);
 
 /* The phases the harness reads the server's CPU between: `ready`, then work after a line on stdin, then the result. */
 void phase_ready(void);

@@ -47,10 +47,14 @@ int main(int argc, char **argv)
     const char *mode = argv[5];
     char **a = argv + 6;
     int have = argc - 6;
-    if (is(mode, "get", have, 1))
-        run_get(a[0]);
-    else if (is(mode, "put", have, 2))
-        run_put(a[0], a[1]);
+    if (strncmp(mode, "tls-", 4) == 0) {
+        target.tls = 1;
+        mode += 4;
+    }
+    if (is(mode, "get", have, 2))
+        run_get(a[0], atoll(a[1]));
+    else if (is(mode, "put", have, 3))
+        run_put(a[0], atoll(a[1]), a[2]);
     else if (is(mode, "small-get", have, 2))
         run_small(a[0], atol(a[1]), NULL);
     else if (is(mode, "small-put", have, 3))

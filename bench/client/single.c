@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -17,13 +18,28 @@
 
 static void result(long done, long long bytes, double started, double cpu_started)
 {
-    printf("{\"done\": %ld, \"bytes\": %lld, \"seconds\": %.6f, \"client_cpu\": %.6f}\n", done, bytes,
-           now() - started, cpu_seconds() - cpu_started);
+    printf("{\"done\": %ld, \"bytes\": %lld, \"resumed\": %ld, \"seconds\": %.6f, \"client_cpu\": %.6f}\n", done, bytes,
+           tls_resumed(), now() - started, cpu_seconds() - cpu_started);
     phase_hold();
 }
 
+static long long drain_tls(SSL *tls)
+{
+    static __thread char sink[TLS_CHUNK];
+    long long total = 0;
+    for (;;) {
+        int got = SSL_read(tls, sink, sizeof sink);
+        if (got <= 0) {
+            if (SSL_get_error(tls, got) != SSL_ERROR_ZERO_RETURN)
+                fail("data connection: TLS ended with an error");
+            return total;
+        }
+        total += got;
+    }
+}
+
 /* MSG_TRUNC makes TCP throw the bytes away inside the kernel: the cheapest reader there is. */
-long long drain(int fd)
+static long long drain(int fd)
 {
     static char sink[1];
     long long total = 0;
@@ -37,15 +53,37 @@ long long drain(int fd)
     }
 }
 
+/* In TLS the handshake follows the 150, as with most clients. */
+static SSL *data_tls(struct session *s, int data)
+{
+    return target.tls ? tls_start(s, data, s->ticket) : NULL;
+}
+
 static long long retrieve(struct session *s, const char *name)
 {
     int data = session_data(s);
     session_send(s, "RETR %s", name);
     session_expect(s, 1);
-    long long bytes = drain(data);
+    SSL *tls = data_tls(s, data);
+    long long bytes = tls ? drain_tls(tls) : drain(data);
+    tls_end(tls);
     close(data);
     session_expect(s, 2);
     return bytes;
+}
+
+static void send_tls(SSL *tls, int source, off_t size)
+{
+    char *bytes = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, source, 0);
+    if (bytes == MAP_FAILED)
+        fail("mmap: %s", strerror(errno));
+    for (off_t sent = 0; sent < size;) {
+        int put = SSL_write(tls, bytes + sent, size - sent < TLS_CHUNK ? (int)(size - sent) : TLS_CHUNK);
+        if (put <= 0)
+            fail("data connection: TLS takes no more");
+        sent += put;
+    }
+    munmap(bytes, (size_t)size);
 }
 
 static long long store(struct session *s, int source, off_t size, const char *name)
@@ -54,6 +92,18 @@ static long long store(struct session *s, int source, off_t size, const char *na
     int data = session_data(s);
     session_send(s, "STOR %s", name);
     session_expect(s, 1);
+    SSL *tls = data_tls(s, data);
+    if (tls) {
+        send_tls(tls, source, size);
+        /* Tickets that nobody reads would turn close() into a reset, and could not be used for the next file. */
+        SSL_shutdown(tls);
+        shutdown(data, SHUT_WR);
+        drain_tls(tls);
+        session_expect(s, 2);
+        SSL_free(tls);
+        close(data);
+        return size;
+    }
     while (offset < size)
         if (sendfile(data, source, &offset, (size_t)(size - offset)) <= 0)
             fail("sendfile: %s", strerror(errno));
@@ -63,12 +113,16 @@ static long long store(struct session *s, int source, off_t size, const char *na
     return offset;
 }
 
-void run_get(const char *name)
+void run_get(const char *name, long long offset)
 {
     struct session s;
     session_login(&s);
     phase_ready();
     double started = now(), cpu = cpu_seconds();
+    if (offset) {
+        session_send(&s, "REST %lld", offset);
+        session_expect(&s, 3);
+    }
     long long bytes = retrieve(&s, name);
     result(1, bytes, started, cpu);
 }
@@ -83,11 +137,14 @@ static int open_source(const char *local, off_t *size)
     return source;
 }
 
-void run_put(const char *local, const char *name)
+/* The first SIZE bytes of LOCAL. */
+void run_put(const char *local, long long size, const char *name)
 {
     struct session s;
-    off_t size;
-    int source = open_source(local, &size);
+    off_t whole;
+    int source = open_source(local, &whole);
+    if (size > whole)
+        fail("%s has %lld bytes", local, (long long)whole);
     session_login(&s);
     phase_ready();
     double started = now(), cpu = cpu_seconds();
@@ -121,16 +178,18 @@ long read_listing(struct session *s, const char *verb, const char *directory, lo
     int data = session_data(s);
     session_send(s, "%s %s", verb, directory);
     session_expect(s, 1);
+    SSL *tls = data_tls(s, data);
     for (;;) {
-        ssize_t got = recv(data, text, sizeof text, 0);
-        if (got < 0)
+        ssize_t got = tls ? SSL_read(tls, text, sizeof text) : recv(data, text, sizeof text, 0);
+        if (got < 0 && !tls)
             fail("listing: %s", strerror(errno));
-        if (got == 0)
+        if (got <= 0)
             break;
         *bytes += got;
         for (char *p = text; (p = memchr(p, '\n', (size_t)(text + got - p))); p++)
             lines++;
     }
+    tls_end(tls);
     close(data);
     session_expect(s, 2);
     return lines;

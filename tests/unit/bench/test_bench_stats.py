@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.goals import OURS, Goal, judge
+from bench.goals import BEST, OURS, Goal, judge
 from bench.stats import Spread, best, percentile, spread, times_worse
 
 
@@ -68,6 +68,13 @@ def test_absolute_goal_needs_no_peer():
     """Without a peer the factor itself is the limit."""
     verdict = judge(Goal("cost", 10), _measured(5.0, 1.0))
     assert (verdict.limit, verdict.ratio) == (10.0, 0.5)
+
+
+def test_goal_against_the_best_peer():
+    """The least of the others counts, and our own number does not."""
+    measured = {**_measured(1.0, 2.0), "other": {"cost": Spread(1.5, 1.5, 1.5, 1)}, "third": {}}
+    assert judge(Goal("cost", 1, BEST), measured).limit == 1.5
+    assert judge(Goal("cost", 1, BEST), {OURS: measured[OURS]}).text() == "not measured"
 
 
 @pytest.mark.parametrize("missing", [OURS, "peer"])
