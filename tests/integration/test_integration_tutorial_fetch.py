@@ -1,63 +1,35 @@
 """The get scripts, with plain sockets, against our server and our client."""
 
+import contextlib
 import hashlib
 import os
+import random
 import socket
-import ssl
-import subprocess
 import sys
-import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import trustme
 
-from twisted_xfer.testing.daemon import Daemon
+sys.path.insert(0, os.path.dirname(__file__))
+from tutorial_support import SEED, TIMES, Wire, run_ours, serve, tls_connect, tls_wrapper
 
 pytestmark = pytest.mark.integration
 
-TIMES = 200
-DATA = os.urandom(30_000) + b"\n" + os.urandom(777)
+_RANDOM = random.Random(SEED)
+DATA = _RANDOM.randbytes(30_000) + b"\n" + _RANDOM.randbytes(777)
 MD5 = hashlib.md5(DATA).hexdigest()
+PLAIN = {"protocol": "fetch", "account": "bob", "endpoint": "tcp:0:interface=127.0.0.1", "md5": False}
 
 
 @pytest.fixture(scope="module")
-def authority():
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, authority):
-    """A daemon with both versions in clear and one in TLS; alice has ``data.bin``."""
-    top = tmp_path_factory.mktemp("fetch")
-    certificate = authority.issue_cert("localhost")
-    certificate.private_key_pem.write_to_path(str(top / "key.pem"))
-    certificate.cert_chain_pems[0].write_to_path(str(top / "cert.pem"))
-    (top / "root" / "alice").mkdir(parents=True)
-    (top / "root" / "alice" / "data.bin").write_bytes(DATA)
-    tls = f"ssl:0:interface=127.0.0.1:privateKey={top / 'key.pem'}:certKey={top / 'cert.pem'}"
-    config = top / "xfer.toml"
-    config.write_text(
-        textwrap.dedent(f"""
-        root = "{top / "root"}"
-        [[listen]]
-        protocol = "fetch"
-        account = "alice"
-        endpoint = "tcp:0:interface=127.0.0.1"
-        [[listen]]
-        protocol = "fetch"
-        account = "alice"
-        endpoint = "{tls}"
-        [[listen]]
-        protocol = "fetch"
-        account = "alice"
-        endpoint = "tcp:0:interface=127.0.0.1"
-        md5 = false
-        """)
-    )
-    with Daemon(["--config", str(config)]) as daemon:
-        yield [address[:2] for address in daemon.addresses("fetch@alice")]
+def server(tmp_path_factory):
+    """The second version for alice, in clear and in TLS, and the first one, without a digest, for bob."""
+    users = {"alice": "secret", "bob": "hidden"}
+    for server in serve(tmp_path_factory, "fetch@alice", users=users, config={"listen": [PLAIN]}):
+        for name in users:
+            (server.root / name / "data.bin").write_bytes(DATA)
+        yield server
 
 
 def client_v1(s, name):
@@ -93,7 +65,7 @@ def test_the_clients_work_unmended(server, client):
     """200 of 200, ten connections at a time, also with the client that reads too far."""
 
     def some(_):
-        with socket.create_connection(server[0], 20) as s:
+        with socket.create_connection(server.address("fetch@alice"), 20) as s:
             return [client(s, "data.bin") for _ in range(TIMES // 10)]
 
     with ThreadPoolExecutor(10) as pool:
@@ -102,45 +74,51 @@ def test_the_clients_work_unmended(server, client):
 
 
 def test_the_first_version_works(server):
-    """Without a digest."""
-    with socket.create_connection(server[2], 20) as s:
+    """Without a digest, 200 times."""
+    with socket.create_connection(server.address("fetch@bob"), 20) as s:
         for _ in range(TIMES):
             assert client_v1(s, "data.bin") == DATA
 
 
-def test_a_command_in_pieces_works(server):
-    """A segment for each byte."""
-    with socket.create_connection(server[0], 20) as s:
-        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for byte in b"get data.bi":
-            s.send(bytes([byte]))
-        assert client_v3(_Rest(s), "n") == (DATA, MD5)
+def test_split_commands(server):
+    """200 commands in pieces of a few bytes, each piece a read or two of its own."""
+
+    def some(_):
+        with socket.create_connection(wire.address, 20) as s:
+            return [client_v3(s, "data.bin") for _ in range(TIMES // 10)]
+
+    with Wire(server.address("fetch@alice"), "server") as wire, ThreadPoolExecutor(10) as pool:
+        results = [result for results in pool.map(some, range(10)) for result in results]
+    assert results == [(DATA, MD5)] * TIMES
 
 
-class _Rest:
-    """A socket on which only the rest of the command is still to be sent."""
-
-    def __init__(self, s):
-        self.s = s
-        self.recv = s.recv
-
-    def send(self, data):
-        return self.s.send(data.removeprefix(b"get "))
+def test_merged_commands(server):
+    """200 connections on which the end comes in the same read as the command, and is no part of it."""
+    with Wire(server.address("fetch@alice"), "server", lambda held: False) as wire:
+        for _ in range(TIMES):
+            with socket.create_connection(wire.address, 20) as s:
+                s.send(b"get none.bin")
+                s.shutdown(socket.SHUT_WR)
+                assert s.recv(1024) == b""
 
 
 def test_a_missing_file_closes(server):
     """int('') ends the script, instead of a read that never does."""
-    with socket.create_connection(server[0], 20) as s:
+    with socket.create_connection(server.address("fetch@alice"), 20) as s:
         s.send(b"get ../nothing")
         assert s.recv(1024) == b""
 
 
-def test_in_tls(server, authority):
-    """The same through an ssl: endpoint."""
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    with context.wrap_socket(socket.create_connection(server[1], 20), server_hostname="localhost") as s:
-        assert client_v3(s, "data.bin") == (DATA, MD5)
+def test_in_tls(server):
+    """The same through an ssl: endpoint, 200 times on ten connections."""
+
+    def some(_):
+        with tls_connect(server, "fetch@alice") as s:
+            return [client_v3(s, "data.bin") for _ in range(TIMES // 10)]
+
+    with ThreadPoolExecutor(10) as pool:
+        results = [result for results in pool.map(some, range(10)) for result in results]
+    assert results == [(DATA, MD5)] * TIMES
 
 
 # --- our client ------------------------------------------------------------------------------
@@ -149,11 +127,12 @@ def test_in_tls(server, authority):
 class ServerPy(threading.Thread):
     """The scripts' server: takes any two words, sends the file line by line."""
 
-    def __init__(self, files, *, md5=True, sticky=False, split=False, wrap=None):
+    def __init__(self, files, *, md5=True, wrap=None):
         super().__init__(daemon=True)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        self.files, self.md5, self.sticky, self.split, self.wrap = files, md5, sticky, split, wrap
+        self.address = self.listener.getsockname()
+        self.files, self.md5, self.wrap = files, md5, wrap
 
     def run(self):
         while True:
@@ -161,15 +140,16 @@ class ServerPy(threading.Thread):
                 conn, _ = self.listener.accept()
             except OSError:
                 return
+            threading.Thread(target=self.serve, args=[conn], daemon=True).start()
+
+    def serve(self, conn):
+        with contextlib.suppress(OSError):
             if self.wrap is not None:
                 conn = self.wrap(conn)
             conn.settimeout(20)
-            try:
-                while data := conn.recv(1024):
-                    self.answer(conn, data)
-            except OSError:
-                pass
-            conn.close()
+            while data := conn.recv(1024):
+                self.answer(conn, data)
+        conn.close()
 
     def answer(self, conn, data):
         _, name = data.decode().split()
@@ -178,93 +158,105 @@ class ServerPy(threading.Thread):
         body = self.files[name]
         conn.send(str(len(body)).encode())
         conn.recv(1024)
-        digest = hashlib.md5(body).hexdigest().encode() if self.md5 else b""
-        if self.sticky:
-            conn.sendall(body + digest)
-            return
-        if self.split:
-            conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        lines = body.splitlines(keepends=True)
-        for line in lines:
+        for line in body.splitlines(keepends=True):
             conn.sendall(line)
-        for piece in [digest[:7], digest[7:]] if self.split else [digest]:
-            conn.sendall(piece)
+        if self.md5:
+            conn.send(hashlib.md5(body).hexdigest().encode())
 
 
-GET = textwrap.dedent("""
-    import sys
-    from twisted.internet import task
-    from twisted.internet.defer import Deferred
-    from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
-    from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
-    from twisted_xfer.errors import XferError
+GET = """
+    from twisted.internet.defer import gatherResults
     from twisted_xfer.protocols.fetch import get
 
-    def main(reactor):
-        return Deferred.fromCoroutine(work(reactor))
+    async def one(reactor, port, name, md5, within, ca):
+        got, seen = [], []
+        try:
+            size = await get(endpoint(reactor, port, ca), name.encode(), got.append, reactor, md5=md5 == "md5",
+                             within=float(within), quiet=0.05, progress=lambda n, of: seen.append(n))
+        except XferError as error:
+            return error.code + " " + error.detail
+        assert size == sum(seen) == len(b"".join(got))
+        return hashlib.md5(b"".join(got)).hexdigest()
 
-    async def work(reactor):
-        port, name, times, md5, within, ca = sys.argv[1:]
-        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", int(port))
-        if ca:
-            root = trustRootFromCertificates([Certificate.loadPEM(open(ca).read())])
-            endpoint = wrapClientTLS(optionsForClientTLS("localhost", trustRoot=root), endpoint)
-        for number in range(int(times)):
-            got, seen = [], []
-            try:
-                size = await get(endpoint, name.encode(), got.append, reactor, md5=md5 == "md5",
-                                 within=float(within), quiet=0.01, progress=lambda n, of: seen.append(n))
-            except XferError as error:
-                sys.exit(error.code)
-            assert size == sum(seen) == len(b"".join(got))
-        open(3, "wb").write(b"".join(got))
-
-    task.react(main)
-""")
+    async def work(reactor, port, name, times, *more):
+        found = set()
+        while (left := int(times)) > 0:
+            times = left - 10
+            found |= set(await gatherResults([Deferred.fromCoroutine(one(reactor, port, name, *more))
+                                              for _ in range(min(10, left))]))
+        print(*found)
+"""
 
 
-def run_get(port, tmp_path, name="data.bin", times=1, md5="md5", within="20", ca=""):
-    """Exit message and the file that was got last."""
-    out = tmp_path / "got"
-    script = GET.replace("open(3,", f"open({str(out)!r},")
-    args = [sys.executable, "-c", script, str(port), name, str(times), md5, within, ca]
-    done = subprocess.run(args, capture_output=True, text=True, timeout=100, check=False)
-    return done.stderr.strip(), out.read_bytes() if out.exists() else None
+def get(port, name="data.bin", times=TIMES, md5="md5", within=20, ca=""):
+    """The MD5 of the file that was got last, or the error."""
+    return run_ours(GET, port, name, times, md5, within, ca)
 
 
-@pytest.mark.parametrize("way", [{}, {"sticky": True}, {"split": True}], ids=["lines", "sticky", "split"])
-def test_our_client_gets_from_the_scripts(tmp_path, way):
-    """200 of 200, however digest and file are merged or split."""
-    server = ServerPy({"data.bin": DATA}, **way)
-    server.start()
-    assert run_get(server.port, tmp_path, times=TIMES) == ("", DATA)
-    server.listener.close()
+@pytest.fixture
+def script():
+    """Starts servers, and stops them."""
+    started = []
+
+    def start(files, **more):
+        started.append(ServerPy(files, **more))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.listener.close()
 
 
-def test_our_client_without_a_digest(tmp_path):
-    """The first version; and an empty file."""
-    server = ServerPy({"data.bin": DATA, "empty": b""}, md5=False)
-    server.start()
-    assert run_get(server.port, tmp_path, md5="no") == ("", DATA)
-    assert run_get(server.port, tmp_path, "empty", md5="no") == ("", b"")
-    server.listener.close()
+def test_our_client_gets_from_the_scripts(script):
+    """200 of 200, as the kernel cuts it."""
+    assert get(script({"data.bin": DATA}).port) == (0, MD5, "")
 
 
-def test_a_server_that_says_nothing_is_given_up(tmp_path):
+def _merged(held):
+    """The size alone is one message, file and digest together another."""
+    return held == b"%d" % len(DATA) or len(held) == len(DATA) + 32
+
+
+@pytest.mark.parametrize("whole", [_merged, None], ids=["merged", "split"])
+def test_merged_and_split_reads(script, whole):
+    """200 of 200, the digest stuck to the file, or all of it in pieces; size and file never stick."""
+    with Wire(script({"data.bin": DATA}).address, "client", whole) as wire:
+        assert get(wire.address[1]) == (0, MD5, "")
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_our_client_without_a_digest(script, split):
+    """The first version, 200 times; and an empty file."""
+    server = script({"data.bin": DATA, "empty": b""}, md5=False)
+    with Wire(server.address, "client") as wire:
+        port = wire.address[1] if split else server.port
+        assert get(port, md5="no") == (0, MD5, "")
+        assert get(port, "empty", 1, md5="no") == (0, hashlib.md5().hexdigest(), "")
+
+
+def test_a_digest_that_never_comes(script):
+    """The first version taken for the second: the error says which it is."""
+    assert get(script({"data.bin": DATA}, md5=False).port, times=1, within=0.5) == (
+        0,
+        "timeout no MD5 came",
+        "",
+    )
+
+
+def test_a_server_that_says_nothing_is_given_up(script):
     """As the scripts do for a missing file."""
-    server = ServerPy({})
-    server.start()
-    assert run_get(server.port, tmp_path, within="0.3") == ("timeout", None)
-    server.listener.close()
+    assert get(script({}).port, times=1, within=0.3) == (0, "timeout no answer", "")
 
 
-def test_our_client_with_our_server(server, tmp_path):
-    """A missing file is told at once."""
-    assert run_get(server[0][1], tmp_path) == ("", DATA)
-    assert run_get(server[0][1], tmp_path, "nothing")[0] == "not_found"
+def test_our_client_in_tls_with_the_scripts(script, tmp_path):
+    """A script's server behind TLS, 200 times."""
+    wrap, ca = tls_wrapper(tmp_path)
+    assert get(script({"data.bin": DATA}, wrap=wrap).port, ca=ca) == (0, MD5, "")
 
 
-def test_our_client_in_tls(server, tmp_path, authority):
-    """Through the ssl: endpoint."""
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    assert run_get(server[1][1], tmp_path, ca=str(tmp_path / "ca.pem")) == ("", DATA)
+def test_our_client_with_our_server(server):
+    """In clear and in TLS; a missing file is told at once."""
+    assert get(server.address("fetch@alice")[1], times=3) == (0, MD5, "")
+    assert get(server.address("fetch@alice", tls=True)[1], times=3, ca=server.ca_file) == (0, MD5, "")
+    assert get(server.address("fetch@alice")[1], "nothing", 1)[1].startswith("not_found")

@@ -1,117 +1,94 @@
 """Scripts as the tutorial has them, with plain sockets, against our receiver and our sender."""
 
 import os
+import random
 import socket
-import ssl
-import subprocess
 import sys
-import textwrap
 import threading
-import time
 
 import pytest
-import trustme
 
-from twisted_xfer.testing.daemon import Daemon
+sys.path.insert(0, os.path.dirname(__file__))
+from tutorial_support import SEED, TIMES, Wire, run_ours, serve, tls_connect, tls_wrapper, wait_for
 
 pytestmark = pytest.mark.integration
 
-TIMES = 200
 SEPARATOR = "<SEPARATOR>"
+BUFFER_SIZE = 4096
 CSV = b"1,2,3\n4,5,6\n" * 700
+BINARY = random.Random(SEED).randbytes(9000)
 
 
 @pytest.fixture(scope="module")
-def authority():
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, authority):
-    """A daemon with the receiver in clear and in TLS, and the directory where alice's files are."""
-    top = tmp_path_factory.mktemp("push")
-    certificate = authority.issue_cert("localhost")
-    certificate.private_key_pem.write_to_path(str(top / "key.pem"))
-    certificate.cert_chain_pems[0].write_to_path(str(top / "cert.pem"))
-    root = top / "root"
-    root.mkdir()
-    tls = f"ssl:0:interface=127.0.0.1:privateKey={top / 'key.pem'}:certKey={top / 'cert.pem'}"
-    args = ["--root", str(root), "--listen", "push@alice=tcp:0:interface=127.0.0.1"]
-    with Daemon([*args, "--listen", f"push@alice={tls}"]) as daemon:
-        yield daemon, root / "alice"
-
-
-def wait_for(condition, seconds=20.0):
-    """Poll until ``condition()`` is true; the bound only keeps a failing test from hanging."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen"
-        time.sleep(0.005)
+def server(tmp_path_factory):
+    """A daemon with the receiver in clear and in TLS, for alice."""
+    yield from serve(tmp_path_factory, "push@alice")
 
 
 def sender_py(filename, payload, where, connect=socket.create_connection):
     """The tutorial's sender: a header, at once the file in blocks of 4096, and the end."""
-    s = connect(where, 20)
+    s = connect(where)
     s.send(f"{filename}{SEPARATOR}{len(payload)}".encode())
-    for at in range(0, len(payload), 4096):
-        s.sendall(payload[at : at + 4096])
-    if isinstance(s, ssl.SSLSocket):
-        # Unread session tickets would make the close a reset, which may overtake the file.
-        s = s.unwrap()
+    for at in range(0, len(payload), BUFFER_SIZE):
+        s.sendall(payload[at : at + BUFFER_SIZE])
     s.close()
 
 
-@pytest.mark.parametrize("payload", [CSV, os.urandom(9000), b""], ids=["csv", "binary", "empty"])
+@pytest.mark.parametrize("payload", [CSV, BINARY, b""], ids=["csv", "binary", "empty"])
 def test_the_tutorials_sender_always_works(server, payload):
     """Header and file stick together as they like: none of 200 files is lost."""
-    daemon, home = server
-    where = daemon.addresses("push@alice")[0][:2]
     tag = f"{len(payload)}-{payload[:1].hex()}"
     for number in range(TIMES):
-        sender_py(f"/home/bob/{tag}-{number}", payload, where)
-    wait_for(lambda: len(list(home.glob(f"{tag}-*"))) == TIMES)
-    assert {path.read_bytes() for path in home.glob(f"{tag}-*")} == {payload}
+        sender_py(f"/home/bob/{tag}-{number}", payload, server.address("push@alice"))
+    wait_for(lambda: len(list(server.home.glob(f"{tag}-*"))) == TIMES)
+    assert {path.read_bytes() for path in server.home.glob(f"{tag}-*")} == {payload}
 
 
-def test_split_reads_are_put_together(server):
-    """Each byte of the header in a segment of its own."""
-    daemon, home = server
-    for number in range(20):
-        with socket.create_connection(daemon.addresses("push@alice")[0][:2], 20) as s:
-            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for byte in f"split-{number}{SEPARATOR}{len(CSV)}".encode():
-                s.send(bytes([byte]))
-            s.sendall(CSV)
-    wait_for(lambda: len(list(home.glob("split-*"))) == 20)
-    assert {path.read_bytes() for path in home.glob("split-*")} == {CSV}
+@pytest.mark.parametrize("merged", [True, False])
+def test_merged_and_split_reads(server, merged):
+    """200 files, header and file in one read or in pieces of a few bytes; the worst begin with digits."""
+    rng = random.Random(SEED)
+    files = {}
+    with Wire(server.address("push@alice"), "server", (lambda held: False) if merged else None) as wire:
+        for number in range(TIMES):
+            digits = b"%d" % rng.randrange(10 ** rng.randint(1, 12)) if number % 2 else b""
+            payload = digits + rng.randbytes(rng.choice([0, 1, 5, 300, 5000]))
+            files[f"{merged}-{number}"] = payload
+            sender_py(f"{merged}-{number}", payload, wire.address)
+        wait_for(lambda: len(list(server.home.glob(f"{merged}-*"))) == TIMES)
+    assert {name: (server.home / name).read_bytes() for name in files} == files
 
 
 def test_a_cut_push_leaves_nothing(server):
     """Fewer bytes than announced: no file."""
-    daemon, home = server
-    where = daemon.addresses("push@alice")[0][:2]
+    where = server.address("push@alice")
     with socket.create_connection(where, 20) as s:
         s.sendall(f"cut{SEPARATOR}1000".encode() + b"x" * 500)
     sender_py("after-cut", b"x", where)
-    wait_for((home / "after-cut").exists)
-    assert not (home / "cut").exists()
+    wait_for((server.home / "after-cut").exists)
+    assert not (server.home / "cut").exists()
 
 
-def test_the_tutorials_sender_in_tls(server, authority):
-    """The same through an ssl: endpoint."""
-    daemon, home = server
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
+def test_the_tutorials_sender_in_tls(server):
+    """The same through an ssl: endpoint, 200 times."""
 
-    def connect(where, timeout):
-        return context.wrap_socket(socket.create_connection(where, timeout), server_hostname="localhost")
+    class Polite:
+        """Unread session tickets would make the script's close a reset, which may overtake the file."""
 
-    sender_py("tls", CSV, daemon.addresses("push@alice")[1][:2], connect)
-    wait_for((home / "tls").exists)
-    assert (home / "tls").read_bytes() == CSV
+        def __init__(self, where):
+            self.tls = tls_connect(server, "push@alice")
+            self.send, self.sendall = self.tls.send, self.tls.sendall
+
+        def close(self):
+            self.tls.unwrap().close()
+
+    for number in range(TIMES):
+        sender_py(f"tls-{number}", CSV, None, Polite)
+    wait_for(lambda: len(list(server.home.glob("tls-*"))) == TIMES)
+    assert {path.read_bytes() for path in server.home.glob("tls-*")} == {CSV}
 
 
-# --- our sender ----------------------------------------------------------------------------
+# --- our sender ------------------------------------------------------------------------------
 
 
 class ReceiverPy(threading.Thread):
@@ -132,10 +109,10 @@ class ReceiverPy(threading.Thread):
             if self.wrap is not None:
                 client = self.wrap(client)
             try:
-                filename, filesize = client.recv(4096).decode().split(SEPARATOR)
+                filename, filesize = client.recv(BUFFER_SIZE).decode().split(SEPARATOR)
                 filesize = int(filesize)
                 data = b""
-                while block := client.recv(4096):
+                while block := client.recv(BUFFER_SIZE):
                     data += block
                 self.received.append((os.path.basename(filename), filesize, data))
             except ValueError:
@@ -144,72 +121,51 @@ class ReceiverPy(threading.Thread):
         self.listener.close()
 
 
-SEND = textwrap.dedent("""
-    import io, sys
-    from twisted.internet import task
-    from twisted.internet.defer import Deferred
-    from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
-    from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+SEND = """
     from twisted_xfer.protocols.push import send
 
-    def main(reactor):
-        return Deferred.fromCoroutine(work(reactor))
-
-    async def work(reactor):
-        payload = open(sys.argv[2], "rb").read()
-        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", int(sys.argv[1]))
-        if len(sys.argv) > 4:
-            root = trustRootFromCertificates([Certificate.loadPEM(open(sys.argv[4]).read())])
-            endpoint = wrapClientTLS(optionsForClientTLS("localhost", trustRoot=root), endpoint)
-        for number in range(int(sys.argv[3])):
+    async def work(reactor, port, path, times, ca):
+        payload = open(path, "rb").read()
+        for number in range(int(times)):
             seen = []
-            await send(endpoint, b"file-%d" % number, len(payload), io.BytesIO(payload).read, reactor,
-                       within=20, progress=seen.append)
+            await send(endpoint(reactor, port, ca), b"file-%d" % number, len(payload), io.BytesIO(payload).read,
+                       reactor, within=20, progress=seen.append)
             assert sum(seen) == len(payload)
         print("sent")
-
-    task.react(main)
-""")
+"""
 
 
-def run_sender(port, payload, times, directory, *more):
+def send(port, payload, times, directory, ca=""):
     file = directory / "payload"
     file.write_bytes(payload)
-    args = [sys.executable, "-c", SEND, str(port), str(file), str(times), *more]
-    return subprocess.run(args, capture_output=True, text=True, timeout=100, check=False)
+    return run_ours(SEND, port, file, times, ca)
 
 
-@pytest.mark.parametrize("payload", [CSV, os.urandom(9000)], ids=["csv", "binary"])
+@pytest.mark.parametrize("payload", [CSV, BINARY], ids=["csv", "binary"])
 def test_the_tutorials_receiver_always_works(tmp_path, payload):
     """The header arrives alone, 200 times of 200: the receiver's own sender manages half."""
     receiver = ReceiverPy(TIMES)
     receiver.start()
-    done = run_sender(receiver.port, payload, TIMES, tmp_path)
-    assert done.stdout == "sent\n", done.stderr
+    assert send(receiver.port, payload, TIMES, tmp_path) == (0, "sent", "")
     receiver.join(20)
     assert receiver.failed == 0
     assert receiver.received == [(f"file-{number}", len(payload), payload) for number in range(TIMES)]
 
 
-def test_our_sender_in_tls(tmp_path, authority):
-    """To a receiver behind TLS."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    receiver = ReceiverPy(1, lambda client: context.wrap_socket(client, server_side=True))
+def test_our_sender_in_tls(tmp_path):
+    """To a receiver behind TLS, 200 times."""
+    wrap, ca = tls_wrapper(tmp_path)
+    receiver = ReceiverPy(TIMES, wrap)
     receiver.start()
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    done = run_sender(receiver.port, CSV, 1, tmp_path, str(tmp_path / "ca.pem"))
-    assert done.stdout == "sent\n", done.stderr
+    assert send(receiver.port, CSV, TIMES, tmp_path, ca) == (0, "sent", "")
     receiver.join(20)
-    assert receiver.received == [("file-0", len(CSV), CSV)]
+    assert receiver.received == [(f"file-{number}", len(CSV), CSV) for number in range(TIMES)]
 
 
 def test_our_sender_to_our_receiver(server, tmp_path):
     """The close is the receipt: when it came, the file is there."""
-    daemon, home = server
-    done = run_sender(daemon.addresses("push@alice")[0].port, CSV * 20, 1, tmp_path)
-    assert done.stdout == "sent\n", done.stderr
-    assert (home / "file-0").read_bytes() == CSV * 20
+    assert send(server.address("push@alice")[1], CSV * 20, 1, tmp_path) == (0, "sent", "")
+    assert (server.home / "file-0").read_bytes() == CSV * 20
 
 
 def test_a_receiver_that_dies_is_noticed(tmp_path):
@@ -222,7 +178,7 @@ def test_a_receiver_that_dies_is_noticed(tmp_path):
         client.close()
 
     threading.Thread(target=die, daemon=True).start()
-    done = run_sender(listener.getsockname()[1], CSV * 100, 1, tmp_path)
+    code, _, said = send(listener.getsockname()[1], CSV * 100, 1, tmp_path)
     listener.close()
-    assert done.returncode == 1
-    assert "ConnectionLost" in done.stderr
+    assert code == 1
+    assert "ConnectionLost" in said

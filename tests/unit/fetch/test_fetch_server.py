@@ -125,3 +125,13 @@ def test_hanging_up_is_told(host):
 def test_sniffing(prefix, answer):
     """HTTP has large letters."""
     assert fetch.sniff(prefix) == answer
+
+
+def test_half_a_verb_is_waited_for(host):
+    """A moment of silence after ``g`` ends nothing yet."""
+    connection = serve(host)
+    for piece in (b"g", b"et", b" f"):
+        assert connection.send(piece) == b""
+        host.clock.advance(QUIET)
+        assert connection.ended is None
+    assert connection.received() == b"5"

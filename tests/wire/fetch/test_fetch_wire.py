@@ -10,6 +10,7 @@ from twisted_xfer.errors import LocalProtocolError, RemoteProtocolError
 from twisted_xfer.protocols.fetch.wire import (
     MAX_COMMAND,
     MAX_DIGITS,
+    READY,
     Asked,
     Chunk,
     CommandReader,
@@ -163,3 +164,27 @@ def test_any_bytes_are_events_or_errors(pieces, digest):
         return reader
 
     drive(sized, "next_event", pieces)
+
+
+@pytest.mark.parametrize("cut", range(1, len(READY)))
+def test_readiness_in_pieces_is_one(cut):
+    """Its rest is no command, wherever it was cut."""
+    reader = CommandReader()
+    reader.begin()
+    reader.receive_data(READY[:cut])
+    assert reader.next_event() is None
+    reader.receive_data(READY[cut:])
+    assert reader.next_event() == Ready()
+    assert reader.pending == 0
+
+
+def test_other_words_of_readiness_are_not_waited_for():
+    """Scripts may say what they like; what is late of it is dropped with the file's end."""
+    reader = CommandReader()
+    reader.begin()
+    reader.receive_data(b"ok")
+    assert reader.next_event() == Ready()
+    reader.receive_data(b"ay, go")
+    reader.finish()
+    reader.receive_data(b"get a\n")
+    assert reader.next_event() == Asked(b"a")

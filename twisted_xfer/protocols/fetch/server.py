@@ -58,11 +58,11 @@ class FetchStream(ServedStream):
                 continue
             if event is None and await self.more(QUIET):
                 continue
-            asked = event if isinstance(event, Asked) else reader.silence()
             try:
+                asked = event if isinstance(event, Asked) else reader.silence()
                 return await resolve(avatar.open_read(self._path(base, asked.name)))
             except XferError:
-                # Half a name, perhaps: there is no other sign of that.
+                # Half a command or half a name, perhaps: there is no other sign of that.
                 if event is not None or not await self.more(GRACE) or self.lost is not None:
                     raise
 
@@ -73,11 +73,20 @@ class FetchStream(ServedStream):
             raise RemoteProtocolError(detail="not a file below the directory")
         return path
 
+    async def _ready(self) -> None:
+        """Wait for the client's words; other ones than the scripts' are whole after a moment of silence."""
+        while self.reader.next_event() is None:
+            if self.reader.pending:
+                if not await self.more(QUIET):
+                    return
+            elif not await self.any_bytes():
+                raise self.gone()
+
     async def _send(self, avatar: IAvatar, file: IReadFile) -> None:
         size = file.info.size
         self.reader.begin()
         self.transport.write(b"%d" % size)
-        await self.need_event()
+        await self._ready()
         digest = hashlib.md5(usedforsecurity=False)
         # The digest must not stick to the file: clients that read on would write it to their copy.
         await self.send_bytes(

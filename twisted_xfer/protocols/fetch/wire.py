@@ -84,7 +84,7 @@ class CommandReader:
             RemoteProtocolError: longer than MAX_COMMAND, or no name in it.
         """
         if self._busy:
-            if not self._buffer:
+            if len(self._buffer) < len(READY) and READY.startswith(self._buffer):
                 return None
             self._buffer.clear()
             return Ready()
@@ -111,7 +111,8 @@ class CommandReader:
         self._busy = True
 
     def finish(self) -> None:
-        """The file was sent: what comes next is a command."""
+        """The file was sent: what comes next is a command, and what came until now was still readiness."""
+        self._buffer.clear()
         self._busy = False
 
 
