@@ -25,6 +25,7 @@ from twisted_xfer.interfaces import (
     IAvatar,
     IHasParts,
     IHasQuota,
+    IHasRoom,
     ILease,
     ILimiter,
     IListing,
@@ -44,7 +45,7 @@ from twisted_xfer.paths import VirtualPath
 _FULL_WRITE = frozenset({Right.WRITE, Right.OVERWRITE, Right.APPEND})
 
 
-@implementer(IAvatar, IHasQuota, IPublished)
+@implementer(IAvatar, IHasQuota, IHasRoom, IPublished)
 class Avatar:
     """One logged-in session of one account, over the account's view of a storage.
 
@@ -268,6 +269,13 @@ class Avatar:
         """What is used and left of each limit that a file at ``path`` counts in."""
         return () if self._quota is None else self._quota.status(path)
 
+    def room(self, path: VirtualPath) -> Eventually[int | None]:
+        """What the storage has free at ``path``, where it knows. Right: list, or write."""
+        rights = self._at(path)
+        if Right.LIST not in rights and Right.WRITE not in rights:
+            self._refuse(Right.LIST, path)
+        return self._view.room(path) if IHasRoom.providedBy(self._view) else None
+
     def settle(self) -> Eventually[None]:
         """Count what quota does not know for certain; for whoever makes the avatar."""
         return None if self._quota is None else self._quota.settle()
@@ -347,9 +355,10 @@ def _rights_to_write(intent: WriteIntent, published: int | None) -> tuple[Right,
     """Which rights ``intent`` takes where ``published`` bytes, or nothing, stand already."""
     if published is None or intent.unique:
         return (Right.WRITE,)
-    if intent.append:
+    # With a key it goes on with one's own part or begins anew, and never continues what is published.
+    if intent.append and not intent.key:
         return (Right.APPEND,)
-    if intent.offset:
+    if intent.offset and not intent.key:
         return (Right.APPEND,) if intent.offset >= published else (Right.APPEND, Right.OVERWRITE)
     if intent.if_exists != "overwrite":
         # The storage itself refuses or takes another name.

@@ -40,7 +40,9 @@ def recount(
     """
     if config.storage.get("plugin", "local") != "local":
         raise ConfigError(
-            "storage.plugin", value=config.storage["plugin"], remedy="only local can be counted"
+            "storage.plugin",
+            value=config.storage["plugin"],
+            remedy="only files of the local storage can be counted; this one has its own way to count",
         )
     counts = ICountsAnew(ledger, None)
     if counts is None:

@@ -102,6 +102,16 @@ class IHasParts(IPublished):
         """
 
 
+class IHasRoom(Interface):
+    """Whoever knows how much may still be stored, quota aside."""
+
+    def room(path: VirtualPath) -> Eventually[int | None]:
+        """Free bytes for new files in the directory ``path``, or None when that is not known.
+
+        Fails with NotFound and NotADirectory, as list() does.
+        """
+
+
 class IReadFile(Interface):
     """An open file, or any other source of bytes, positioned at the offset it was opened with."""
 

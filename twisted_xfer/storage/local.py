@@ -34,6 +34,7 @@ from twisted_xfer.interfaces import (
     FileInfo,
     IBlocking,
     IHasParts,
+    IHasRoom,
     IListing,
     IReadFile,
     IStorage,
@@ -77,7 +78,7 @@ def _home_path(root: bytes, home: str) -> bytes:
     return path.removesuffix(b"/.").rstrip(b"/") or b"/"
 
 
-@implementer(IStorage, IHasParts)
+@implementer(IStorage, IHasParts, IHasRoom)
 class LocalStorage(LocalTree):
     """A directory of the operating system as a storage.
 
@@ -192,6 +193,19 @@ class LocalStorage(LocalTree):
             return LocalListing(fd, bytes(path), owner, resolve)
         except OSError as error:
             raise translate(error, path) from error
+
+    def room(self, path: VirtualPath) -> int:
+        """What the file system has free, for whoever is not root."""
+        anchor = self._anchor()
+        try:
+            fd = self._open(anchor.fd, path, _LIST)
+            try:
+                disk = os.fstatvfs(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise translate(error, path) from error
+        return disk.f_bavail * disk.f_frsize
 
     # --- reading and writing ---------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from twisted_xfer.interfaces import (
     FileInfo,
     IBlocking,
     IHasParts,
+    IHasRoom,
     IListing,
     IReadFile,
     IStorage,
@@ -185,6 +186,8 @@ class ThreadedStorage:
         self.capabilities = inner.capabilities - {"fileno"}
         if IHasParts.providedBy(inner):
             directlyProvides(self, IHasParts, providedBy(self))
+        if IHasRoom.providedBy(inner):
+            directlyProvides(self, IHasRoom, providedBy(self))
 
     def _run(self, function: Callable[..., object], *args: object) -> Deferred[Any]:
         return self._blocking.run(function, *args)
@@ -209,6 +212,10 @@ class ThreadedStorage:
     def count(self, path: VirtualPath) -> Deferred[tuple[int, int]]:
         """Bytes and files at and below ``path``; offered only where the storage within has parts."""
         return self._run(cast("IHasParts", self._inner).count, path)
+
+    def room(self, path: VirtualPath) -> Deferred[int | None]:
+        """Free bytes; offered only where the storage within knows them."""
+        return self._run(cast("IHasRoom", self._inner).room, path)
 
     def list(self, path: VirtualPath) -> Deferred[IListing]:
         """Open a directory."""

@@ -26,6 +26,7 @@ from twisted_xfer.interfaces import (
     IAvatar,
     IHasFileno,
     IHasParts,
+    IHasRoom,
     IReadFile,
     IReservation,
     IUpload,
@@ -79,6 +80,11 @@ VERBS = {
     "resume within": (
         {Right.APPEND, Right.OVERWRITE},
         lambda avatar: avatar.open_write(A, WriteIntent(offset=9)),
+        None,
+    ),
+    "resume by key": (
+        {Right.WRITE, Right.OVERWRITE},
+        lambda avatar: avatar.open_write(A, WriteIntent(append=True, key="0123456789abcdef")),
         None,
     ),
     "unique": ({Right.WRITE}, lambda avatar: avatar.open_write(A, WriteIntent(unique=True)), None),
@@ -506,3 +512,21 @@ def test_own_part_is_not_something_published():
         fill(upload, 61)
     result(upload.commit)
     assert (ledger.free, ledger.used, ledger.files) == (0, 100, 1)
+
+
+def test_room_is_the_storages_for_those_who_list_or_write():
+    """A storage that knows no room leaves it open."""
+
+    @implementer(IHasRoom)
+    class Disk(Tree):
+        def room(self, path):
+            return 7
+
+    for right in (Right.LIST, Right.WRITE):
+        avatar, *_ = make({right}, Disk({}))
+        assert result(avatar.room, A) == 7
+    avatar, *_ = make({Right.LIST}, Tree({}))
+    assert result(avatar.room, A) is None
+    avatar, *_ = make(ALL_RIGHTS - {Right.LIST, Right.WRITE}, Disk({}))
+    with pytest.raises(RightMissing):
+        result(avatar.room, A)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.defer import succeed
+from zope.interface import implementer
 
 from twisted_xfer.errors import ConfigError
-from twisted_xfer.interfaces import Account
+from twisted_xfer.interfaces import Account, IHasQuota, IHasRoom, QuotaScope, QuotaStatus, Usage
 from twisted_xfer.protocols.ftp.charset import NameCodec
 from twisted_xfer.protocols.ftp.options import FTPOptions
 
@@ -238,3 +240,39 @@ def test_stat_takes_flags_and_patterns(user):
 def test_help_says_nothing_of_tls_without_it(user):
     """Commands that cannot work are not listed."""
     assert b"AUTH" not in user.say("HELP")
+
+
+@pytest.mark.parametrize(
+    ("limit", "free", "reply"),
+    [
+        (None, None, b"550 "),
+        (None, 700, b"213 700\r\n"),
+        (1000, None, b"213 600\r\n"),
+        (1000, 599, b"213 599\r\n"),
+        (1000, 601, b"213 600\r\n"),
+        (300, 601, b"213 0\r\n"),
+    ],
+)
+def test_available_is_the_least_of_quota_and_disk(user, limit, free, reply):
+    """AVBL, where one of them, both or none is known."""
+    statuses = () if limit is None else (QuotaStatus(QuotaScope("alice", limit, None), Usage(300, 1, 100)),)
+    user.session.avatar = Rooms(statuses, free)
+    assert user.say("AVBL").startswith(reply)
+
+
+@implementer(IHasQuota, IHasRoom)
+class Rooms:
+    """An avatar with limits."""
+
+    def __init__(self, statuses, free):
+        self._statuses = statuses
+        self._free = free
+
+    def quota(self, path):
+        return self._statuses
+
+    def room(self, path):
+        return succeed(self._free)
+
+    def logout(self):
+        """Nothing to let go of."""

@@ -245,3 +245,26 @@ def test_a_listing_that_cannot_begin_leaves_no_descriptor(tmp_path, monkeypatch)
         patch.setattr(os, "scandir", failing)
         fails_with(errors.StorageFailure, lambda: storage.list(ROOT))
     assert descriptors() == before
+
+
+def test_room_is_what_the_file_system_has_free(tmp_path):
+    """Asked of the directory itself; for what is none, as list() does."""
+    storage = LocalStorage(str(tmp_path))
+    put(storage, b"/file", b"x")
+    os.mkdir(tmp_path / "in")
+    disk = os.statvfs(tmp_path)
+    for path in (ROOT, path_of(b"/in")):
+        assert 0 < storage.room(path) <= disk.f_blocks * disk.f_frsize
+    fails_with(errors.NotFound, lambda: storage.room(path_of(b"/none")))
+    fails_with(errors.NotADirectory, lambda: storage.room(path_of(b"/file")))
+    fails_with(errors.ForbiddenPath, lambda: _room_outside(storage, tmp_path))
+    storage.close()
+
+
+def _room_outside(storage, tmp_path):
+    os.symlink("/", tmp_path / "out")
+    confined = LocalStorage(str(tmp_path), symlinks="none")
+    try:
+        return confined.room(path_of(b"/out"))
+    finally:
+        confined.close()

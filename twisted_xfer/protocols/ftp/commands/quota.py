@@ -6,13 +6,14 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
-from twisted_xfer.interfaces import Eventually, IHasQuota, QuotaStatus
+from twisted_xfer.interfaces import Eventually, IHasQuota, IHasRoom, QuotaStatus
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.wire.replies import multiline, reply
 
 _NO_QUOTA: Final = "No quota: only the disk is a limit."
+_UNKNOWN: Final = "It is not known how much may be stored there."
 
 
 async def _statuses(session: FTPSession, path: VirtualPath) -> tuple[QuotaStatus, ...]:
@@ -24,7 +25,10 @@ async def _statuses(session: FTPSession, path: VirtualPath) -> tuple[QuotaStatus
 
 
 def available(session: FTPSession, argument: bytes) -> Eventually[bytes]:
-    """AVBL [path]: bytes that may still be stored there, uploads under way not among them."""
+    """AVBL [path]: bytes that may still be stored in a directory, uploads under way not among them.
+
+    The least of what the quotas leave and what the disk has free; 550 where neither is known.
+    """
     path = session.path(argument) if argument else session.cwd
     return Deferred.fromCoroutine(_available(session, path))
 
@@ -35,7 +39,11 @@ async def _available(session: FTPSession, path: VirtualPath) -> bytes:
         for scope, usage in await _statuses(session, path)
         if (limit := scope.limit_bytes) is not None
     ]
-    return reply(213, str(min(left))) if left else reply(550, _NO_QUOTA)
+    avatar = session.user()
+    free = await resolve(avatar.room(path)) if IHasRoom.providedBy(avatar) else None
+    if free is not None:
+        left.append(free)
+    return reply(213, str(min(left))) if left else reply(550, _UNKNOWN)
 
 
 def show(session: FTPSession, argument: bytes) -> Eventually[bytes]:
