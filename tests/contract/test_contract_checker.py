@@ -3,9 +3,12 @@
 import pytest
 from twisted.cred.checkers import FilePasswordDB, InMemoryUsernamePasswordDatabaseDontUse
 
+from twisted_xfer.accounts.certificate_file import CertificateFile
 from twisted_xfer.accounts.chain import ChainChecker
 from twisted_xfer.accounts.users_file import UsersFile
+from twisted_xfer.interfaces import CertificateFacts
 from twisted_xfer.runtime.blocking import InlineBlocking
+from twisted_xfer.testing.contracts_certificate import CertificateContract
 from twisted_xfer.testing.contracts_checker import CheckerContract
 
 
@@ -79,3 +82,37 @@ class TestUsersLines(TestUsersToml):
 
     def text(self, stored):
         return f"# comment\nalice:{stored}:/srv/alice:read\n"
+
+
+class TestCertificateFile(CertificateContract):
+    """``--auth certificate:FILE``."""
+
+    good = (b"alice", CertificateFacts("Alice", ("alice@example.com",), "ab" * 32))
+    text = '"cn:Alice" = "alice"\n"san:bob@example.com" = "bob"\n'
+
+    @pytest.fixture(autouse=True)
+    def place(self, tmp_path):
+        self.path = tmp_path / "certificates.toml"
+        self.path.write_text(self.text)
+        self.path.chmod(0o600)
+
+    def make_checker(self):
+        return CertificateFile(str(self.path))
+
+
+class TestCertificatesOfUsers(TestCertificateFile):
+    """Our users file."""
+
+    text = f'[users.alice]\ncertificates = ["sha256:{"ab" * 32}"]\n[users.bob]\ncertificates = "cn:Bob"\n'
+
+    def make_checker(self):
+        return UsersFile(str(self.path), seconds=lambda: 0.0, blocking=InlineBlocking())
+
+
+class TestCertificatesInAChain(TestCertificateFile):
+    """A chain whose second checker knows the certificate."""
+
+    def make_checker(self):
+        first = self.path.with_name("first.toml")
+        first.write_text('"cn:Bob" = "bob"')
+        return ChainChecker([CertificateFile(str(first)), CertificateFile(str(self.path))])

@@ -6,8 +6,8 @@ Import what you need from its modules, as some need pytest or Twisted's TLS:
 - ``host`` is a daemon in memory, ``memory_reactor`` the reactor that a test turns by hand;
 - ``protocols`` connects protocols without a network;
 - ``faults`` are storages and peers that misbehave at a chosen byte;
-- ``contracts_protocol``, ``contracts_listener``, ``contracts_storage`` and ``contracts_checker`` are
-  suites of tests that every plugin of the kind passes.
+- ``contracts_protocol``, ``contracts_listener``, ``contracts_storage``, ``contracts_checker`` and
+  ``contracts_certificate`` are suites of tests that every plugin of the kind passes.
 """
 
 __all__: list[str] = []
