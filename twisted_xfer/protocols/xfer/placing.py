@@ -213,7 +213,7 @@ class Placing:
 
     async def _open_as(self, entry: Entry, path: VirtualPath, policy: Policy, *, resume: bool) -> IUpload:
         intent = self._intent(entry, policy, resume=resume)
-        first = attrs.evolve(intent, append=bool(intent.key))
+        first = attrs.evolve(intent, append=True) if intent.key else intent
         upload: IUpload = await self._with_parents(path, lambda: self.storage.open_write(path, first))
         if upload.offset and (not IHasFileno.providedBy(upload) or upload.offset > (entry.size or 0)):
             # What cannot be proved is not gone on with.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -254,6 +253,7 @@ class ReceiverRole:
     def stored(self, entry: Entry, upload: IUpload, digest: bytes, size: int, resumed: int) -> None:
         """It has its final name: say DONE."""
         stored_as = bytes(upload.path)
-        event = TransferEvent("done", entry.path, "file", size, size, resumed, digest)
-        self._on_event(attrs.evolve(event, hash=self.hash_name, stored_as=stored_as))
+        self._on_event(
+            TransferEvent("done", entry.path, "file", size, size, resumed, digest, self.hash_name, stored_as)
+        )
         self._answer(Done(stream=entry.stream, digest=digest, stored_as=stored_as, size=size))

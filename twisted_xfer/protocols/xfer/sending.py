@@ -6,12 +6,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from twisted_xfer.errors import DigestMismatch, RemoteProtocolError, SourceChanged, XferError
-from twisted_xfer.interfaces import IBlocking, ILimiter
+from twisted_xfer.interfaces import IBlocking, IHasFileno, ILimiter
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.protocols.xfer.connection import Connection
 from twisted_xfer.protocols.xfer.content import (
@@ -231,6 +230,18 @@ class SenderRole:
             error = offer.problem if isinstance(offer.problem, XferError) else XferError(offer.path)
             self._not_offered(offer, error)
             return
+        content = digest = None
+        if not self._dry_run and offer.kind == "file" and offer.size is not None and offer.size <= MAX_INLINE:
+            try:
+                content = await self._read_small(offer)
+            except XferError as error:
+                self._not_offered(offer, error)
+                return
+            if self.gone():
+                return
+            hasher = make_hasher(self.hash_name)
+            hasher.update(content)
+            digest = hasher.digest()
         entry = Entry(
             stream=self.books.next_number(),
             path=offer.path,
@@ -240,31 +251,19 @@ class SenderRole:
             mtime_ns=offer.mtime_ns,
             target=offer.target,
             if_exists=self.if_exists,
+            inline=content is not None,
+            digest=digest,
             dry_run=self._dry_run,
         )
-        content = None
-        if not self._dry_run and offer.kind == "file" and offer.size is not None and offer.size <= MAX_INLINE:
-            try:
-                content = await self._read_small(offer)
-            except XferError as error:
-                self._not_offered(offer, error)
-                return
-            if self.gone():
-                return
         out = self._out[entry.stream] = Outgoing(offer, stream=entry.stream)
         self._entries += 1
         self._bytes += offer.size or 0
+        self.books.offer(entry)
         if content is None:
-            self.books.offer(entry)
             self.connection.send(entry)
             return
-        hasher = make_hasher(self.hash_name)
-        hasher.update(content)
-        out.digest = hasher.digest()
-        entry = attrs.evolve(entry, inline=True, digest=out.digest)
-        self.books.offer(entry)
-        inline = Inline(entry.stream, content)
-        self.books.sent(inline)
+        out.digest = digest or b""
+        self.books.sent(Inline(entry.stream, content))
         self.connection.send_raw(
             self.connection.link.encode(entry) + encode_frame(FrameType.INLINE, entry.stream, content)
         )
@@ -286,6 +285,9 @@ class SenderRole:
                     break
                 pieces.append(data)
                 size += len(data)
+                if size == offer.size and IHasFileno.providedBy(file):
+                    # Less than was asked for: a plain file has no more.
+                    break
         finally:
             file.close()
         if size != offer.size:

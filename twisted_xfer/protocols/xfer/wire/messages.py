@@ -54,6 +54,7 @@ MAX_PATTERN: Final = 255
 _PATTERNS: Final = several(text(MAX_PATTERN, 1), MAX_PATTERNS)
 #: Why there is nothing to send; of a dry run also what would be done with it.
 SKIPS: Final = ("same", "newer", "store", "replace")
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 POLICIES: Final = ("refuse", "overwrite", "rename", "newer", "skip-same")
 ROLES: Final = ("send", "receive")
 
@@ -95,7 +96,7 @@ class Message:
                 put_binary(out, name, value)
             else:
                 out[name] = kind.write(value)
-        return json.dumps(out, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+        return _encode(out).encode("utf-8")
 
 
 @attrs.frozen
