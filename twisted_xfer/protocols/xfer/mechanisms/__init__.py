@@ -15,10 +15,10 @@ CODE: Final = "CODE"
 ANONYMOUS: Final = "ANONYMOUS"
 #: For a password, the best first: what a caller takes of those that a listener offers.
 BY_PASSWORD: Final = (SCRAM_PLUS, SCRAM, PLAIN)
-#: Addresses whose bytes never leave the machine.
-_LOOPBACK: Final = ("127.", "::1", "::ffff:127.")
+#: How addresses begin whose bytes never leave the machine; IPv6 has but one of its own.
+_LOOPBACK: Final = ("127.", "::ffff:127.")
 
 
 def is_near(address: str) -> bool:
     """Whether nobody can be between us and ``address``."""
-    return address.startswith(_LOOPBACK)
+    return address == "::1" or address.startswith(_LOOPBACK)

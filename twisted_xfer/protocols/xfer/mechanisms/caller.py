@@ -156,17 +156,16 @@ class Exchange:
         salt, count = self._scram.challenged(data)
         salted, key = self._login.salted, (self._login.password, salt, count)
 
+        scram = self._scram
+
         def derived(value: bytes) -> bytes:
             while len(salted) >= MAX_SALTED:
                 salted.pop(next(iter(salted)))
             salted[key] = value
-            scram = self._scram
-            if scram is None:
-                raise RemoteProtocolError(detail="out of order")
             return scram.proof(value)
 
         if key in salted:
-            return derived(salted[key])
+            return scram.proof(salted[key])
         if not IReactorThreads.providedBy(reactor):
             return derived(salted_password(*key))
         return deferToThreadPool(reactor, reactor.getThreadPool(), salted_password, *key).addCallback(derived)
