@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Coroutine, Iterable, Sequence
-from types import TracebackType
+from collections.abc import Iterable, Sequence
+from types import CoroutineType, TracebackType
 from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
@@ -35,7 +35,7 @@ class SwiftPortal(Portal):
                 answer: Any = checker.requestAvatarId(credentials)
                 if isinstance(answer, Deferred):
                     return answer.addCallback(self.realm.requestAvatar, mind, *interfaces)
-                if isinstance(answer, Coroutine):
+                if isinstance(answer, CoroutineType):
                     going_on = Deferred.fromCoroutine(answer)
                     return going_on.addCallback(self.realm.requestAvatar, mind, *interfaces)
                 return self.realm.requestAvatar(answer, mind, *interfaces)
@@ -92,7 +92,7 @@ class ChainChecker:
             answer = takers[at].requestAvatarId(credentials)
         except Exception:  # noqa: BLE001 - checkers are strangers
             answer = Failure()  # type: ignore[no-untyped-call]
-        if isinstance(answer, Coroutine):
+        if isinstance(answer, CoroutineType):
             answer = Deferred.fromCoroutine(answer)
         if not isinstance(answer, Deferred):
             return self._told(answer, takers, at, credentials)

@@ -6,7 +6,8 @@ than the commands themselves: so a plain value goes on in the same turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
+from types import CoroutineType
 from typing import Any, TypeVar, cast
 
 from twisted.internet.defer import Deferred
@@ -17,14 +18,18 @@ from twisted_xfer.interfaces._storage import Eventually
 T = TypeVar("T")
 U = TypeVar("U")
 
+# The type and not the abstract class, whose check is written in Python: it is asked for each answer.
+_LATE = (Deferred, CoroutineType)
+
 
 def then(answer: Eventually[T], go_on: Callable[[T], U | Deferred[U]]) -> U | Deferred[U]:
     """``go_on(value)``: now for a plain value, else when it has come."""
-    if isinstance(answer, Coroutine):
+    if isinstance(answer, CoroutineType):
         answer = Deferred.fromCoroutine(answer)
     if isinstance(answer, Deferred):
         return cast("Deferred[U]", answer.addCallback(cast("Any", go_on)))
-    return go_on(answer)
+    value: Any = answer
+    return go_on(value)
 
 
 def then_or(
@@ -33,20 +38,22 @@ def then_or(
     fail: Callable[[Failure], U | Deferred[U] | Failure],
 ) -> U | Deferred[U]:
     """As ``then``, with ``fail(failure)`` for an answer that turns out to be an error."""
-    if isinstance(answer, Coroutine):
+    if isinstance(answer, CoroutineType):
         answer = Deferred.fromCoroutine(answer)
     if isinstance(answer, Deferred):
         return cast("Deferred[U]", answer.addCallbacks(cast("Any", go_on), cast("Any", fail)))
-    return go_on(answer)
+    value: Any = answer
+    return go_on(value)
 
 
 def waiting(answer: object) -> bool:
     """Whether ``answer`` still has to be waited for, or taken out of a Deferred."""
-    return isinstance(answer, Deferred | Coroutine)
+    return isinstance(answer, _LATE)
 
 
 async def resolve(answer: Eventually[T]) -> T:
     """The value of ``answer``, for coroutines."""
-    if isinstance(answer, Deferred | Coroutine):
+    if isinstance(answer, _LATE):
         return await answer
-    return answer
+    value: Any = answer
+    return cast("T", value)

@@ -106,8 +106,9 @@ class SessionState:
     def flush(self) -> None:
         """Send what is in the output, in one write."""
         if self.output and not self.closed:
-            data = b"".join(self.output)
-            self.output.clear()
+            output = self.output
+            data = output[0] if len(output) == 1 else b"".join(output)
+            output.clear()
             if data:
                 self.channel.send(data)
 

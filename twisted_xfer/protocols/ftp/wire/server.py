@@ -78,6 +78,8 @@ def match(table: Mapping[bytes, Verb], line: bytes) -> Command | Rejected:
         shown = name[:MAX_VERB].upper()
         readable = shown.translate(None, _CONTROLS)
         return Rejected(Reason.UNKNOWN if len(readable) == len(shown) else Reason.BAD_BYTES, readable)
+    if not argument:
+        return Rejected(Reason.SYNTAX, verb.name) if verb.argument == "required" else Command(verb, argument)
     if len(argument.translate(None, _CONTROLS)) != len(argument):
         if not (verb.path or verb.raw):
             return Rejected(Reason.BAD_BYTES, verb.name)
@@ -86,7 +88,7 @@ def match(table: Mapping[bytes, Verb], line: bytes) -> Command | Rejected:
         if any(b"\0" in piece or b"\r" in piece for piece in pieces):
             return Rejected(Reason.BAD_BYTES, verb.name)
         argument = b"\r".join(pieces)
-    if argument and not verb.path:
+    if not verb.path:
         argument = argument if verb.secret else argument.strip(b" ")
     rule = verb.argument
     if (rule == "required" and not argument) or (rule == "none" and argument):
