@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import stat
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
@@ -15,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import Interface, implementer
 
+from twisted_xfer.accounts.account_file import Stamp, read_account_file, stamp_of
 from twisted_xfer.accounts.certificates import CertificateIndex
 from twisted_xfer.accounts.credentials import PeerPassword
 from twisted_xfer.accounts.hash_queue import HashQueue, key_of
@@ -32,18 +32,6 @@ from twisted_xfer.interfaces import (
     IToken,
     RandomBytes,
 )
-
-#: Largest users file that is read, in bytes: MAX_USERS long lines.
-MAX_FILE: Final = 64 << 20
-
-
-class Stamp(NamedTuple):
-    """By what a changed file is known. ``changed`` is the inode's own time, which no tool sets back."""
-
-    modified: int
-    changed: int
-    size: int
-    inode: int
 
 
 @implementer(ICredentialsChecker, IKnowsVerifiers)
@@ -88,6 +76,7 @@ class UsersFile:
         self._verified = VerifiedLogins(seconds, random)
         self._stamp: Stamp | None = None
         self._users = Users()
+        self._preferred: Mapping[str, Account] = {}
         self._dummy = ""
         self._wall_time = wall_time
         self._spent = SpentTokens(f"{path}.spent")
@@ -95,7 +84,7 @@ class UsersFile:
         #: What those look like who are asked for a proof and do not exist.
         self.strangers = Strangers(b"")
         self._scram_for_all = False
-        self._take(*_read(path))
+        self._take(*read_account_file(path))
 
     def __repr__(self) -> str:
         return f"<UsersFile {self.path!r} with {len(self._users)} users>"
@@ -103,6 +92,12 @@ class UsersFile:
     def attach(self, blocking: IBlocking) -> None:
         """Check hashes there from now on. Without it they are checked in the caller's thread."""
         self._hashes = HashQueue(blocking)
+
+    def prefer(self, accounts: Mapping[str, Account]) -> None:
+        """Let ``accounts`` replace the file's settings of the users of those names, now and after each change."""
+        self._preferred = accounts
+        self._stamp = None
+        self.refresh()
 
     def account(self, username: str) -> Account | None:
         """The settings of ``username``, whoever checked its password, as the file has them now."""
@@ -195,9 +190,9 @@ class UsersFile:
         administrator's edit, so it is done at once: the next answer already obeys it.
         """
         try:
-            if _stamp(os.stat(self.path)) == self._stamp:
+            if stamp_of(os.stat(self.path)) == self._stamp:
                 return False
-            stamp, text = _read(self.path)
+            stamp, text = read_account_file(self.path)
         except (OSError, ConfigError) as error:
             self._keep(error)
             return False
@@ -227,6 +222,8 @@ class UsersFile:
 
     def _take(self, stamp: Stamp, text: str) -> None:
         users = parse_users(text, self.path)
+        for name in users.keys() & self._preferred.keys():
+            users[name] = users[name]._replace(account=self._preferred[name])
         self._users = users
         self._certificates = CertificateIndex(
             (rule, name) for name, entry in users.items() for rule in entry.account.certificates
@@ -244,41 +241,3 @@ class UsersFile:
         }
         secrets = [entry.stored for entry in users.values()] + [one.text() for one in verifiers]
         self.strangers = Strangers(users.key or content_key(secrets), verifiers)
-
-
-def _stamp(status: os.stat_result) -> Stamp:
-    return Stamp(status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
-
-
-def _read(path: str) -> tuple[Stamp, str]:
-    """Stamp and text of the same open file.
-
-    Raises:
-        ConfigError: as the class says.
-    """
-    try:
-        # Not blocked by a FIFO in its place.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise ConfigError(
-            "users", value=path, file=path, remedy=f"name a readable file ({error.strerror})"
-        ) from None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ConfigError("users", value=path, file=path, remedy="name a regular file")
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            mode = f"{stat.S_IMODE(status.st_mode):04o}"
-            raise ConfigError("mode", value=mode, file=path, remedy="chmod go-w: whoever writes it logs in")
-        with open(descriptor, "rb", closefd=False) as file:
-            raw = file.read(MAX_FILE + 1)
-    finally:
-        os.close(descriptor)
-    if len(raw) > MAX_FILE:
-        raise ConfigError("size", value=status.st_size, file=path, remedy=f"keep it under {MAX_FILE} bytes")
-    try:
-        return _stamp(status), raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            "encoding", value=f"byte {error.start}", file=path, remedy="write it in UTF-8"
-        ) from None

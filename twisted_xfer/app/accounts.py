@@ -49,6 +49,10 @@ class _Nobody:
 
         raise UnauthorizedLogin
 
+    def account(self, username: str) -> Account | None:
+        """Of nobody."""
+        return None
+
 
 @implementer(ICredentialsChecker)
 class _OwnCertificates:
@@ -90,7 +94,13 @@ def make_checkers(config: Config, file: str = "") -> list[ICredentialsChecker]:
         ConfigError: an unknown type or a bad argument; its text never holds the argument.
     """
     checkers = [_make_checker(auth, file) for auth in config.auth]
-    own = _OwnCertificates(inline_accounts(config, file))
+    inline = inline_accounts(config, file)
+    for checker in checkers:
+        # A users file answers with settings of its own; ours replace them whoever is asked.
+        prefer = getattr(checker, "prefer", None)
+        if callable(prefer) and inline:
+            prefer(inline)
+    own = _OwnCertificates(inline)
     if own.index:
         checkers.append(own)
     if config.anonymous:

@@ -15,7 +15,7 @@ from twisted.logger import Logger, textFileLogObserver
 from twisted.plugin import IPlugin
 from zope.interface.verify import verifyObject
 
-from twisted_xfer.accounts import passwords, users_file
+from twisted_xfer.accounts import account_file, passwords, users_file
 from twisted_xfer.accounts.credentials import PeerPassword
 from twisted_xfer.accounts.passwords import (
     VerifiedLogins,
@@ -384,9 +384,9 @@ def test_size_is_bounded(tmp_path, monkeypatch):
     path = tmp_path / "users"
     path.write_bytes(b"alice:\n")
     path.chmod(0o600)
-    monkeypatch.setattr(users_file, "MAX_FILE", 7)
+    monkeypatch.setattr(account_file, "MAX_FILE", 7)
     assert UsersFile(str(path), seconds=lambda: 0.0).usernames() == ["alice"]
-    monkeypatch.setattr(users_file, "MAX_FILE", 6)
+    monkeypatch.setattr(account_file, "MAX_FILE", 6)
     with pytest.raises(ConfigError):
         UsersFile(str(path), seconds=lambda: 0.0)
 
