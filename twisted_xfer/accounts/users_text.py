@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
@@ -27,6 +28,8 @@ MAX_USERS: Final = 100_000
 MAX_GROUPS: Final = 100
 #: Hours or networks of one account.
 MAX_TEXTS: Final = 100
+#: What a home may hold, see ``realm.home_of``.
+_PLACEHOLDER: Final = re.compile(r"\{(?:root|username)\}")
 _SIZES: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -83,7 +86,7 @@ def _parse_lines(text: str, file: str) -> Users:
             raise ConfigError(key, file=file, remedy="write NAME:HASH[:HOME[:RIGHTS]]")
         settings: dict[str, Any] = {}
         if len(rest) > 1 and rest[1]:
-            settings["home"] = rest[1]
+            settings["home"] = _home(rest[1], f"{key}: home", file)
         if len(rest) > 2 and rest[2]:
             settings["rights"] = parse_rights(rest[2], key=f"{key}: rights", file=file)
         _add(users, name, _stored(rest[0], key, file), settings, key, file)
@@ -189,6 +192,15 @@ def _text(value: Any, key: str, file: str) -> str:
     if not isinstance(value, str) or "\0" in value:
         raise ConfigError(key, value=value, file=file, remedy="give a string")
     return value
+
+
+def _home(value: Any, key: str, file: str) -> str:
+    """A path in which ``{root}`` and ``{username}`` stand for themselves, and nothing else does."""
+    text = _text(value, key, file)
+    if set("{}") & set(_PLACEHOLDER.sub("", text)):
+        remedy = "must be a path that may hold {root} and {username} and no other braces"
+        raise ConfigError(key, value=value, file=file, remedy=remedy)
+    return text
 
 
 def _flag(value: Any, key: str, file: str) -> bool:
@@ -320,7 +332,7 @@ def _directory_quotas(value: Any, key: str, file: str) -> dict[str, int]:
 
 _SHARED: Final = frozenset({"shared_bytes", "shared_files"})
 _ACCOUNT_FIELDS: Final[Mapping[str, Callable[[Any, str, str], Any]]] = {
-    "home": _text,
+    "home": _home,
     "rights": _rights,
     "path_rights": _path_rights,
     "charset": _charset,
