@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import sys
 from typing import IO, Any, Final
 
@@ -32,6 +33,14 @@ MAX_LINE: Final = 16_384
 DETACHED_FILE: Final = "twistd.log"
 #: Whoever reads the log reads what the daemon wrote, not escape sequences that peers sent.
 _UNSAFE: Final = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
+
+
+#: What Twisted says of each port that it opens and closes; the daemon says itself where it listens.
+_OF_PORTS: Final = re.compile(r"\S+( \(TLS\))? starting on ('.*'|\d+)|\(\w+ Port \S+ Closed\)")
+
+
+def _is_noise(event: LogEvent) -> bool:
+    return event.get("log_namespace") == "log_legacy" and bool(_OF_PORTS.fullmatch(event.get("log_text", "")))
 
 
 def text_line(event: LogEvent) -> str | None:
@@ -77,7 +86,7 @@ class LineObserver:
 
     def __call__(self, event: LogEvent) -> None:
         """Write ``event``. A full disk or a closed pipe loses the line, not the daemon."""
-        line = self._format(event)
+        line = None if _is_noise(event) else self._format(event)
         if line is None:
             return
         try:

@@ -220,6 +220,26 @@ def test_json_lines():
     assert (entry["level"], entry["namespace"], entry["message"]) == ("info", "ns", "a\n\x1b[2J\u2028")
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("FTPFactory starting on 2121", False),
+        ("_Factory (TLS) starting on '/run/x'", False),
+        ("(TCP Port 2121 Closed)", False),
+        ("(UDP Port 2121 Closed)", False),
+        ("the port starting on Monday", True),
+        ("a plugin: (TCP Port 2121 Closed)", True),
+    ],
+)
+def test_what_twisted_says_of_its_ports_is_left_out(text, kept):
+    """The daemon says itself where it listens and that it has stopped."""
+    stream = io.StringIO()
+    legacy = {"log_format": "{log_text}", "log_text": text, "log_namespace": "log_legacy", "log_time": 0.0}
+    logs.LineObserver(Log(), stream)({**legacy, "log_system": "-", "log_level": LogLevel.info})
+    assert bool(stream.getvalue()) is kept
+    assert log_into(Log(), lambda log: log.info(text)), "from others it stays"
+
+
 def test_text_lines_carry_no_escape_sequences():
     """What a peer sent cannot move the cursor of whoever reads the log."""
     text = log_into(Log(), lambda log: log.info("{what!s}", what="\x1b[2J\x9b\r"))
