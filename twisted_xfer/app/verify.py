@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+
+from twisted.cred.credentials import IUsernameHashedPassword, IUsernamePassword
 
 from twisted_xfer.app.config import Config, Listen
 from twisted_xfer.app.rules import split_endpoint, thaw
@@ -123,6 +125,31 @@ def check_anonymous(config: Config, root: str) -> None:
     if not os.path.isdir(directory):
         remedy = f"{directory} is no directory: make it, or name another one below the root"
         raise ConfigError("anonymous", value=config.anonymous, remedy=remedy)
+
+
+def strangers(config: Config, checkers: Iterable[object]) -> list[str]:
+    """Warnings of accounts that places act as and that nobody knows, as far as the checkers tell."""
+    found = []
+    for listen in config.listen:
+        name = listen.account
+        if name and name not in config.accounts and not any(_may_know(one, name) for one in checkers):
+            found.append(
+                f"{listen}: no account {name} is known, so it has the rights of everybody: "
+                f"name one that is, or add [accounts.{name}]"
+            )
+    return found
+
+
+def _may_know(checker: object, name: str) -> bool:
+    """Whether ``checker`` has an account ``name``; True for those that cannot be asked."""
+    account, users = getattr(checker, "account", None), getattr(checker, "users", None)
+    if callable(account):
+        return account(name) is not None
+    if isinstance(users, Mapping):
+        return name in users or name.encode("utf-8", "surrogateescape") in users
+    kinds = getattr(checker, "credentialInterfaces", ())
+    # Of those left only a checker of passwords has names of its own.
+    return any(kind in kinds for kind in (IUsernamePassword, IUsernameHashedPassword))
 
 
 def check_files(config: Config) -> None:

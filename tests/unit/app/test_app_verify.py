@@ -121,6 +121,33 @@ def test_files_that_are_there(tmp_path):
     assert "is a directory" in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("auth", "more", "known"),
+    [
+        ("memory:alice:secret", "", True),
+        ("memory:bob:secret", "", False),
+        ("memory:bob:secret", "[accounts.alice]\n", True),
+        ("users:{users}", "", True),
+        ("unix", "", True),
+        ("", "", False),
+    ],
+)
+def test_account_of_a_place_that_nobody_knows(tmp_path, auth, more, known):
+    """It works, with the rights of everybody, and is more often a slip than meant."""
+    users = tmp_path / "users"
+    users.write_text("alice:\n")
+    users.chmod(0o600)
+    (tmp_path / "xfer.toml").write_text(
+        f'root = "{tmp_path}"\nauth = {[auth.format(users=users)] if auth else []}\n'
+        f'listen = ["push@alice=tcp:0:interface=127.0.0.1"]\n{more}'
+    )
+    out, errors = io.StringIO(), io.StringIO()
+    assert check(str(tmp_path / "xfer.toml"), {}, out, errors) == 0
+    assert (
+        "push@alice=tcp:0:interface=127.0.0.1: no account alice is known" in errors.getvalue()
+    ) is not known
+
+
 def test_anonymous_directory(tmp_path):
     """It has to be there, unless the tree is not this machine's."""
     (tmp_path / "pub").mkdir()
