@@ -138,6 +138,13 @@ def test_lines():
     assert users["carol"][:2] == (Account("carol", home="/srv/c", rights=READ_ONLY), "")
 
 
+def test_placeholders_of_homes():
+    """The two that there are, as in the daemon's own template, anywhere and any number of times."""
+    place = "{root}/by-name/{username}/{username}"
+    assert parse_users(f'[users.alice]\nhome = "{place}"')["alice"].account.home == place
+    assert parse_users('[users.alice]\nhome = ""')["alice"].account.home == ""
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [
@@ -154,6 +161,13 @@ def test_lines():
         ('[users.alice]\nquota_bytes = "1 X"', "users.alice.quota_bytes"),
         ('[users.alice]\nrequire_tls = "yes"', "users.alice.require_tls"),
         ("[users.alice]\nhome = 7", "users.alice.home"),
+        ('[users.alice]\nhome = "{rooot}/x"', "users.alice.home"),
+        ('[users.alice]\nhome = "{root}/{0}"', "users.alice.home"),
+        ('[users.alice]\nhome = "{root!r}"', "users.alice.home"),
+        ('[users.alice]\nhome = "{root}/{username"', "users.alice.home"),
+        ('[users.alice]\nhome = "a}b"', "users.alice.home"),
+        ('[groups.g]\nhome = "{user}"', "groups.g.home"),
+        ("alice::{rooot}/x", "line 1: home"),
         ('[users.alice]\ngroups = ["x"]', "users.alice.groups"),
         ('[users.alice]\ngroups = "x"', "users.alice.groups"),
         ('[groups.g]\npassword = "x"', "groups.g.password"),
