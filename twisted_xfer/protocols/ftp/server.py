@@ -76,7 +76,7 @@ class FTPServerProtocol(Protocol):
                 prepare(handle)
             self._direct = handle.send
             self._peek = handle.recv
-            local = plain_host(handle.getsockname()[0])
+            local = factory.local or plain_host(handle.getsockname()[0])
         elif transport is not None:
             local = host_of(transport.getHost())
         self.session = FTPSession(
@@ -246,6 +246,8 @@ class FTPFactory(Factory):
         self.implicit = implicit
         #: Connections come with their socket options set.
         self.prepared = False
+        #: The one address that connections come to; empty when there may be several.
+        self.local = ""
         self.host = host
         self.options = (
             options if options.banner else attrs.evolve(options, banner=f"{host.server_name} ready.")
@@ -270,6 +272,9 @@ class FTPFactory(Factory):
             # Other systems do not hand all of them on.
             prepare(sock)
             self.prepared = True
+        address = sock.getsockname()
+        if sock.family == socket.AF_INET and address[0] != "0.0.0.0":  # noqa: S104 - asked, not bound
+            self.local = address[0]
 
     def add(self, session: FTPSession) -> None:
         """A session began."""

@@ -170,13 +170,17 @@ class FTPSession(SessionState):
                 break
             if self.running is None:
                 budget -= 1
-                self._take(event)
+                if type(event) is Command:
+                    self._run(event)
+                else:
+                    self._take(event)
             elif isinstance(event, Command) and self._passes(event):
                 budget -= 1
                 self._run_at_once(event)
             else:
                 self.waiting.append(event)
-        self._pause(paused=False)
+        if self.paused:
+            self._pause(paused=False)
 
     def _take(self, event: Command | Rejected) -> None:
         if isinstance(event, Command):
@@ -210,11 +214,13 @@ class FTPSession(SessionState):
     def _run(self, command: Command) -> None:
         """Start a command; it is over when its reply is in the output."""
         verb = command.verb
-        refusal = self.sequence.check(verb)
+        sequence = self.sequence
+        refusal = sequence.check(verb)
         if refusal is not None:
             self.output.append(refusal)
             return
-        self.sequence.begin(verb)
+        if sequence.restart or sequence.rename_from is not None:
+            sequence.begin(verb)
         handler = self.handlers.get(verb.alias or verb.name)
         if handler is None:
             self.output.append(replies.NOT_IMPLEMENTED)
