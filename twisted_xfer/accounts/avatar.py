@@ -29,6 +29,7 @@ from twisted_xfer.interfaces import (
     ILease,
     ILimiter,
     IListing,
+    IMakesLinks,
     IPublished,
     IQuotaLedger,
     IReadFile,
@@ -45,7 +46,7 @@ from twisted_xfer.paths import VirtualPath
 _FULL_WRITE = frozenset({Right.WRITE, Right.OVERWRITE, Right.APPEND})
 
 
-@implementer(IAvatar, IHasQuota, IHasRoom, IPublished)
+@implementer(IAvatar, IHasQuota, IHasRoom, IMakesLinks, IPublished)
 class Avatar:
     """One logged-in session of one account, over the account's view of a storage.
 
@@ -206,6 +207,37 @@ class Avatar:
         """Right: mkdir."""
         self._need(Right.MKDIR, path)
         return self._told(self._view.make_directory(path), "directory.make", path)
+
+    def make_link(self, path: VirtualPath, target: bytes, mtime_ns: int | None = None) -> Eventually[bool]:
+        """Make a symbolic link, which counts as a file of 0 bytes. Right: write, for a time utime as well.
+
+        Raises:
+            Unsupported: the storage has none.
+        """
+        self._need(Right.WRITE, path)
+        if mtime_ns is not None:
+            self._need(Right.UTIME, path)
+        if not IMakesLinks.providedBy(self._view):
+            raise Unsupported(bytes(path), "symbolic links")
+        return Deferred.fromCoroutine(self._make_link(IMakesLinks(self._view), path, target, mtime_ns))
+
+    async def _make_link(
+        self, view: IMakesLinks, path: VirtualPath, target: bytes, mtime_ns: int | None
+    ) -> bool:
+        reservation: IReservation | None = None
+        if self._quota is not None:
+            reservation = await resolve(self._quota.reserve(path, 0, False))
+        made = False
+        try:
+            made = await resolve(view.make_link(path, target, mtime_ns))
+        finally:
+            if reservation is not None and made:
+                reservation.commit(0)
+            elif reservation is not None:
+                reservation.release()
+        if made:
+            self._told(None, "link.make", path, target=target)
+        return made
 
     def remove(self, path: VirtualPath) -> Eventually[None]:
         """Right: delete."""

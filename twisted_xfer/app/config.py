@@ -191,7 +191,9 @@ class TLS:
     more: tuple[Table, ...] = setting(CERTIFICATES, ())
     client_ca: str = setting(rules.FILE, "")
     client_crl: str = setting(rules.FILE, "")
-    client_certificate: Literal["off", "ask", "require"] = setting(rules.choice("off", "ask", "require"), "ask")
+    client_certificate: Literal["off", "ask", "require"] = setting(
+        rules.choice("off", "ask", "require"), "ask"
+    )
 
 
 @attrs.frozen

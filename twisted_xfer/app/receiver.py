@@ -158,6 +158,7 @@ def receive(
     plain: bool = False,
     certificate: str = "",
     overwrite: bool = False,
+    links: bool = False,
     on_event: OnEvent = ignore,
 ) -> Receiver:
     """Listen for senders, whose files go into ``directory``; they may store new files there, nothing else.
@@ -171,6 +172,7 @@ def receive(
         plain: without TLS.
         certificate: PEM file of a key and its certificate; without one they are made for this time.
         overwrite: let senders replace what is there.
+        links: make the symbolic links that are sent, those that lead nowhere out of ``directory``.
         on_event: hears of every step of every sender.
 
     Raises:
@@ -187,6 +189,7 @@ def receive(
         "code": code,
         "code_username": _ACCOUNT,
         "code_password": password,
+        "links": "inside" if links else "refuse",
     }
     pin = ""
     with tempfile.TemporaryDirectory(prefix="xfer-receive-") as made:

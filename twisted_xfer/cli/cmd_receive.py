@@ -24,6 +24,7 @@ _ANY: Final = ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
 @click.option("--port", default=5001, show_default=True, type=click.IntRange(0, 65535), help="0: any.")
 @click.option("--once", is_flag=True, help="End when one sender is done.")
 @click.option("--overwrite", is_flag=True, help="Let senders replace files that are there.")
+@click.option("--links", is_flag=True, help="Make symbolic links that stay within DIRECTORY.")
 @click.option("--plain", is_flag=True, help="Without TLS: whoever is on the way can read the content.")
 @click.option("--announce", is_flag=True, help="Tell the local network, for `xfer send PATH... @NAME`.")
 @click.option("--name", default="", help="Name to announce; default: the machine's.")
@@ -34,6 +35,7 @@ def command(
     port: int,
     once: bool,
     overwrite: bool,
+    links: bool,
     plain: bool,
     announce: bool,
     name: str,
@@ -65,6 +67,7 @@ def command(
             plain=plain,
             certificate="" if plain else own_certificate(),
             overwrite=overwrite,
+            links=links,
             on_event=progress,
         )
     except XferError as error:

@@ -89,6 +89,7 @@ class Progress:
                         "event": "summary",
                         "files": summary.files,
                         "directories": summary.directories,
+                        "links": summary.links,
                         "skipped": summary.skipped,
                         "would": summary.would,
                         "failed": summary.failed,

@@ -112,6 +112,17 @@ class IHasRoom(Interface):
         """
 
 
+class IMakesLinks(Interface):
+    """A storage in which symbolic links can be made that never lead out of its root."""
+
+    def make_link(path: VirtualPath, target: bytes, mtime_ns: int | None = None) -> Eventually[bool]:
+        """Make a link with the text ``target``; False when the very same is there already.
+
+        Relative targets only, that stay below the root wherever the rest of the path leads. Fails with
+        ForbiddenPath for any other, and where the path itself goes through a link; AlreadyExists.
+        """
+
+
 class IReadFile(Interface):
     """An open file, or any other source of bytes, positioned at the offset it was opened with."""
 

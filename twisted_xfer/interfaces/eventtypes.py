@@ -26,6 +26,7 @@ CATALOGUE: Final[dict[str, tuple[str, ...]]] = {
     "file.mode": ("path", "mode"),
     "file.times": ("path",),
     "directory.make": ("path",),
+    "link.make": ("path", "target"),
     "directory.remove": ("path",),
     "right.missing": ("path", "right"),
     "data.peer_refused": ("intruder",),

@@ -36,6 +36,7 @@ from twisted_xfer.interfaces import (
     IHasParts,
     IHasRoom,
     IListing,
+    IMakesLinks,
     IReadFile,
     IStorage,
     IUpload,
@@ -78,7 +79,7 @@ def _home_path(root: bytes, home: str) -> bytes:
     return path.removesuffix(b"/.").rstrip(b"/") or b"/"
 
 
-@implementer(IStorage, IHasParts, IHasRoom)
+@implementer(IStorage, IHasParts, IHasRoom, IMakesLinks)
 class LocalStorage(LocalTree):
     """A directory of the operating system as a storage.
 

@@ -11,12 +11,12 @@ from weakref import WeakValueDictionary
 import attrs
 from twisted.internet.defer import Deferred
 
-from twisted_xfer.errors import ForbiddenPath, NameInvalid, NotAFile, NotFound, StorageFailure
+from twisted_xfer.errors import AlreadyExists, ForbiddenPath, NameInvalid, NotAFile, NotFound, StorageFailure
 from twisted_xfer.interfaces import Eventually, IBlocking, RandomBytes
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.storage.count import LIST_FLAGS, count_tree
 from twisted_xfer.storage.errnos import translate
-from twisted_xfer.storage.jail import Anchor, SymlinkPolicy, release, walk
+from twisted_xfer.storage.jail import Anchor, SymlinkPolicy, read_link, release, walk
 from twisted_xfer.storage.parts import SUFFIX, is_part_name
 
 UploadPolicy = Literal["staged", "in-place"]
@@ -123,6 +123,35 @@ class LocalTree:
             return None
         return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
+    def make_link(self, path: VirtualPath, target: bytes, mtime_ns: int | None = None) -> bool:
+        """Make a symbolic link that leads nowhere else than below the root; see IMakesLinks."""
+        if self._policy != "inside":
+            # "follow" is for trees whose links the account cannot make.
+            raise ForbiddenPath(bytes(path), "no links in this storage")
+        if not path.parts:
+            raise AlreadyExists(b"/")
+        refuse_part_name(path)
+        check_target(path, target)
+        anchor = self._anchor()
+        try:
+            # Through no link: steps upwards in the target count from a real directory.
+            directory, name = walk(anchor.fd, path.parts, "none", follow=False)
+            try:
+                os.symlink(target, name, dir_fd=directory)
+                if mtime_ns is not None:
+                    set_link_time(directory, name, mtime_ns)
+            except FileExistsError:
+                if read_link(directory, name) != target:
+                    raise AlreadyExists(bytes(path)) from None
+                return False
+            finally:
+                release(anchor.fd, directory)
+        except OverflowError as error:
+            raise StorageFailure(bytes(path), "the time is out of range") from error
+        except OSError as error:
+            raise translate(error, path) from error
+        return True
+
     def count(self, path: VirtualPath) -> Eventually[tuple[int, int]]:
         """Bytes and files at and below ``path``; in a thread where there are any."""
         anchor = self._anchor()
@@ -163,6 +192,34 @@ class LocalTree:
                 return os.open(name, flags, dir_fd=directory)
         finally:
             release(root, directory)
+
+
+def check_target(path: VirtualPath, target: bytes) -> None:
+    """Whether the text of a link at ``path`` keeps below the root, for whoever follows it.
+
+    Steps upwards count only at the beginning, where they leave real directories: behind a name, which
+    may be a link itself, they could lead anywhere.
+
+    Raises:
+        ForbiddenPath: it does not, or is no text for a link at all.
+    """
+    steps = [step for step in target.split(b"/") if step not in {b"", b"."}]
+    up = 0
+    while up < len(steps) and steps[up] == b"..":
+        up += 1
+    if not target or target[:1] == b"/" or b"\0" in target:
+        raise ForbiddenPath(bytes(path), "a link must have a relative target")
+    if up >= len(path.parts) or b".." in steps[up:]:
+        raise ForbiddenPath(bytes(path), "a link that may lead out of the root")
+
+
+def set_link_time(directory: int, name: bytes, mtime_ns: int) -> None:
+    """Of a link just made, which goes again if it cannot be. Raises OSError, OverflowError."""
+    try:
+        os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=directory, follow_symlinks=False)
+    except (OSError, OverflowError):
+        os.unlink(name, dir_fd=directory)
+        raise
 
 
 class LinkResolver:

@@ -20,6 +20,7 @@ from twisted_xfer.interfaces import (
     IHasParts,
     IHasRoom,
     IListing,
+    IMakesLinks,
     IReadFile,
     IStorage,
     IUpload,
@@ -188,6 +189,8 @@ class ThreadedStorage:
             directlyProvides(self, IHasParts, providedBy(self))
         if IHasRoom.providedBy(inner):
             directlyProvides(self, IHasRoom, providedBy(self))
+        if IMakesLinks.providedBy(inner):
+            directlyProvides(self, IMakesLinks, providedBy(self))
 
     def _run(self, function: Callable[..., object], *args: object) -> Deferred[Any]:
         return self._blocking.run(function, *args)
@@ -216,6 +219,10 @@ class ThreadedStorage:
     def room(self, path: VirtualPath) -> Deferred[int | None]:
         """Free bytes; offered only where the storage within knows them."""
         return self._run(cast("IHasRoom", self._inner).room, path)
+
+    def make_link(self, path: VirtualPath, target: bytes, mtime_ns: int | None = None) -> Deferred[bool]:
+        """Make a symbolic link; offered only where the storage within can."""
+        return self._run(cast("IMakesLinks", self._inner).make_link, path, target, mtime_ns)
 
     def list(self, path: VirtualPath) -> Deferred[IListing]:
         """Open a directory."""

@@ -16,7 +16,8 @@ class XferOptions:
     daemon lets anonymous users in at all. ``window`` is how many entries a sender may have in the
     air, ``login_seconds`` how long a login may take in all. ``code``, with the account that it
     stands for, is the one-off pairing code of ``xfer receive``. ``modes`` and ``times`` say whether
-    a sender's permission bits (never more than 0755) and modification times are applied.
+    a sender's permission bits (never more than 0755) and modification times are applied; ``links``
+    whether symbolic links are refused, or made where they lead nowhere out of the account's root.
     """
 
     plain: Literal["never", "loopback", "always"] = "loopback"
@@ -27,6 +28,7 @@ class XferOptions:
     login_seconds: float = 10.0
     modes: bool = True
     times: bool = True
+    links: Literal["refuse", "inside"] = "refuse"
     code: str = attrs.field(default="", repr=False)
     code_username: str = ""
     code_password: str = attrs.field(default="", repr=False)

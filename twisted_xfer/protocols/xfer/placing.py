@@ -23,6 +23,7 @@ from twisted_xfer.interfaces import (
     IAvatar,
     IHasFileno,
     IHasQuota,
+    IMakesLinks,
     IPublished,
     IStorage,
     IUpload,
@@ -50,6 +51,7 @@ class Rules:
     base: VirtualPath = attrs.field(factory=VirtualPath)
     modes: bool = True
     times: bool = True
+    links: Literal["refuse", "inside"] = "refuse"
     if_exists: str = ""
     done: Container[bytes] = frozenset()
 
@@ -86,6 +88,25 @@ class Placing:
         except Unsupported:
             return
 
+    def _check_links(self, entry: Entry) -> None:
+        """Raises ForbiddenPath, Unsupported where links are not taken at all."""
+        if self.rules.links == "refuse":
+            raise ForbiddenPath(entry.path, "symbolic links are not taken here")
+        if not IMakesLinks.providedBy(self.storage):
+            raise Unsupported(entry.path, "symbolic links")
+
+    async def link(self, entry: Entry, path: VirtualPath) -> bool:
+        """Make a symbolic link; False when it is there already. Never replaces anything.
+
+        Raises:
+            ForbiddenPath: links are not taken here, or not this one.
+        """
+        self._check_links(entry)
+        target, time = entry.target or b"", self.expected(entry, 0).mtime_ns
+        storage = IMakesLinks(self.storage)
+        made: bool = await self._with_parents(path, lambda: storage.make_link(path, target, time))
+        return made
+
     async def ask(self, entry: Entry, path: VirtualPath) -> str:
         """What would be done with an offer: ``store``, ``replace``, or why it would be skipped.
 
@@ -95,7 +116,7 @@ class Placing:
         if entry.path in self.rules.done:
             return "same"
         if entry.type == "symlink":
-            raise ForbiddenPath(entry.path, "symbolic links are not taken here")
+            self._check_links(entry)
         right = Right.MKDIR if entry.type == "dir" else Right.WRITE
         if self._avatar is not None and not self._avatar.may(right, path):
             raise RightMissing(bytes(path), right=right.value)
@@ -111,6 +132,9 @@ class Placing:
             if info.kind != "dir":
                 raise NotADirectory(bytes(path))
             return "same"
+        if entry.type == "symlink":
+            # Whether the very same link is there only making it shows.
+            return "store"
         if info.kind == "dir":
             raise IsADirectory(bytes(path))
         if IPublished.providedBy(self.storage) and await resolve(self.storage.published(path)) is None:

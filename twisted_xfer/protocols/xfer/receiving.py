@@ -11,7 +11,6 @@ from twisted.logger import Logger
 from twisted_xfer.errors import (
     Cancelled,
     DigestMismatch,
-    ForbiddenPath,
     XferError,
 )
 from twisted_xfer.interfaces import IBlocking, IHasFileno, ILimiter, IStorage, IUpload
@@ -186,7 +185,12 @@ class ReceiverRole:
             self._answer(Done(stream=entry.stream, stored_as=bytes(path)))
             return
         if entry.type == "symlink":
-            raise ForbiddenPath(entry.path, "symbolic links are not taken here")
+            if not await self.placing.link(entry, path):
+                self._skip(entry, "same")
+                return
+            self._on_event(TransferEvent("done", entry.path, type="symlink"))
+            self._answer(Done(stream=entry.stream, stored_as=bytes(path)))
+            return
         opened = await self.placing.open(entry, path, resume=True)
         if isinstance(opened, str):
             self._skip(entry, opened)

@@ -59,6 +59,7 @@ class Summary:
 
     files: int = 0
     directories: int = 0
+    links: int = 0
     skipped: int = 0
     would: int = 0
     moved: int = 0
@@ -74,6 +75,9 @@ class Summary:
         if event.kind == "done":
             if event.type == "dir":
                 self.directories += 1
+                return
+            if event.type == "symlink":
+                self.links += 1
                 return
             self.files += 1
             self.moved += max(0, event.position - event.resumed)

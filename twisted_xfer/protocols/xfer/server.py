@@ -332,7 +332,7 @@ class XferServerProtocol(Connection):
             )
         )
         if caller.role == "send":
-            rules = Rules(modes=self.options.modes, times=self.options.times)
+            rules = Rules(modes=self.options.modes, times=self.options.times, links=self.options.links)
             self.role = ReceiverRole(
                 self,
                 avatar,
