@@ -154,6 +154,18 @@ def test_waiting_commands_at_and_over_the_limit(user):
     assert user.take().count(b"257 ") == MAX_WAITING + 1
 
 
+@pytest.mark.parametrize("before", [MAX_WAITING - 1, MAX_WAITING])
+def test_an_abort_behind_as_many_as_may_wait(user, before):
+    """Up to MAX_WAITING it passes those before it; behind more it waits, and there is nothing left to end."""
+    user.start_download()
+    user.say(*["PWD"] * before, "ABOR")
+    assert isinstance(user.transfers.made[0].cancelled, Cancelled) is (before < MAX_WAITING)
+    if before == MAX_WAITING:
+        user.transfers.made[0].result.callback(4)
+        user.clock.pump([0] * 5)
+        assert user.take().endswith(b"225 No transfer to abort.\r\n")
+
+
 def test_flood_gives_others_their_turn(user):
     """10,000 pipelined commands are answered, COMMANDS_PER_TURN at a time."""
     first = user.raw(b"NOOP\r\n" * 10_000)

@@ -24,7 +24,8 @@ from twisted_xfer.protocols.ftp.wire.server import Command, Rejected
 from twisted_xfer.protocols.ftp.wire.verbs import DATA_VERBS, FOREIGN_VERBS
 
 #: Commands that may wait behind a running one; past it the transport is paused. Clients that
-#: pipeline send a handful.
+#: pipeline send a handful. An ABOR behind so many others is not read before its turn: to find it,
+#: all of them would have to be held here instead of in the client's own kernel.
 MAX_WAITING: Final = 64
 #: Seconds that a client gets to take our last words and to close, before it is cut off.
 CLOSE_SECONDS: Final = 30.0
