@@ -7,7 +7,7 @@ from twisted.internet.defer import succeed
 from zope.interface import implementer
 
 from twisted_xfer.errors import ConfigError
-from twisted_xfer.interfaces import Account, IHasQuota, IHasRoom, QuotaScope, QuotaStatus, Usage
+from twisted_xfer.interfaces import Account, IHasQuota, IHasRoom, QuotaScope, QuotaStatus, Usage, WriteIntent
 from twisted_xfer.protocols.ftp.charset import NameCodec
 from twisted_xfer.protocols.ftp.options import FTPOptions
 
@@ -240,6 +240,22 @@ def test_stat_takes_flags_and_patterns(user):
 def test_help_says_nothing_of_tls_without_it(user):
     """Commands that cannot work are not listed."""
     assert b"AUTH" not in user.say("HELP")
+
+
+def test_a_part_is_not_renamed(user):
+    """To its owner SIZE shows it, but it is no file yet: RNFR says so, and not only RNTO."""
+    upload = user.session.avatar.open_write(user.session.path(b"part"), WriteIntent())
+    upload.write(b"12345")
+    upload.suspend()
+    user.say("TYPE I")
+    assert user.say("SIZE part") == b"213 5\r\n"
+    assert user.say("RNFR part").startswith(b"550 ")
+    assert user.say("RNTO new").startswith(b"503 ")
+    user.storage_file("part", b"old")
+    assert user.say("RNFR part").startswith(b"350 ")
+    assert user.say("RNTO new").startswith(b"250 ")
+    user.say("MKD d")
+    assert user.say("RNFR d").startswith(b"350 ")
 
 
 @pytest.mark.parametrize(

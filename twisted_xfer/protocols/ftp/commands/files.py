@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from twisted.internet.defer import Deferred
+
 from twisted_xfer.errors import NotAFile, NotFound
-from twisted_xfer.interfaces import Eventually, FileInfo, TransferMode
+from twisted_xfer.interfaces import Eventually, FileInfo, IPublished, TransferMode
 from twisted_xfer.interfaces.answers import resolve, then
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
@@ -80,12 +82,21 @@ def delete(session: FTPSession, argument: bytes) -> Eventually[bytes]:
 def rename_from(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     """RNFR: must be followed by RNTO at once."""
     path = session.path(argument)
+    avatar = session.user()
 
-    def found(_: FileInfo) -> bytes:
+    def found(info: FileInfo) -> bytes | Deferred[bytes]:
+        if info.kind == "file" and IPublished.providedBy(avatar):
+            return then(avatar.published(path, follow=False), published)
+        return published(0)
+
+    def published(size: int | None) -> bytes:
+        if size is None:
+            # The account's own part, which becomes a file by going on with it, and not by a rename.
+            raise NotFound(bytes(path), "its upload has not ended")
         session.sequence.rename_from = path
         return RENAME_READY
 
-    return then(session.user().stat(path), found)
+    return then(avatar.stat(path), found)
 
 
 def rename_to(session: FTPSession, argument: bytes) -> Eventually[bytes]:
