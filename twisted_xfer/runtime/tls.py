@@ -112,15 +112,14 @@ def _stamp(path: str) -> tuple[int, int, int]:
 class Creator:
     """Makes the server's end of a control connection for Twisted, and keeps it to be asked."""
 
-    def __init__(self, context: SSL.Context) -> None:
+    def __init__(self, context: SSL.Context, notes: HandshakeNotes | None = None) -> None:
         self._context = context
         self.connection: SSL.Connection | None = None
-        self.notes = HandshakeNotes()
+        self.notes = notes or HandshakeNotes()
 
     def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
         """A connection over memory buffers."""
         self.connection = SSL.Connection(self._context, None)
-        self.connection.set_app_data(self.notes)
         return self.connection
 
 
@@ -130,10 +129,12 @@ class TLSSession:
 
     __slots__ = ("_context", "_facts", "_reactor", "creator")
 
-    def __init__(self, reactor: DescriptorReactor, context: SSL.Context) -> None:
+    def __init__(
+        self, reactor: DescriptorReactor, context: SSL.Context, notes: HandshakeNotes | None = None
+    ) -> None:
         self._reactor = reactor
         self._context = context
-        self.creator = Creator(context)
+        self.creator = Creator(context, notes)
         self._facts: CertificateFacts | None = None
 
     @property
@@ -197,8 +198,8 @@ class _Loaded:
         #: with the context that the connection was made from.
         self._others = [(one, self.context(one)) for one in self.identities[1:]]
 
-    def context(self, identity: Identity) -> SSL.Context:
-        """A fresh context with ``identity``."""
+    def context(self, identity: Identity, notes: HandshakeNotes | None = None) -> SSL.Context:
+        """A fresh context with ``identity``; ``notes`` hear why a client was refused."""
         context = SSL.Context(SSL.TLS_METHOD)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
         context.set_options(_OPTIONS)
@@ -214,12 +215,12 @@ class _Loaded:
         watch_resumption(context)
         if self.trust is not None:
             # In those that SNI switches to as well: OpenSSL then verifies with their authorities.
-            self.trust.apply(context)
+            self.trust.apply(context, notes)
         return context
 
-    def control_context(self, alpn: bytes) -> SSL.Context:
+    def control_context(self, alpn: bytes, notes: HandshakeNotes | None = None) -> SSL.Context:
         """A fresh context for one control connection."""
-        context = self.context(self.identities[0])
+        context = self.context(self.identities[0], notes)
         if alpn:
             context.set_alpn_select_callback(lambda _connection, offered: _choose(alpn, offered))
         if self._others:
@@ -284,7 +285,8 @@ class TLS:
     def control_session(self, alpn: bytes = b"") -> TLSSession:
         """See ITLS."""
         self._check_files()
-        return TLSSession(self._reactor, self._loaded.control_context(alpn))
+        notes = HandshakeNotes()
+        return TLSSession(self._reactor, self._loaded.control_context(alpn, notes), notes)
 
     def reload(self) -> None:
         """Read the files again; connections that are up keep what they have.

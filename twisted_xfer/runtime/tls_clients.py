@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, Literal
 
 import attrs
@@ -115,8 +116,11 @@ class ClientTrust:
                 raise ConfigError("tls.client_crl", value=crl_source, remedy=remedy)
         return cls(policy, tuple(authorities), tuple(lists), ca_source, crl_source)
 
-    def apply(self, context: SSL.Context) -> None:
+    def apply(self, context: SSL.Context, notes: HandshakeNotes | None = None) -> None:
         """Have ``context``, which is still fresh, ask its clients.
+
+        ``notes`` hear why one was refused on a connection that has no notes of its own: Twisted keeps
+        something else there.
 
         The lists are copied into each context, which costs about a millisecond for a thousand
         certificates; ``read_pem`` bounds the file they come from.
@@ -137,7 +141,7 @@ class ClientTrust:
         if self.lists:
             store.set_flags(crypto.X509StoreFlags.CRL_CHECK | crypto.X509StoreFlags.CRL_CHECK_ALL)
         mode = SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if self.policy == "require" else 0)
-        context.set_verify(mode, note_refusal)
+        context.set_verify(mode, partial(note_refusal, notes or HandshakeNotes()))
 
     def warnings(self, now: dt.datetime) -> list[str]:
         """What keeps clients out, or soon will."""
@@ -173,11 +177,17 @@ class ClientTrust:
 
 
 def note_refusal(
-    connection: SSL.Connection, certificate: crypto.X509, code: int, _depth: int, good: int
+    others: HandshakeNotes,
+    connection: SSL.Connection,
+    certificate: crypto.X509,
+    code: int,
+    _depth: int,
+    good: int,
 ) -> bool:
     """The verify callback: OpenSSL's verdict stands, and its reason is kept for whoever asks."""
-    notes = connection.get_app_data()
-    if not good and isinstance(notes, HandshakeNotes) and not notes.refusal:
+    own = connection.get_app_data()
+    notes = own if isinstance(own, HandshakeNotes) else others
+    if not good and not notes.refusal:
         shown = _name(certificate.to_cryptography().subject)
         reason = _REASONS.get(code, f"X.509 error {code}")
         notes.refusal = f"certificate {shown} refused: {reason}"
