@@ -16,6 +16,7 @@ from twisted_xfer.errors import NotADirectory, NotFound
 from twisted_xfer.interfaces import Eventually, FileInfo, IListing, IReadFile, Right, TransferMode
 from twisted_xfer.interfaces.answers import resolve, then
 from twisted_xfer.paths import VirtualPath
+from twisted_xfer.protocols.ftp.commands.sorting import Sorted
 from twisted_xfer.protocols.ftp.commands.transfer import send
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.wire import grammar
@@ -99,11 +100,11 @@ def renamed(session: FTPSession, batch: list[FileInfo], prefix: bytes = b"") -> 
 
 
 async def open_listing(session: FTPSession, raw: bytes) -> tuple[IListing, grammar.Glob | None, bytes]:
-    """What LIST and NLST name: a directory, a file, or a pattern in the last component."""
+    """What LIST and NLST name: a directory, a file, or a pattern in the last component; sorted if not large."""
     avatar = session.user()
     path = session.path(raw)
     try:
-        return await resolve(avatar.list(path)), None, b""
+        return Sorted(await resolve(avatar.list(path)), session.channel.later), None, b""
     except NotADirectory:
         info = await resolve(avatar.stat(path))
         return SingleEntry(info._replace(name=session.codec.to_storage(raw))), None, b""
@@ -113,7 +114,8 @@ async def open_listing(session: FTPSession, raw: bytes) -> tuple[IListing, gramm
             raise
         # No such name: it was meant as a pattern.
         directory, _ = split
-        return await resolve(avatar.list(path.parent)), grammar.Glob(path.name), directory
+        listing = await resolve(avatar.list(path.parent))
+        return Sorted(listing, session.channel.later), grammar.Glob(path.name), directory
 
 
 def _listing(
