@@ -22,7 +22,7 @@ from twisted_xfer.errors import (
 )
 from twisted_xfer.interfaces import IAvatar, IHost, ILease, LoginContext
 from twisted_xfer.interfaces.answers import resolve
-from twisted_xfer.protocols.xfer.connection import TLS_READ_SIZE, Connection
+from twisted_xfer.protocols.xfer.connection import Connection
 from twisted_xfer.protocols.xfer.content import HASHES
 from twisted_xfer.protocols.xfer.mechanisms import ANONYMOUS, CODE, SCRAM_PLUS, is_near
 from twisted_xfer.protocols.xfer.mechanisms.listener import Facts, ScramProof, credentials_of, offered
@@ -32,6 +32,7 @@ from twisted_xfer.protocols.xfer.placing import Rules
 from twisted_xfer.protocols.xfer.receiving import ReceiverRole
 from twisted_xfer.protocols.xfer.secure import ALPN, HANDSHAKE_BYTE, channel_of, exporter_of
 from twisted_xfer.protocols.xfer.serving import ServingRole
+from twisted_xfer.protocols.xfer.tls_transport import TLSTransport
 from twisted_xfer.protocols.xfer.wire.link import FEATURES, Event, negotiate
 from twisted_xfer.protocols.xfer.wire.messages import (
     MAX_WINDOW,
@@ -106,15 +107,13 @@ class XferServerProtocol(Connection):
         super().dataReceived(data)
 
     def _start_tls(self, data: bytes) -> None:
-        transport: Any = self.transport
         tls: Any = self.host.tls
-        self._tls = tls.control_session(ALPN)
-        transport.bufferSize = TLS_READ_SIZE
-        transport.unregisterProducer()
-        transport.startTLS(self._tls.creator, normal=True)
-        transport.registerProducer(self, True)
+        session: Any = tls.control_session(ALPN)
+        self._tls = session
+        secure: Any = TLSTransport(self.transport, self, session.creator.serverConnectionForTLS, server=True)
+        self.transport = secure
         # What has come already is the beginning of the handshake.
-        transport.protocol.dataReceived(data)
+        secure.begin(data)
 
     def _too_late(self) -> None:
         self._deadline = None
@@ -316,13 +315,13 @@ class XferServerProtocol(Connection):
         self.username = avatar.username
         data = self._pairing.listener_proof() if self._pairing is not None else b""
         if self._proof is not None:
+            data = self._proof.final
             if not self.secure:
                 self.host.log.info(
                     "{username!r} is in without TLS, from {peer}: the password is safe, what is sent is not",
                     username=avatar.username,
                     peer=self._peer,
                 )
-            data = self._proof.final
         self.send(
             Authenticated(
                 username=avatar.username,
