@@ -310,7 +310,10 @@ def endpoint_for(reactor: Any, target: Target, login: Login) -> IStreamClientEnd
             raise CannotConnect(target.place, "the CA file holds no certificate")
         roots = trustRootFromCertificates([Certificate.loadPEM(block.encode()) for block in blocks])  # type: ignore[no-untyped-call]
         creator = optionsForClientTLS(
-            target.host, trustRoot=roots, clientCertificate=own, acceptableProtocols=[ALPN]
+            target.host,
+            trustRoot=roots,
+            clientCertificate=own.for_twisted() if own is not None else None,
+            acceptableProtocols=[ALPN],
         )
     endpoint: IStreamClientEndpoint = wrapClientTLS(creator, tcp)
     return endpoint

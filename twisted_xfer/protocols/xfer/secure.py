@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
+import attrs
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
@@ -29,19 +30,35 @@ _EXPORTER: Final = b"EXPORTER-Channel-Binding"
 
 
 @implementer(IOpenSSLClientConnectionCreator)
+@attrs.frozen
+class Own:
+    """A caller's own certificate and its key."""
+
+    certificate: x509.Certificate
+    key: Any = attrs.field(repr=False)
+
+    def for_twisted(self) -> PrivateCertificate:
+        """As optionsForClientTLS takes it."""
+        pem: bytes = self.certificate.public_bytes(Encoding.PEM) + self.key.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        )
+        made: PrivateCertificate = PrivateCertificate.loadPEM(pem)  # type: ignore[no-untyped-call]
+        return made
+
+
 class PinningCreator:
     """The caller's side, for peers known by their key: the protocol looks at it before it logs in.
 
     ``own`` is the caller's own certificate, if it has one (see own_certificate).
     """
 
-    def __init__(self, hostname: str, own: PrivateCertificate | None = None) -> None:
+    def __init__(self, hostname: str, own: Own | None = None) -> None:
         context = SSL.Context(SSL.TLS_METHOD)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
         context.set_alpn_protos([ALPN])
         if own is not None:
-            context.use_certificate(own.original)
-            context.use_privatekey(own.privateKey.original)
+            context.use_certificate(own.certificate)
+            context.use_privatekey(own.key)
         self._context = context
         self._hostname = hostname
 
@@ -53,7 +70,7 @@ class PinningCreator:
         return connection
 
 
-def own_certificate(certificate: str, key: str) -> PrivateCertificate | None:
+def own_certificate(certificate: str, key: str) -> Own | None:
     """A caller's certificate and key out of PEM texts, which may be one; None without any.
 
     Raises:
@@ -66,10 +83,7 @@ def own_certificate(certificate: str, key: str) -> PrivateCertificate | None:
         private = load_pem_private_key((key or certificate).encode(), password=None)
         if found.public_key() != private.public_key():
             raise ValueError("not its key")
-        pem = found.public_bytes(Encoding.PEM) + private.private_bytes(
-            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-        )
-        return PrivateCertificate.loadPEM(pem)
+        return Own(found, private)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         # OpenSSL's words may quote the text.
         remedy = "give PEM: a certificate, and its key that no password protects"
