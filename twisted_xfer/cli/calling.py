@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import IO, Any, TypeVar
@@ -15,7 +16,7 @@ from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.output import fail, say
 from twisted_xfer.cli.passwords import password_of
 from twisted_xfer.cli.progress import error_text
-from twisted_xfer.cli.proofs import Proofs, proof_options
+from twisted_xfer.cli.proofs import MAX_PEM, Proofs, proof_options
 from twisted_xfer.cli.trust import KnownKeys
 from twisted_xfer.errors import (
     ChannelBindingFailed,
@@ -95,9 +96,16 @@ class Asked:
             certificate=certificate,
             key=key,
             plain=self.plain,
-            ca=self.ca.read() if self.ca is not None else "",
+            ca=self.authorities(),
             trust=KnownKeys().trusts,
         )
+
+    def authorities(self) -> str:
+        """The PEM text of ``--ca``. Raises click.UsageError when there is no certificate in it."""
+        text = self.ca.read(MAX_PEM) if self.ca is not None else ""
+        if self.ca is not None and "-----BEGIN CERTIFICATE-----" not in text:
+            raise click.UsageError(f"{self.ca.name}: there is no certificate in it")
+        return text
 
     def password_of(self, username: str, place: str) -> str:
         """The password, from wherever there is one."""
@@ -123,6 +131,8 @@ async def _trusting(
     try:
         return await work(reactor, login)
     except UntrustedKey as error:
+        if error.subject is None:
+            raise
         digest = str(error.subject)
         known = KnownKeys()
         if target.pin or known.get(target.place) is not None or not _accept(asked, target, digest):
@@ -139,7 +149,12 @@ def _accept(asked: Asked, target: Target, digest: str) -> bool:
     if not sys.stdin.isatty():
         return False
     say(f"{target.place} was never met before. Its key is sha256={digest}")
-    return click.confirm("Trust it from now on?", err=True)
+    # While the reactor has the signal, Ctrl-C would wait for the answer.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return click.confirm("Trust it from now on?", err=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def run(begin: Callable[[Any], Any]) -> Any:
@@ -163,16 +178,18 @@ def run(begin: Callable[[Any], Any]) -> Any:
 
 def code_of(error: BaseException) -> Exit:
     """The exit code for what ended a command."""
+    if isinstance(error, click.Abort):
+        return Exit.INTERRUPTED
     if isinstance(error, CannotConnect):
         return Exit.NO_CONNECTION
     if isinstance(error, UntrustedKey | LoginImpossible | LoginFailed):
         return Exit.AUTHENTICATION
+    if isinstance(error, ConfigError):
+        return Exit.USAGE
     if isinstance(error, ConnectionLost | TimedOut):
         return Exit.RESUMABLE
     if isinstance(error, DigestMismatch | SourceChanged | PrefixMismatch):
         return Exit.INTEGRITY
-    if isinstance(error, ConfigError):
-        return Exit.USAGE
     if isinstance(error, PeerError):
         return _BY_HUNDRED.get(error.number // 100, Exit.OTHER)
     if isinstance(error, XferError):
@@ -216,7 +233,9 @@ def _sentence(error: BaseException, target: Target) -> str:
         return f"{target.place} wants another login ({printable_detail(error)}): give a user, --token-file, --cert or --code"
     if isinstance(error, LoginFailed) or (isinstance(error, PeerError) and error.name == "login_failed"):
         return "wrong code, user, password, token or certificate"
-    return error_text(error) if isinstance(error, Exception) else "interrupted"
+    if isinstance(error, Exception) and not isinstance(error, click.Abort):
+        return error_text(error)
+    return "interrupted"
 
 
 def printable_detail(error: XferError) -> str:

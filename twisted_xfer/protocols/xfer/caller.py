@@ -7,9 +7,9 @@ from typing import Any, Final, Literal
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IStreamClientEndpoint
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -32,9 +32,11 @@ from twisted_xfer.protocols.xfer.secure import (
     ALPN,
     PinningCreator,
     exporter_of,
+    is_unverified,
     key_digest,
     own_certificate,
 )
+from twisted_xfer.protocols.xfer.tls_endpoint import TLSEndpoint
 from twisted_xfer.protocols.xfer.wire.link import FEATURES, Event, check_select
 from twisted_xfer.protocols.xfer.wire.messages import (
     NONCE_SIZE,
@@ -59,7 +61,10 @@ class CannotConnect(XferError):
 
 
 class UntrustedKey(XferError):
-    """The peer's key is not the one that was expected, or nobody vouches for it; ``subject`` is its digest."""
+    """The peer's key is not the one that was expected, or nobody vouches for it.
+
+    ``subject`` is its digest, or None where authorities were to vouch for a certificate and do not.
+    """
 
     code = "untrusted_key"
 
@@ -174,14 +179,15 @@ class Caller(Connection):
 
     def _check_key(self) -> None:
         options = self._options
-        if options.ca or options.code:
-            # The chain was verified, or the code will be: it is bound to this TLS session.
-            return
         transport: Any = self.transport
         digest = key_digest(transport.getPeerCertificate())
         if self.target.pin:
+            # Whatever else was given: this key and no other.
             if digest != self.target.pin.lower():
                 raise UntrustedKey(digest, "not the key that was given")
+        elif options.ca or options.code:
+            # The chain was verified, or the code will be: it is bound to this TLS session.
+            return
         elif not options.trust(self.target.place, digest):
             raise UntrustedKey(digest, self.target.place)
 
@@ -218,12 +224,18 @@ class Caller(Connection):
         self.reason = from_peer(error)
         self.close()
 
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tell a certificate that the authorities do not vouch for from a line that broke."""
+        if self.reason is None and not self._met and is_unverified(reason.value):
+            self.reason = UntrustedKey(None, "the authorities do not vouch for its certificate and its name")
+        super().connectionLost(reason)
+
     def ended(self, error: XferError) -> None:
         """Tell whoever waits."""
         self._stop_deadline()
         if not self.ready.called:
             if not self._met and isinstance(error, ConnectionLost):
-                error = CannotConnect(self.target.place, "no TLS there (or not trusted by the CA)")
+                error = CannotConnect(self.target.place, "nobody answers in TLS there")
             self.ready.errback(error)
         self.over.callback(None if self._finished else error)
 
@@ -315,8 +327,7 @@ def endpoint_for(reactor: Any, target: Target, login: Login) -> IStreamClientEnd
             clientCertificate=own.for_twisted() if own is not None else None,
             acceptableProtocols=[ALPN],
         )
-    endpoint: IStreamClientEndpoint = wrapClientTLS(creator, tcp)
-    return endpoint
+    return TLSEndpoint(creator, tcp)
 
 
 async def call(

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from OpenSSL import SSL
+from service_identity import VerificationError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import PrivateCertificate
 from zope.interface import implementer
@@ -29,7 +30,6 @@ HANDSHAKE_BYTE: Final = 0x16
 _EXPORTER: Final = b"EXPORTER-Channel-Binding"
 
 
-@implementer(IOpenSSLClientConnectionCreator)
 @attrs.frozen
 class Own:
     """A caller's own certificate and its key."""
@@ -46,6 +46,7 @@ class Own:
         return made
 
 
+@implementer(IOpenSSLClientConnectionCreator)
 class PinningCreator:
     """The caller's side, for peers known by their key: the protocol looks at it before it logs in.
 
@@ -108,6 +109,12 @@ def channel_of(transport: Any) -> bytes:
     handle = transport.getHandle() if transport is not None else None
     modern = isinstance(handle, SSL.Connection) and handle.get_protocol_version_name() == "TLSv1.3"
     return exporter_of(transport) if modern else b""
+
+
+def is_unverified(error: object) -> bool:
+    """Whether a handshake ended because of the peer's certificate: its chain, or the name in it."""
+    broken = isinstance(error, SSL.Error) and "certificate verify failed" in repr(error.args)
+    return broken or isinstance(error, VerificationError)
 
 
 def key_digest(certificate: Any) -> str:

@@ -21,14 +21,22 @@ from twisted_xfer.protocols.xfer.line import FLIGHT, RECORD, SLICE, SecureLine, 
 PLAINTEXT: Final = 128 * 1024
 
 
-@implementer(ISSLTransport, IPushProducer)  # type: ignore[misc]  # TCP options are asked of ``raw``
-class TLSTransport:
+class _NoFactory:
+    """Twisted's creators ask the factory that a protocol is of for more names of ALPN: none of ours has any."""
+
+    wrappedFactory: Final = None
+
+
+@implementer(ISSLTransport, IPushProducer)
+class TLSTransport:  # type: ignore[misc]  # TCP options are asked of ``raw``
     """The transport of ``protocol``, and the protocol of ``raw``, which is one that is connected.
 
     ``make`` is a method of one of Twisted's creators.
 
     Bounded: what ``raw`` reads at once, and what ``protocol`` writes, which its producer bounds.
     """
+
+    factory: Final = _NoFactory()
 
     def __init__(
         self, raw: Any, protocol: Any, make: Callable[[Any], SSL.Connection], *, server: bool
