@@ -2,42 +2,26 @@
 
 import contextlib
 import json
+import os
 import socket
-import ssl
-import subprocess
 import sys
-import textwrap
 import threading
 import time
 
 import pytest
-import trustme
 
-from twisted_xfer.testing.daemon import Daemon
+sys.path.insert(0, os.path.dirname(__file__))
+from tutorial_support import TIMES, Wire, run_ours, serve, tls_connect, tls_wrapper
 
 pytestmark = pytest.mark.integration
 
-TIMES = 200
+USERS = dict.fromkeys(("alice", "bob", "carol", "dave"), "secret")
 
 
 @pytest.fixture(scope="module")
-def authority():
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, authority):
-    """A daemon in clear and in TLS, with three users."""
-    top = tmp_path_factory.mktemp("jim")
-    certificate = authority.issue_cert("localhost")
-    certificate.private_key_pem.write_to_path(str(top / "key.pem"))
-    certificate.cert_chain_pems[0].write_to_path(str(top / "cert.pem"))
-    (top / "root").mkdir()
-    tls = f"ssl:0:interface=127.0.0.1:privateKey={top / 'key.pem'}:certKey={top / 'cert.pem'}"
-    users = [word for name in ("alice", "bob", "carol") for word in ("--auth", f"memory:{name}:secret")]
-    places = ["--listen", "jim=tcp:0:interface=127.0.0.1", "--listen", f"jim={tls}"]
-    with Daemon(["--root", str(top / "root"), *users, *places]) as daemon:
-        yield [address[:2] for address in daemon.addresses("jim")]
+def server(tmp_path_factory):
+    """A daemon in clear and in TLS, with some users."""
+    yield from serve(tmp_path_factory, "jim", users=USERS)
 
 
 class Student:
@@ -68,63 +52,67 @@ class Student:
         return self.hear()["response"]
 
 
-def test_two_students_in_a_room(server):
-    """200 messages one by one, 200 glued, 200 in pieces: all arrive, each is answered."""
-    with socket.create_connection(server[0], 20) as one, socket.create_connection(server[0], 20) as two:
-        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        alice, bob = Student(one, "alice"), Student(two, "bob")
-        assert alice.code("presence", type="status", user={"account_name": "alice", "status": "?"}) == 200
-        assert alice.code("join", room="#r") == 201
-        assert bob.code("join", room="#r") == 200
-        for number in range(TIMES):
-            assert alice.code("msg", to="#r", **{"from": "alice"}, message=f"one {number}") == 200
-            assert bob.hear()["message"] == f"one {number}"
-        raw = json.dumps({"action": "msg", "time": 1, "to": "#r", "message": "many"}).encode()
-        one.sendall(raw * TIMES)
-        assert [alice.hear()["response"] for _ in range(TIMES)] == [200] * TIMES
-        assert [bob.hear()["message"] for _ in range(TIMES)] == ["many"] * TIMES
-        for number in range(TIMES):
-            at = number % (len(raw) - 1) + 1
-            one.send(raw[:at])
-            one.send(raw[at:])
-        assert [alice.hear()["response"] for _ in range(TIMES)] == [200] * TIMES
-        assert [bob.hear()["from"] for _ in range(TIMES)] == ["alice"] * TIMES
-        alice.say("quit")
-        assert one.recv(10) == b""
+def chat(alice, bob, room):
+    """200 messages one by one, and 200 that alice does not wait for: all arrive, each is answered."""
+    assert alice.code("presence", type="status", user={"account_name": "alice", "status": "?"}) == 200
+    assert alice.code("join", room=room) == 201
+    assert bob.code("join", room=room) == 200
+    for number in range(TIMES):
+        assert alice.code("msg", to=room, **{"from": "alice"}, message=f"one {number}") == 200
+        assert bob.hear()["message"] == f"one {number}"
+    for number in range(TIMES):
+        alice.say("msg", to=room, **{"from": "bob"}, message=f"many {number}")
+    assert [alice.hear()["response"] for _ in range(TIMES)] == [200] * TIMES
+    heard = [bob.hear() for _ in range(TIMES)]
+    assert [one["message"] for one in heard] == [f"many {number}" for number in range(TIMES)]
+    assert {one["from"] for one in heard} == {"alice"}
+    alice.say("quit")
+    assert alice.sock.recv(10) == b""
 
 
-def test_in_tls(server, authority):
+def _several(held):
+    """Ten objects come in one read, and what is waited for comes at once."""
+    return held.count(b'"action"') >= 10 or b'"many' not in held
+
+
+@pytest.mark.parametrize("way", ["plain", "merged", "split"])
+def test_two_students_in_a_room(server, way):
+    """However their objects are glued or cut."""
+    where = server.address("jim")
+    wire = None if way == "plain" else Wire(where, "server", _several if way == "merged" else None)
+    with wire or contextlib.nullcontext():
+        place = wire.address if wire else where
+        with socket.create_connection(place, 20) as one, socket.create_connection(where, 20) as two:
+            chat(Student(one, "alice"), Student(two, "bob"), f"#{way}")
+
+
+def test_in_tls(server):
     """The same chat through an ssl: endpoint of its own."""
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    raw = socket.create_connection(server[1], 20)
-    with context.wrap_socket(raw, server_hostname="localhost") as sock:
-        carol = Student(sock, "carol")
-        assert carol.code("join", room="#tls") == 201
-        assert carol.code("msg", to="nobody", message="x") == 404
+    with tls_connect(server, "jim") as one, tls_connect(server, "jim") as two:
+        chat(Student(one, "alice"), Student(two, "bob"), "#tls")
+    with tls_connect(server, "jim") as sock:
+        assert Student(sock, "carol").code("msg", to="nobody", message="x") == 404
 
 
 # --- our client ------------------------------------------------------------------------------
 
 
 class CourseServer(threading.Thread):
-    """Answers presence and authentication, probes in the course's own spelling, echoes messages.
+    """Answers presence and authentication, probes in the course's own spelling, echoes messages."""
 
-    ``glue``: everything for one message in one send; else each byte in a send of its own.
-    """
-
-    def __init__(self, glue):
+    def __init__(self, wrap=None):
         super().__init__(daemon=True)
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.glue = glue
+        self.address = self.listener.getsockname()
+        self.wrap = wrap
         self.presences = 0
 
     def run(self):
         client, _ = self.listener.accept()
         self.listener.close()
+        if self.wrap is not None:
+            client = self.wrap(client)
         client.settimeout(20)
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # A client that has all it wants may be gone before the last probe is out.
         with client, contextlib.suppress(ConnectionError):
             self.serve(client)
@@ -144,37 +132,24 @@ class CourseServer(threading.Thread):
                 self.answer(client, value)
 
     def answer(self, client, value):
-        out = json.dumps({"response": 200, "time": 1, "alert": "OK"})
+        self.send(client, {"response": 200, "time": 1, "alert": "OK"})
         if value["action"] == "presence":
             self.presences += 1
         if value["action"] == "msg":
-            echo = {**value, "from": "echo", "to": value["from"]}
-            out += json.dumps(echo) + json.dumps({"action": "pr\u043ebe", "time": 1})
+            self.send(client, {**value, "from": "echo", "to": value["from"]})
+            self.send(client, {"action": "pr\u043ebe", "time": 1})
+
+    def send(self, client, value):
         with contextlib.suppress(ConnectionError):
-            for piece in [out.encode()] if self.glue else [bytes([byte]) for byte in out.encode()]:
-                client.sendall(piece)
+            client.send(json.dumps(value).encode())
 
 
-TALK = textwrap.dedent("""
-    import sys, time
-    from twisted.internet import task
-    from twisted.internet.defer import Deferred
-    from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
-    from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
-    from twisted_xfer.errors import XferError
+TALK = """
     from twisted_xfer.protocols.jim import log_in
 
-    def main(reactor):
-        return Deferred.fromCoroutine(work(reactor))
-
-    async def work(reactor):
-        port, password, times, to, ca = sys.argv[1:]
-        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", int(port))
-        if ca:
-            root = trustRootFromCertificates([Certificate.loadPEM(open(ca).read())])
-            endpoint = wrapClientTLS(optionsForClientTLS("localhost", trustRoot=root), endpoint)
+    async def work(reactor, port, name, password, times, to, ca):
         try:
-            chat = await log_in(endpoint, "carol", password, reactor, time.time, within=20)
+            chat = await log_in(endpoint(reactor, port, ca), name, password, reactor, time.time, within=20)
         except XferError as error:
             print(error.code)
             return
@@ -186,33 +161,48 @@ TALK = textwrap.dedent("""
             good += heard.text == "number %d" % number
         await chat.quit()
         print(good)
-
-    task.react(main)
-""")
+"""
 
 
-def talk(port, password="secret", times=TIMES, to="echo", ca=""):
+def talk(port, name="carol", password="secret", times=TIMES, to="echo", ca=""):
     """What the client printed."""
-    args = [sys.executable, "-c", TALK, str(port), password, str(times), to, ca]
-    done = subprocess.run(args, capture_output=True, text=True, timeout=100, check=False)
-    assert done.stderr == ""
-    return done.stdout.strip()
+    code, said, failed = run_ours(TALK, port, name, password, times, to, ca)
+    assert (code, failed) == (0, "")
+    return said
 
 
-@pytest.mark.parametrize("glue", [True, False])
-def test_our_client_with_the_courses_server(glue):
-    """200 messages and as many probes, glued or byte by byte."""
-    server = CourseServer(glue)
+@pytest.mark.parametrize("way", ["plain", "merged", "split"])
+def test_our_client_with_the_courses_server(way):
+    """200 messages and as many probes, as they come, glued, or in pieces."""
+    server = CourseServer()
     server.start()
-    assert talk(server.port) == str(TIMES)
+    passed = []
+
+    def glued(held):
+        # The answers to authenticate and presence let the client in; later a probe is the last of three.
+        whole = len(passed) < 2 or b'be", "time": 1}' in held
+        passed.append(held) if whole else None
+        return whole
+
+    wire = None if way == "plain" else Wire(server.address, "client", glued if way == "merged" else None)
+    with wire or contextlib.nullcontext():
+        assert talk(wire.address[1] if wire else server.address[1]) == str(TIMES)
     server.join(20)
     # The answer to the last probe may be lost with the connection, which the client then resets.
     assert server.presences >= TIMES - 1
 
 
-def test_our_client_with_our_server(server, tmp_path, authority):
+def test_our_client_in_tls_with_the_courses_server(tmp_path):
+    """A course's server behind TLS, 200 times."""
+    wrap, ca = tls_wrapper(tmp_path)
+    server = CourseServer(wrap)
+    server.start()
+    assert talk(server.address[1], ca=ca) == str(TIMES)
+    server.join(20)
+
+
+def test_our_client_with_our_server(server):
     """To oneself, in clear and in TLS; a wrong password is one."""
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    assert talk(server[0][1], times=5, to="carol") == "5"
-    assert talk(server[1][1], times=5, to="carol", ca=str(tmp_path / "ca.pem")) == "5"
-    assert talk(server[0][1], "wrong") == "login_failed"
+    assert talk(server.address("jim")[1], times=5, to="carol") == "5"
+    assert talk(server.address("jim", tls=True)[1], "dave", times=5, to="dave", ca=server.ca_file) == "5"
+    assert talk(server.address("jim")[1], password="wrong") == "login_failed"

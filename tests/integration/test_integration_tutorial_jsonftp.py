@@ -1,48 +1,34 @@
 """The JSON "FTP" scripts, with plain sockets, against our server and our client."""
 
+import contextlib
 import hashlib
 import json
 import os
+import random
 import socket
-import ssl
-import subprocess
+import struct
 import sys
-import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import trustme
 
-from twisted_xfer.testing.daemon import Daemon
+sys.path.insert(0, os.path.dirname(__file__))
+from tutorial_support import SEED, TIMES, Wire, run_ours, serve, tls_connect, tls_wrapper
 
 pytestmark = pytest.mark.integration
 
-TIMES = 200
-DATA = b'{"looks": "like JSON"}' + os.urandom(20_000)
+DATA = b'{"looks": "like JSON"}' + random.Random(SEED).randbytes(20_000)
 MD5 = hashlib.md5(DATA).hexdigest()
 
 
 @pytest.fixture(scope="module")
-def authority():
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, authority):
+def server(tmp_path_factory):
     """A daemon in clear and in TLS; alice has ``data.bin`` and a directory."""
-    top = tmp_path_factory.mktemp("jsonftp")
-    certificate = authority.issue_cert("localhost")
-    certificate.private_key_pem.write_to_path(str(top / "key.pem"))
-    certificate.cert_chain_pems[0].write_to_path(str(top / "cert.pem"))
-    home = top / "root" / "alice"
-    (home / "sub").mkdir(parents=True)
-    (home / "data.bin").write_bytes(DATA)
-    tls = f"ssl:0:interface=127.0.0.1:privateKey={top / 'key.pem'}:certKey={top / 'cert.pem'}"
-    args = ["--root", str(top / "root"), "--auth", "memory:alice:secret"]
-    places = ["--listen", "jsonftp=tcp:0:interface=127.0.0.1", "--listen", f"jsonftp={tls}"]
-    with Daemon([*args, *places]) as daemon:
-        yield [address[:2] for address in daemon.addresses("jsonftp")], home
+    for server in serve(tmp_path_factory, "jsonftp"):
+        (server.home / "sub").mkdir()
+        (server.home / "data.bin").write_bytes(DATA)
+        yield server
 
 
 class FTPClient:
@@ -68,61 +54,100 @@ class FTPClient:
             data += self.sock.recv(4096)
         return data, self.hear()["md5"]
 
-    def put(self, filename, data, glued=False):
-        first = {"action": "put", "filename": filename, "md5": True}
-        second = {"status_code": 257, "status_msg": "ready to send file", "file_size": len(data)}
-        if glued:
-            self.sock.send(json.dumps(first).encode() + json.dumps(second).encode())
-        else:
-            self.say(first)
-            self.say(second)
+    def put(self, filename, data):
+        self.say({"action": "put", "filename": filename, "md5": True})
+        self.say({"status_code": 257, "status_msg": "ready to send file", "file_size": len(data)})
         assert self.sock.recv(1024) == b"1"
         self.sock.sendall(data)
         self.say({"status_code": 258, "md5": hashlib.md5(data).hexdigest()})
         return self.sock.recv(1024)
 
 
-def test_the_articles_client_gets(server):
-    """200 of 200: file and digest never stick, though the client reads as far as it likes."""
+class FramedClient(FTPClient):
+    """A course's client: each object after its length, in two sends; nobody waits for a 1."""
 
-    def some(_):
-        with socket.create_connection(server[0][0], 20) as sock:
-            client = FTPClient(sock)
-            return [client.get("data.bin") for _ in range(TIMES // 10)]
+    def say(self, message):
+        data = json.dumps(message).encode()
+        self.sock.send(struct.pack("i", len(data)))
+        self.sock.send(data)
+
+    def recv_exactly(self, size):
+        data = b""
+        while len(data) < size:
+            data += self.sock.recv(size - len(data))
+        return data
+
+    def hear(self):
+        (size,) = struct.unpack("i", self.recv_exactly(4))
+        return json.loads(self.recv_exactly(size))
+
+    def get(self, filename):
+        self.say({"action": "get", "filename": filename, "md5": True})
+        data = self.recv_exactly(self.hear()["file_size"])
+        return data, self.hear()["md5"]
+
+    def put(self, filename, data):
+        digest = hashlib.md5(data).hexdigest()
+        self.say({"action": "put", "filename": filename, "file_size": len(data), "md5": digest})
+        self.sock.sendall(data)
+        assert self.hear()["status_code"] == 257
+        return self.hear()["status_msg"].encode()
+
+
+def ten_at_a_time(connect, work):
+    """What ``work(client, number)`` gives for each of 200 numbers, on ten connections of 20 each."""
+
+    def some(first):
+        with connect() as sock:
+            return work(sock, range(first, first + TIMES // 10))
 
     with ThreadPoolExecutor(10) as pool:
-        results = [result for results in pool.map(some, range(10)) for result in results]
-    assert results == [(DATA, MD5)] * TIMES
+        return [one for some in pool.map(some, range(0, TIMES, TIMES // 10)) for one in some]
 
 
-@pytest.mark.parametrize("glued", [False, True])
-def test_the_articles_client_puts(server, glued):
-    """200 of 200, the two objects of a put stuck together or not."""
-    places, home = server
-    with socket.create_connection(places[0], 20) as sock:
-        client = FTPClient(sock)
-        for number in range(TIMES):
-            assert client.put(f"sub/{glued}{number}", DATA, glued) == b"done"
-    assert {path.read_bytes() for path in (home / "sub").glob(f"{glued}*")} == {DATA}
+def gets(kind):
+    def work(sock, numbers):
+        client = kind(sock)
+        return [client.get("data.bin") for _ in numbers]
+
+    return work
 
 
-def test_messages_in_pieces(server):
-    """A segment for each byte."""
-    with socket.create_connection(server[0][0], 20) as sock:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        client = FTPClient(sock)
-        for byte in b'{"action": "get", "filename": "none"}':
-            sock.send(bytes([byte]))
-        assert client.hear()["status_code"] == 256
+def puts(kind, tag):
+    def work(sock, numbers):
+        client = kind(sock)
+        return [client.put(f"sub/{tag}-{number}", DATA) for number in numbers]
+
+    return work
 
 
-def test_in_tls(server, authority):
-    """The same through an ssl: endpoint."""
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    raw = socket.create_connection(server[0][1], 20)
-    with context.wrap_socket(raw, server_hostname="localhost") as sock:
-        client = FTPClient(sock)
+def _both_objects(held):
+    """The two objects of a put are one message; a login, a digest and the file are as they come."""
+    return not held.startswith(b'{"action": "put"') or b"file_size" in held
+
+
+@pytest.mark.parametrize("kind", [FTPClient, FramedClient])
+@pytest.mark.parametrize("way", ["plain", "merged", "split"])
+def test_the_scripts_clients_get_and_put(server, kind, way):
+    """200 of 200: file and digest never stick, though the client reads as far as it likes."""
+    where = server.address("jsonftp")
+    wire = None if way == "plain" else Wire(where, "server", _both_objects if way == "merged" else None)
+    connect = lambda: socket.create_connection(wire.address if wire else where, 20)  # noqa: E731
+    with wire or contextlib.nullcontext():
+        assert ten_at_a_time(connect, gets(kind)) == [(DATA, MD5)] * TIMES
+        tag = f"{kind.__name__}-{way}"
+        assert ten_at_a_time(connect, puts(kind, tag)) == [b"done"] * TIMES
+    stored = [path.read_bytes() for path in (server.home / "sub").glob(f"{tag}-*")]
+    assert stored == [DATA] * TIMES
+
+
+@pytest.mark.parametrize("kind", [FTPClient, FramedClient])
+def test_in_tls(server, kind):
+    """The same through an ssl: endpoint, 200 times."""
+    connect = lambda: tls_connect(server, "jsonftp")  # noqa: E731
+    assert ten_at_a_time(connect, gets(kind)) == [(DATA, MD5)] * TIMES
+    with connect() as sock:
+        client = kind(sock)
         client.say({"action": "cd", "path": "sub"})
         assert client.hear()["status_code"] == 259
         assert client.get("../data.bin") == (DATA, MD5)
@@ -134,10 +159,11 @@ def test_in_tls(server, authority):
 class FTPServer(threading.Thread):
     """The article's server: one recv is one object, two of them end it."""
 
-    def __init__(self, last_word):
+    def __init__(self, last_word=True, wrap=None):
         super().__init__(daemon=True)
+        self.wrap = wrap
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
+        self.address = self.listener.getsockname()
         self.files = {"data.bin": DATA}
         self.last_word = last_word
         self.extra_data = 0
@@ -151,6 +177,8 @@ class FTPServer(threading.Thread):
             threading.Thread(target=self.serve, args=[request], daemon=True).start()
 
     def serve(self, request):
+        if self.wrap is not None:
+            request = self.wrap(request)
         request.settimeout(20)
         try:
             while data := request.recv(1024).strip():
@@ -192,80 +220,160 @@ class FTPServer(threading.Thread):
                 self.answer(request, 258, md5=hashlib.md5(rest).hexdigest())
 
 
-TALK = textwrap.dedent("""
-    import io, sys
-    from twisted.internet import task
-    from twisted.internet.defer import Deferred
-    from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
-    from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
-    from twisted_xfer.errors import XferError
+class FramedServer(FTPServer):
+    """A course's server, in the words of the article: lengths, sizes with the name, no 1."""
+
+    def serve(self, request):
+        with contextlib.suppress(OSError, struct.error):
+            while data := self.read(request):
+                self.handle(request, data)
+        request.close()
+
+    def exactly(self, request, size):
+        data = b""
+        while len(data) < size and (more := request.recv(size - len(data))):
+            data += more
+        return data
+
+    def read(self, request):
+        (size,) = struct.unpack("i", self.exactly(request, 4))
+        return json.loads(self.exactly(request, size))
+
+    def send(self, request, value):
+        data = json.dumps(value).encode()
+        request.send(struct.pack("i", len(data)))
+        request.send(data)
+
+    def answer(self, request, code, **extra):
+        self.send(request, {"status_code": code, "status_msg": "x", **extra})
+
+    def handle(self, request, data):
+        if data["action"] == "auth":
+            self.answer(request, 254)
+        elif data["action"] == "ls":
+            self.send(request, sorted(self.files))
+        elif data["action"] == "put":
+            self.answer(request, 257)
+            body = self.files[data["filename"]] = self.exactly(request, data["file_size"])
+            right = self.read(request)["md5"] == hashlib.md5(body).hexdigest()
+            self.send(request, {"status_code": 258, "status_msg": "done" if right else "md5 false"})
+        elif data["filename"] not in self.files:
+            self.answer(request, 256)
+        else:
+            body = self.files[data["filename"]]
+            self.answer(request, 257, file_size=len(body))
+            rest = body[data.get("breakpoint", 0) :]
+            request.sendall(rest)
+            self.answer(request, 258, md5=hashlib.md5(rest).hexdigest())
+
+
+TALK = """
+    from twisted.internet.defer import gatherResults
     from twisted_xfer.protocols.jsonftp import log_in
 
-    def main(reactor):
-        return Deferred.fromCoroutine(work(reactor))
-
-    async def work(reactor):
-        port, password, times, ca = sys.argv[1:]
-        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", int(port))
-        if ca:
-            root = trustRootFromCertificates([Certificate.loadPEM(open(ca).read())])
-            endpoint = wrapClientTLS(optionsForClientTLS("localhost", trustRoot=root), endpoint)
+    async def one(reactor, port, password, times, framed, ca):
+        session = await log_in(endpoint(reactor, port, ca), "alice", password, reactor, within=20, framed=framed)
+        for _ in range(times):
+            number = next(numbers)
+            got, seen, rest = [], [], []
+            size = await session.get("data.bin", got.append)
+            data = b"".join(got)
+            assert size == len(data)
+            good = await session.put("up%d" % number, size, io.BytesIO(data).read,
+                                     progress=lambda n, of: seen.append(n))
+            assert sum(seen) == size
+            await session.get("up%d" % number, rest.append, offset=size - 10)
+            assert b"".join(rest) == data[-10:]
+        names = await session.ls()
+        assert {"up0", "up%d" % number} <= set(names)
         try:
-            session = await log_in(endpoint, "alice", password, reactor, within=20)
-            for number in range(int(times)):
-                got = []
-                size = await session.get("data.bin", got.append)
-                data = b"".join(got)
-                assert size == len(data)
-                seen = []
-                good = await session.put("up%d" % number, size, io.BytesIO(data).read,
-                                         progress=lambda n, of: seen.append(n))
-                assert sum(seen) == size
-                rest = []
-                await session.get("up%d" % number, rest.append, offset=size - 10)
-                assert b"".join(rest) == data[-10:]
-            print(good, "up0" in await session.ls(), len(data))
             await session.get("nothing", got.append)
         except XferError as error:
-            print(error.code)
+            return good, hashlib.md5(data).hexdigest(), error.code
 
-    task.react(main)
-""")
+    numbers = iter(range(1000))
+
+    async def work(reactor, port, password, times, framed, ca):
+        at_once = min(10, int(times))
+        try:
+            found = await gatherResults([
+                Deferred.fromCoroutine(one(reactor, port, password, int(times) // at_once, framed == "yes", ca))
+                for _ in range(at_once)], consumeErrors=True)
+        except Exception as failure:
+            print(failure.subFailure.value.code)
+        else:
+            print(*set(found))
+"""
 
 
-def talk(port, password="secret", times=1, ca=""):
-    """What the session printed."""
-    args = [sys.executable, "-c", TALK, str(port), password, str(times), ca]
-    done = subprocess.run(args, capture_output=True, text=True, timeout=110, check=False)
-    assert done.stderr == ""
-    return done.stdout.split()
+def talk(port, password="secret", times=TIMES, framed=False, ca=""):
+    """What the sessions found, all the same; or the error."""
+    code, said, failed = run_ours(TALK, port, password, times, "yes" if framed else "no", ca)
+    assert (code, failed) == (0, "")
+    return said
 
 
-def test_our_client_with_the_articles_server():
-    """200 puts and 400 gets, none of which makes it read two objects at once."""
-    server = FTPServer(last_word=True)
-    server.start()
-    with ThreadPoolExecutor(4) as pool:
-        said = list(pool.map(lambda _: talk(server.port, times=TIMES // 4), range(4)))
-    assert said == [["True", "True", str(len(DATA)), "not_found"]] * 4
+GOOD = f"(True, '{MD5}', 'not_found')"
+
+
+@pytest.fixture
+def script():
+    """Starts servers, and stops them."""
+    started = []
+
+    def start(kind=FTPServer, **more):
+        started.append(kind(**more))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.listener.close()
+
+
+def _file_and_digest(held):
+    """A file comes with what is behind it, all else as it comes; both files here are known by their ends."""
+    return not (held.endswith((DATA, DATA[-10:])) or DATA.startswith(held))
+
+
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [(kind, way) for kind in (FTPServer, FramedServer) for way in ("plain", "merged", "split")],
+)
+def test_our_client_with_the_scripts_servers(script, kind, way):
+    """200 puts and 400 gets, none of which makes the server read two objects at once."""
+    server = script(kind)
+    framed = kind is FramedServer
+    if way == "plain":
+        assert talk(server.address[1], framed=framed) == GOOD
+    else:
+        with Wire(server.address, "client", _file_and_digest if way == "merged" else None) as wire:
+            assert talk(wire.address[1], framed=framed) == GOOD
+    assert len(server.files) == TIMES + 1
+    assert set(server.files.values()) == {DATA}
     assert server.extra_data == 0
-    server.listener.close()
 
 
-def test_a_server_without_a_last_word():
+def test_our_client_in_tls_with_the_articles_server(script, tmp_path):
+    """A script's server behind TLS, 200 times."""
+    wrap, ca = tls_wrapper(tmp_path)
+    server = script(wrap=wrap)
+    assert talk(server.address[1], ca=ca) == GOOD
+    assert server.extra_data == 0
+
+
+def test_a_server_without_a_last_word(script):
     """What it stored is not known to be right."""
-    server = FTPServer(last_word=False)
-    server.start()
-    assert talk(server.port)[0] == "False"
-    assert talk(server.port, "wrong") == ["login_failed"]
-    server.listener.close()
+    server = script(last_word=False)
+    assert talk(server.address[1], times=1).startswith("(False, ")
+    assert talk(server.address[1], "wrong", 1) == "login_failed"
 
 
-def test_our_client_with_our_server(server, tmp_path, authority):
+@pytest.mark.parametrize("framed", [False, True])
+def test_our_client_with_our_server(server, framed):
     """In clear and in TLS."""
-    places, home = server
-    assert talk(places[0][1]) == ["True", "True", str(len(DATA)), "not_found"]
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    assert talk(places[1][1], ca=str(tmp_path / "ca.pem")) == ["True", "True", str(len(DATA)), "not_found"]
-    assert talk(places[0][1], "wrong") == ["login_failed"]
-    assert (home / "up0").read_bytes() == DATA
+    assert talk(server.address("jsonftp")[1], framed=framed, times=20) == GOOD
+    port = server.address("jsonftp", tls=True)[1]
+    assert talk(port, framed=framed, times=20, ca=server.ca_file) == GOOD
+    assert talk(port, "wrong", 1, framed=framed, ca=server.ca_file) == "login_failed"
+    assert (server.home / "up0").read_bytes() == DATA
