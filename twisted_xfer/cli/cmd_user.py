@@ -44,6 +44,21 @@ _SETTINGS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
         "--if-exists",
         {"type": click.Choice(["overwrite", "refuse", "rename"]), "help": "Uploads to taken names."},
     ),
+    (
+        "--certificate",
+        {
+            "multiple": True,
+            "metavar": "RULE",
+            "help": "cn:NAME, san:NAME or sha256:HEX of its own; repeatable.",
+        },
+    ),
+    (
+        "--require",
+        {
+            "type": click.Choice(["password", "certificate", "certificate+password"]),
+            "help": "What it takes to log in; default: either.",
+        },
+    ),
     ("--group", {"multiple": True, "help": "A group of the file that gives it defaults; repeatable."}),
     ("--comment", {"help": "For people."}),
     ("--require-tls/--no-require-tls", {"default": None, "help": "Whether it may log in in the clear."}),
@@ -54,10 +69,11 @@ _KEYS: Final = {
     "quota": "quota_bytes",
     "network": "networks",
     "group": "groups",
+    "certificate": "certificates",
     "enable": "enabled",
 }
 #: Options that the file holds as lists.
-_LISTS: Final = frozenset({"networks", "hours", "groups"})
+_LISTS: Final = frozenset({"networks", "hours", "groups", "certificates"})
 
 
 def _settings(function: F) -> F:
@@ -103,7 +119,9 @@ def add(
     values = _values(options)
     if os.path.exists(path) and name in entries(path):
         fail(f"{path}: {name} is there already: use xfer user passwd or set", Exit.REFUSED)
-    secrets = _secrets(_ask(password_file), path, scram)
+    # Whoever comes by certificate alone has no password to be guessed.
+    alone = values.get("require") == "certificate" and password_file is None
+    secrets = {} if alone else _secrets(_ask(password_file), path, scram)
     values = {**secrets, **values}
     edit(path, lambda text: _keyed(add_user(text, path, name, values), path, secrets), create=True)
     _done("added", name, path, as_json, f"{name} added to {path}")

@@ -62,6 +62,14 @@ def test_add_with_everything(site):
         *("--network", "10.0.0.0/8", "--network", "::1", "--expires", "2027-01-31", "--charset", "gbk"),
         *("--hours", "mon-fri 08:00-18:00", "--group", "slow", "--comment", "temp", "--require-tls"),
         *("--disable", "--if-exists", "rename"),
+        *(
+            "--certificate",
+            "cn:Bob",
+            "--certificate",
+            "san:b@example.com",
+            "--require",
+            "certificate+password",
+        ),
     )
     assert done.exit_code == 0, done.output
     assert site.file.read_text().startswith(START)
@@ -77,8 +85,25 @@ def test_add_with_everything(site):
     assert (bob.networks, bob.hours) == (("10.0.0.0/8", "::1"), ("mon-fri 08:00-18:00",))
     assert (bob.groups, bob.comment, bob.charset) == (("slow",), "temp", "gbk")
     assert (bob.require_tls, bob.enabled, bob.if_exists) == (True, False, "rename")
+    assert (bob.certificates, bob.require) == (("cn:Bob", "san:b@example.com"), "certificate+password")
     assert bob.expires
     assert "s3cret" not in site.file.read_text() + done.output
+
+
+def test_an_account_by_certificate_alone(site):
+    """No password is asked for and none is stored; wrong rules are refused, and the file stays."""
+    more = {"env": {"XFER_PASSWORD": ""}, "input": ""}
+    done = site.run("add", "bob", "--certificate", "sha256:" + "AB" * 32, "--require", "certificate", **more)
+    assert done.exit_code == 0, done.output
+    entry = parse_users(site.file.read_text(), str(site.file))["bob"]
+    assert (entry.stored, entry.scram, entry.account.require) == ("", None, "certificate")
+    assert entry.account.certificates == ("sha256:" + "ab" * 32,)
+    text = site.file.read_text()
+    for wrong in (("--certificate", "Bob"), ("--require", "key")):
+        assert site.run("set", "bob", *wrong).exit_code == 2
+    assert site.file.read_text() == text
+    assert site.run("set", "bob", "--unset", "certificate", "--unset", "require").exit_code == 0
+    assert site.account("bob").certificates == ()
 
 
 def test_set_and_unset(site):
