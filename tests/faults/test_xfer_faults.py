@@ -192,7 +192,7 @@ def test_a_flipped_bit_costs_one_segment(tmp_path):
     """What came before the damaged segment is kept, and proved again when the sender comes back."""
     source = tmp_path / "huge"
     with source.open("wb") as stream:
-        stream.truncate(2 * SEGMENT + 1000)
+        stream.write(bytes(2 * SEGMENT + 1000))
     net = local_net(tmp_path / "root")
     net.plan.append({"flip_at": SEGMENT + 500_000})
     summary = net.send([source], retries=0)

@@ -10,9 +10,10 @@ from twisted_xfer.interfaces import IHasFileno
 from twisted_xfer.protocols.xfer import errormap
 from twisted_xfer.protocols.xfer.attempts import Ledger
 from twisted_xfer.protocols.xfer.choosing import Chosen
-from twisted_xfer.protocols.xfer.content import HASHES, hash_prefix, make_hasher
+from twisted_xfer.protocols.xfer.content import HASHES, make_hasher
 from twisted_xfer.protocols.xfer.disk_tree import DiskSource
 from twisted_xfer.protocols.xfer.errormap import PeerError, error_message, is_transient, number_for, refusal
+from twisted_xfer.protocols.xfer.holes import hash_prefix
 from twisted_xfer.protocols.xfer.options import XferOptions
 from twisted_xfer.protocols.xfer.pairing import ALPHABET, Pairing, binding_of, hello_digest, make_code, normal
 from twisted_xfer.protocols.xfer.plugin import plugin

@@ -17,19 +17,21 @@ if TYPE_CHECKING:
     from twisted_xfer.protocols.xfer.sending import SenderRole
 
 
-async def send_bulk(role: SenderRole, out: Outgoing, file: IReadFile, hasher: Hasher, position: int) -> int:
-    """Send from ``position`` on with SEGMENTs between, and answer how far it went; END is not sent.
+async def send_bulk(
+    role: SenderRole, out: Outgoing, file: IReadFile, hasher: Hasher, position: int, until: int | None
+) -> int:
+    """Send from ``position`` to ``until`` with SEGMENTs between, and answer how far it went; END is not sent.
 
     Not to the end where the connection has no line, the file no descriptor, or the file or the
     connection ended early. Raises what the receiver or the file made of it.
     """
     size, connection = out.offer.size, role.connection
-    bulky = size is not None and size - position > AT_ONCE
-    if size is None or not bulky or role.limiter is not None or not IHasFileno.providedBy(file):
+    bulky = until is not None and until - position > AT_ONCE
+    if until is None or not bulky or role.limiter is not None or not IHasFileno.providedBy(file):
         return position
     stream = out.stream
     flow = Outflow(IHasFileno(file).fileno(), stream, hasher, position, make_buffer())
-    while flow.position < size and not flow.short and connection.can_lend:
+    while flow.position < until and not flow.short and connection.can_lend:
         await connection.drained()
         if role.gone() or out.failed is not None:
             break
@@ -39,7 +41,7 @@ async def send_bulk(role: SenderRole, out: Outgoing, file: IReadFile, hasher: Ha
         before = flow.position
         out.flow = flow
         try:
-            await role.blocking.run(flow.push, line, min(size, before - before % SEGMENT + SEGMENT))
+            await role.blocking.run(flow.push, line, min(until, before - before % SEGMENT + SEGMENT))
         except ConnectionLost:
             # The reactor will find that too, and says what it means.
             break

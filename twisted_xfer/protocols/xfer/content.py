@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from blake3 import blake3
 
-from twisted_xfer.errors import NoSpace, ReadOnly, SourceChanged, StorageFailure, Unsupported, XferError
+from twisted_xfer.errors import NoSpace, ReadOnly, StorageFailure, Unsupported, XferError
 
 #: Both sides compare what they have every so many bytes: what a flipped bit costs at most.
 SEGMENT: Final = 16 * 1024 * 1024
@@ -85,19 +85,3 @@ def load(fd: int, offset: int, size: int, hasher: Hasher) -> bytes:
         raise from_system(error) from error
     hasher.update(data)
     return data
-
-
-def hash_prefix(fd: int, size: int, name: str) -> Hasher:
-    """A hasher that has seen the first ``size`` bytes.
-
-    Raises:
-        SourceChanged: there are fewer. StorageFailure: they cannot be read.
-    """
-    hasher = make_hasher(name)
-    position = 0
-    while position < size:
-        data = load(fd, position, min(CHUNK, size - position), hasher)
-        if not data:
-            raise SourceChanged(None, "shorter than what was sent of it", transferred=position)
-        position += len(data)
-    return hasher

@@ -10,12 +10,13 @@ from twisted_xfer.interfaces import IHasFileno
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.protocols.xfer.bulk_in import receive_bulk
 from twisted_xfer.protocols.xfer.content import AT_ONCE, CHUNK, SEGMENT, make_hasher, store
-from twisted_xfer.protocols.xfer.incoming import Incoming, put_away
+from twisted_xfer.protocols.xfer.holes import store_hole, zeros
+from twisted_xfer.protocols.xfer.incoming import Incoming, put_away, weight
 from twisted_xfer.protocols.xfer.pacing import pace
 from twisted_xfer.protocols.xfer.report import TransferEvent
 from twisted_xfer.protocols.xfer.wire.frames import Data
 from twisted_xfer.protocols.xfer.wire.link import Event
-from twisted_xfer.protocols.xfer.wire.messages import Ack, End, Restart, Segment
+from twisted_xfer.protocols.xfer.wire.messages import Ack, End, Hole, Message, Restart, Segment
 from twisted_xfer.protocols.xfer.wire.peer import Open
 from twisted_xfer.protocols.xfer.wire.states import EntryState
 
@@ -60,14 +61,13 @@ class ContentReceiver:
         if isinstance(event, Data):
             self._enqueue(incoming, event.data)
             return
-        if not isinstance(event, Segment | End | Restart):
+        if not isinstance(event, Segment | End | Restart | Hole):
             raise RemoteProtocolError(detail="not for a sender to say")
-        incoming.queue.append(event)
-        self._start(incoming)
+        self._enqueue(incoming, event)
 
-    def _enqueue(self, incoming: Incoming, data: bytes) -> None:
-        incoming.queue.append(data)
-        self._queued += len(data)
+    def _enqueue(self, incoming: Incoming, item: bytes | Message) -> None:
+        incoming.queue.append(item)
+        self._queued += weight(item)
         if self._queued >= MAX_QUEUED:
             self._role.connection.pause()
         self._start(incoming)
@@ -88,16 +88,46 @@ class ContentReceiver:
                         await self._store(incoming, pieces)
                     self._progress(incoming)
                     await self._pace(incoming)
-                elif isinstance(item, Segment):
-                    await self._segment(incoming, item)
-                elif isinstance(item, Restart):
-                    await self._restart(incoming)
-                elif isinstance(item, End):
-                    await self._end(incoming, item)
+                    continue
+                try:
+                    await self._said(incoming, item)
+                finally:
+                    self.settle(weight(item))
         finally:
             incoming.working = False
             if incoming.over is not None:
                 put_away(incoming.upload, incoming.over)
+
+    async def _said(self, incoming: Incoming, message: Message) -> None:
+        if isinstance(message, Segment):
+            await self._segment(incoming, message)
+        elif isinstance(message, Hole):
+            await self._hole(incoming, message.size)
+            self._progress(incoming)
+        elif isinstance(message, Restart):
+            await self._restart(incoming)
+        elif isinstance(message, End):
+            await self._end(incoming, message)
+
+    async def _hole(self, incoming: Incoming, left: int) -> None:
+        """Zeros that are not on the line: a hole where files can have one. Quota counts them as any."""
+        upload = incoming.upload
+        while left and incoming.over is None:
+            room = min(left, upload.reserve(left))
+            if IHasFileno.providedBy(upload):
+                fd = IHasFileno(upload).fileno()
+                await self._role.blocking.run(store_hole, fd, incoming.position, room, incoming.hasher)
+                upload.advance(room)
+            else:
+                piece = zeros(room)
+                room = len(piece)
+                incoming.hasher.update(piece)
+                await resolve(upload.write(piece))
+            incoming.position += room
+            # They did not move.
+            incoming.paced += room
+            incoming.holes += room
+            left -= room
 
     async def _store(self, incoming: Incoming, pieces: list[bytes]) -> None:
         upload, total = incoming.upload, sum(map(len, pieces))
@@ -183,6 +213,7 @@ class ContentReceiver:
         )
         incoming.hasher = make_hasher(self._role.hash_name)
         incoming.position = incoming.verified = incoming.acked = incoming.resumed = incoming.paced = 0
+        incoming.holes = 0
 
     async def _end(self, incoming: Incoming, end: End) -> None:
         entry = incoming.entry
@@ -199,4 +230,6 @@ class ContentReceiver:
             raise
         self._role.incoming.pop(entry.stream, None)
         incoming.over = None
-        self._role.stored(entry, incoming.upload, end.digest, incoming.position, incoming.resumed)
+        self._role.stored(
+            entry, incoming.upload, end.digest, incoming.position, incoming.resumed, incoming.holes
+        )

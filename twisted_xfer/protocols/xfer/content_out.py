@@ -12,15 +12,16 @@ from twisted_xfer.protocols.xfer.content import (
     CHUNK,
     SEGMENT,
     Hasher,
-    hash_prefix,
     load,
     make_hasher,
 )
+from twisted_xfer.protocols.xfer.holes import find_hole, hash_prefix, hash_zeros, is_sparse
 from twisted_xfer.protocols.xfer.pacing import pace
 from twisted_xfer.protocols.xfer.report import TransferEvent
 from twisted_xfer.protocols.xfer.sources import Offer, has_changed
 from twisted_xfer.protocols.xfer.wire.frames import Data
-from twisted_xfer.protocols.xfer.wire.messages import End, Restart, Segment, Take
+from twisted_xfer.protocols.xfer.wire.link import HOLES
+from twisted_xfer.protocols.xfer.wire.messages import MAX_HOLE, End, Hole, Restart, Segment, Take
 
 if TYPE_CHECKING:
     from twisted_xfer.protocols.xfer.outgoing import Outgoing
@@ -68,18 +69,83 @@ class ContentSender:
     async def _content(
         self, stream: int, out: Outgoing, file: IReadFile, hasher: Hasher, position: int
     ) -> None:
-        offer = out.offer
-        position = await send_bulk(self._role, out, file, hasher, position)
-        while True:
+        offer, size = out.offer, out.offer.size
+        until = size
+        sparse = self._sparse(file, size)
+        while not self._role.gone():
+            if sparse is not None and size is not None:
+                until, end = await self._role.blocking.run(find_hole, sparse, position, size)
+                if position == until < end:
+                    position = await self._hole(stream, out, hasher, position, end)
+                    file.advance(position - file.offset)
+                    continue
+            reached = await self._data(stream, out, file, hasher, position, until)
+            if reached != until or reached == size:
+                # All of it, or the file ended early.
+                position = reached
+                break
+            position = reached
+        if self._role.gone():
+            return
+        out.digest = hasher.digest()
+        changed = has_changed(file, offer) or (size is not None and position != size)
+        message = End(stream=stream, size=position, digest=out.digest, changed=changed)
+        self._role.books.sent(message)
+        self._role.connection.send(message)
+
+    def _sparse(self, file: IReadFile, size: int | None) -> int | None:
+        """The descriptor, if holes are to be looked for."""
+        if size is None or HOLES not in self._role.connection.link.features:
+            return None
+        if not IHasFileno.providedBy(file):
+            return None
+        fd = IHasFileno(file).fileno()
+        return fd if is_sparse(fd) else None
+
+    async def _hole(self, stream: int, out: Outgoing, hasher: Hasher, position: int, end: int) -> int:
+        """Say what is a hole in as many frames as it takes, a SEGMENT behind it; where it went on to."""
+        while position < end:
+            full = self._role.connection.writable()
+            if full is not None:
+                await full
             if self._role.gone():
-                return
+                return position
             if out.failed is not None:
                 raise out.failed
-            wanted = self._wanted(offer, position)
+            count = min(MAX_HOLE, end - position)
+            message = Hole(stream=stream, size=count)
+            self._role.books.sent(message)
+            self._role.connection.send(message)
+            # Said before it is hashed, so that both ends hash at once.
+            await self._role.blocking.run(hash_zeros, hasher, count)
+            position += count
+            out.holes += count
+            self._role.tell(TransferEvent("progress", out.offer.path, size=out.offer.size, position=position))
+        if not self._role.gone() and out.failed is None:
+            segment = Segment(stream=stream, offset=position, digest=hasher.digest())
+            self._role.books.sent(segment)
+            self._role.connection.send(segment)
+        return position
+
+    async def _data(
+        self, stream: int, out: Outgoing, file: IReadFile, hasher: Hasher, position: int, until: int | None
+    ) -> int:
+        """Send content up to ``until``, or all of it; where it ends, earlier if the file or the connection does.
+
+        Raises what the receiver or the file made of it.
+        """
+        offer = out.offer
+        position = await send_bulk(self._role, out, file, hasher, position, until)
+        while True:
+            if self._role.gone():
+                return position
+            if out.failed is not None:
+                raise out.failed
+            wanted = self._wanted(until, position)
             # Read before there is room: the next piece is ready when the line is.
             data = await self._read(file, position, wanted, hasher, offer) if wanted else b""
             if not data:
-                break
+                return position
             full = self._role.connection.writable()
             if full is not None:
                 await full
@@ -96,16 +162,11 @@ class ContentSender:
                 segment = Segment(stream=stream, offset=position, digest=hasher.digest())
                 self._role.books.sent(segment)
                 self._role.connection.send(segment)
-        out.digest = hasher.digest()
-        changed = has_changed(file, offer) or (offer.size is not None and position != offer.size)
-        end = End(stream=stream, size=position, digest=out.digest, changed=changed)
-        self._role.books.sent(end)
-        self._role.connection.send(end)
 
-    def _wanted(self, offer: Offer, position: int) -> int:
+    def _wanted(self, until: int | None, position: int) -> int:
         """How much to read next: not across a segment's end, not beyond the size announced."""
         wanted = min(self._piece, SEGMENT - position % SEGMENT)
-        return wanted if offer.size is None else min(wanted, offer.size - position)
+        return wanted if until is None else min(wanted, until - position)
 
     async def _read(self, file: IReadFile, position: int, size: int, hasher: Hasher, offer: Offer) -> bytes:
         if offer.size is not None and IHasFileno.providedBy(file):

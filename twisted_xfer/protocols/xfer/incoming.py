@@ -17,13 +17,24 @@ from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.xfer.content import CHUNK, Hasher
 from twisted_xfer.protocols.xfer.placing import Policy
-from twisted_xfer.protocols.xfer.wire.messages import Entry, Message
+from twisted_xfer.protocols.xfer.wire.messages import Entry, Hole, Message
 from twisted_xfer.protocols.xfer.wire.peer import Open
 from twisted_xfer.protocols.xfer.wire.states import EntryState
 
 #: After these nothing of an upload may be kept.
 DROPPED: Final = (QuotaExceeded, TooLarge, Vetoed, AlreadyExists)
 _log: Final = Logger()
+
+
+#: What a message counts in the queue beside content: so many of them wait, and no more.
+MESSAGE_WEIGHT: Final = 4096
+
+
+def weight(item: bytes | Message) -> int:
+    """What something counts in the queue of content; a HOLE as what it is stored in at once."""
+    if isinstance(item, bytes):
+        return len(item)
+    return CHUNK if isinstance(item, Hole) else MESSAGE_WEIGHT
 
 
 @attrs.define(eq=False)
@@ -40,6 +51,7 @@ class Incoming:
     acked: int = 0
     resumed: int = 0
     paced: int = 0
+    holes: int = 0
     queue: deque[bytes | Message] = attrs.field(factory=deque)
     working: bool = False
     over: XferError | None = None
@@ -58,7 +70,7 @@ class Incoming:
 
     def forget(self) -> int:
         """Drop what waits; how many bytes it was."""
-        dropped = sum(len(item) for item in self.queue if isinstance(item, bytes))
+        dropped = sum(map(weight, self.queue))
         self.queue.clear()
         return dropped
 

@@ -17,9 +17,10 @@ from twisted_xfer.interfaces import IBlocking, IHasFileno, ILimiter, IStorage, I
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.xfer.connection import Connection
-from twisted_xfer.protocols.xfer.content import hash_prefix, make_hasher
+from twisted_xfer.protocols.xfer.content import make_hasher
 from twisted_xfer.protocols.xfer.content_in import ContentReceiver
 from twisted_xfer.protocols.xfer.errormap import error_message, refusal
+from twisted_xfer.protocols.xfer.holes import hash_prefix
 from twisted_xfer.protocols.xfer.incoming import Incoming, Waiting, put_away
 from twisted_xfer.protocols.xfer.pacing import pace
 from twisted_xfer.protocols.xfer.placing import Placing, Rules
@@ -254,10 +255,13 @@ class ReceiverRole:
         await pace(self.limiter, self.connection.clock, len(data))
         self.stored(entry, upload, digest, len(data), 0)
 
-    def stored(self, entry: Entry, upload: IUpload, digest: bytes, size: int, resumed: int) -> None:
+    def stored(
+        self, entry: Entry, upload: IUpload, digest: bytes, size: int, resumed: int, holes: int = 0
+    ) -> None:
         """It has its final name: say DONE."""
         stored_as = bytes(upload.path)
-        self._on_event(
-            TransferEvent("done", entry.path, "file", size, size, resumed, digest, self.hash_name, stored_as)
+        event = TransferEvent(
+            "done", entry.path, "file", size, size, resumed, digest, self.hash_name, stored_as, holes=holes
         )
+        self._on_event(event)
         self._answer(Done(stream=entry.stream, digest=digest, stored_as=stored_as, size=size))

@@ -17,7 +17,8 @@ class TransferEvent:
     """One step. ``path`` is relative, as on the wire; ``position`` and ``size`` are bytes.
 
     ``done`` carries the verified ``digest`` and where it is ``stored_as``; ``failed`` and
-    ``reconnecting`` the ``error``; ``resumed`` is where a transfer went on from. ``would`` is a dry run's
+    ``reconnecting`` the ``error``; ``resumed`` is where a transfer went on from, ``holes`` how much of a file did not move
+    because it is one. ``would`` is a dry run's
     answer, ``why`` it is ``store`` or ``replace``; for ``skipped``, ``same`` or ``newer``.
     """
 
@@ -35,6 +36,7 @@ class TransferEvent:
     mtime_ns: int | None = None
     mode: int | None = None
     why: str = ""
+    holes: int = 0
 
 
 #: Why a SKIP is no skip: the answers of a dry run.
@@ -80,7 +82,7 @@ class Summary:
                 self.links += 1
                 return
             self.files += 1
-            self.moved += max(0, event.position - event.resumed)
+            self.moved += max(0, event.position - event.resumed - event.holes)
             self.verified += event.position
             self.digest, self.hash = event.digest, event.hash
         elif event.kind == "skipped":

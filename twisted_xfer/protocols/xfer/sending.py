@@ -154,6 +154,7 @@ class SenderRole:
                     size=offer.size,
                     position=done.size if offer.kind == "file" else 0,
                     resumed=out.resumed,
+                    holes=out.holes,
                     digest=out.digest,
                     hash=self.hash_name,
                     stored_as=done.stored_as or b"",

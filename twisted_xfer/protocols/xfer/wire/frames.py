@@ -47,6 +47,7 @@ class FrameType(enum.IntEnum):
     DONE = 0x23
     ACK = 0x24
     INLINE = 0x25
+    HOLE = 0x26
     PING = 0x30
     PONG = 0x31
     ABORT = 0x32

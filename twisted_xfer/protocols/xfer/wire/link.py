@@ -38,10 +38,11 @@ _ANYTIME: Final = (Error, Ping, Pong)
 
 Event = Message | Data | Inline
 
-#: What a HELLO may offer beyond the least: entries that only ask, and patterns in a GET.
+#: What a HELLO may offer beyond the least: entries that only ask, patterns in a GET, HOLE.
 DRY_RUN: Final = "dry-run"
 FILTER: Final = "filter"
-FEATURES: Final = (DRY_RUN, FILTER)
+HOLES: Final = "holes"
+FEATURES: Final = (DRY_RUN, FILTER, HOLES)
 
 
 def negotiate(caller: Hello, listener: Hello) -> Select:

@@ -43,6 +43,8 @@ DEFAULT_WINDOW: Final = 64
 #: SHA-512 is the longest digest that anybody would name.
 MAX_DIGEST: Final = 64
 NONCE_SIZE: Final = 16
+#: One frame of zeros: hashing them must not keep a thread for long, nor may a few bytes of a peer's.
+MAX_HOLE: Final = 256 * 1024 * 1024
 _NAME: Final = text(64, 1)
 _DIGEST: Final = hexed(MAX_DIGEST, 16)
 #: Permission bits only: set-uid, set-gid and sticky never travel.
@@ -247,6 +249,14 @@ class Segment(Message):
 
 
 @attrs.frozen
+class Hole(Message):
+    """So many zeros come next; they are hashed as such, and need no room where files may have holes."""
+
+    TYPE = FrameType.HOLE
+    size: int = _field(integer(1, MAX_HOLE))
+
+
+@attrs.frozen
 class End(Message):
     """All was sent; ``changed``: the source was written to meanwhile, so it is worth nothing."""
 
@@ -339,7 +349,7 @@ MESSAGES: Final[dict[FrameType, type[Message]]] = {
     kind.TYPE: kind
     for kind in (
         Hello, Select, Auth, Challenge, Response, Authenticated, Entry, EndOfOffer, Take, Skip, Refuse,
-        Restart, Segment, End, Done, Ack, Ping, Pong, Abort, Error, Get, List, Remove,
+        Restart, Segment, Hole, End, Done, Ack, Ping, Pong, Abort, Error, Get, List, Remove,
     )
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from twisted_xfer.protocols.xfer.wire.messages import (
     EndOfOffer,
     Entry,
     Error,
+    Hole,
     Message,
     Refuse,
     Restart,
@@ -119,7 +120,11 @@ class Receiver(_Books):
             raise RemoteProtocolError(detail="no such entry", stream=event.stream)
         one = self.open[event.stream]
         if isinstance(event, Data):
-            return self._content(one, event)
+            return self._content(one, len(event.data), Act.DATA)
+        if isinstance(event, Hole):
+            if one.entry.size is None:
+                raise RemoteProtocolError(detail="a hole in what has no size")
+            return self._content(one, event.size, Act.HOLE)
         if isinstance(event, Inline):
             if len(event.data) != one.entry.size:
                 raise RemoteProtocolError(detail="INLINE is not of the size announced")
@@ -153,15 +158,16 @@ class Receiver(_Books):
         self._begin(entry)
         return self.open[entry.stream]
 
-    def _content(self, one: Open, data: Data) -> Open:
-        if self._moving not in {0, data.stream}:
+    def _content(self, one: Open, count: int, act: Act) -> Open:
+        stream = one.entry.stream
+        if self._moving not in {0, stream}:
             raise RemoteProtocolError(detail="DATA of two entries at once")
         size = one.entry.size
-        after = one.position + len(data.data)
+        after = one.position + count
         if size is not None and after > size and one.state is not EntryState.FAILED:
             raise RemoteProtocolError(detail="more than was announced", limit=size)
-        self._act(data.stream, Act.DATA)
-        self._moving = data.stream
+        self._act(stream, act)
+        self._moving = stream
         one.position = after
         return one
 
@@ -212,6 +218,7 @@ class Sender(_Books):
         """
         act = {
             Data: Act.DATA,
+            Hole: Act.HOLE,
             Inline: Act.INLINE,
             Restart: Act.RESTART,
             Segment: Act.SEGMENT,
@@ -223,6 +230,8 @@ class Sender(_Books):
         one = self._act(event.stream, act)
         if isinstance(event, Data):
             one.position += len(event.data)
+        elif isinstance(event, Hole):
+            one.position += event.size
         elif isinstance(event, Restart):
             one.position = 0
 

@@ -70,6 +70,7 @@ class Act(enum.StrEnum):
     INLINE = "INLINE"
     RESTART = "RESTART"
     DATA = "DATA"
+    HOLE = "HOLE"
     SEGMENT = "SEGMENT"
     END = "END"
     ABORT = "ABORT"
@@ -87,20 +88,22 @@ ENTRY: Final[Transitions[EntryState, Act]] = Transitions(
         },
         _S.INLINED: {_A.INLINE: _S.ENDED},
         _S.TAKEN: {
-            _A.RESTART: _S.MOVING, _A.DATA: _S.MOVING, _A.SEGMENT: _S.MOVING, _A.END: _S.ENDED,
+            _A.RESTART: _S.MOVING, _A.DATA: _S.MOVING, _A.HOLE: _S.MOVING, _A.SEGMENT: _S.MOVING,
+            _A.END: _S.ENDED,
             _A.ABORT: _S.CLOSED, _A.FAIL: _S.FAILED,
         },
         _S.MOVING: {
-            _A.DATA: _S.MOVING, _A.SEGMENT: _S.MOVING, _A.END: _S.ENDED, _A.ABORT: _S.CLOSED,
+            _A.DATA: _S.MOVING, _A.HOLE: _S.MOVING, _A.SEGMENT: _S.MOVING, _A.END: _S.ENDED, _A.ABORT: _S.CLOSED,
             _A.FAIL: _S.FAILED,
         },
         _S.ENDED: {_A.DONE: _S.CLOSED, _A.SKIP: _S.CLOSED, _A.REFUSE: _S.CLOSED, _A.FAIL: _S.CLOSED},
         _S.FAILED: {
-            _A.RESTART: _S.FAILED, _A.DATA: _S.FAILED, _A.SEGMENT: _S.FAILED, _A.END: _S.CLOSED,
+            _A.RESTART: _S.FAILED, _A.DATA: _S.FAILED, _A.HOLE: _S.FAILED, _A.SEGMENT: _S.FAILED,
+            _A.END: _S.CLOSED,
             _A.ABORT: _S.CLOSED,
         },
         _S.CLOSED: {},
     }
 )  # fmt: skip
 #: Which acts are the sender's; the others are the receiver's.
-SENDER_ACTS: Final = frozenset({_A.INLINE, _A.RESTART, _A.DATA, _A.SEGMENT, _A.END, _A.ABORT})
+SENDER_ACTS: Final = frozenset({_A.INLINE, _A.RESTART, _A.DATA, _A.HOLE, _A.SEGMENT, _A.END, _A.ABORT})
