@@ -32,7 +32,7 @@ def admit(account: Account, context: LoginContext, now: float) -> None:
             the other of the two was right, so it counts and looks like a wrong password.
     """
     if account.require and not _is_enough(account.require, context.factors):
-        raise LoginFailed(account.username, f"wants {account.require}")
+        raise LoginFailed
     if not account.enabled:
         raise LoginRefused(account.username, "disabled")
     if account.expires is not None and now >= account.expires:

@@ -16,11 +16,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_xfer.accounts.admission import admit
+from twisted_xfer.accounts.admission import ALONE, admit
 from twisted_xfer.accounts.avatar import Avatar
 from twisted_xfer.accounts.reports import Reporter
 from twisted_xfer.accounts.rights import PathRights
-from twisted_xfer.errors import LoginRefused, XferError
+from twisted_xfer.errors import LoginFailed, LoginRefused, XferError
 from twisted_xfer.interfaces import (
     READ_ONLY,
     Account,
@@ -143,7 +143,7 @@ class Realm:
     def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Any:
         """The avatar for what a checker answered: a user name, ANONYMOUS, or an Account.
 
-        Fails with LoginRefused, LimitReached, TLSRequired, or a storage error.
+        Fails with LoginRefused, LoginFailed, LimitReached, TLSRequired, or a storage error.
         """
         if IAvatar not in interfaces:
             raise NotImplementedError("only IAvatar")
@@ -151,6 +151,15 @@ class Realm:
         account = self._account(avatarId)
         try:
             admit(account, context, self._wall_time())
+        except LoginFailed:
+            # A certificate alone is often only the first of two: then there is nothing to tell yet.
+            if context.factors != ALONE:
+                self._log.info(
+                    "{username!r} is not let in: wants {require}",
+                    username=account.username,
+                    require=account.require,
+                )
+            raise
         except LoginRefused as refusal:
             # The client is not told which rule it was; somebody has to be.
             self._log.info(
