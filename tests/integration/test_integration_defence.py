@@ -5,10 +5,12 @@ import json
 import os
 import resource
 import selectors
+import shutil
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -189,3 +191,54 @@ def test_connections_by_rate_and_the_allow_list(site):
     with site('[limits]\nconnects_per_minute = 6\n[bans]\nallow = ["127.0.0.1/32"]\n') as daemon:
         assert [greeting(daemon, FLOOD_FROM) for _ in range(4)] == [b"220"] * 3 + [b"421"]
         assert [greeting(daemon, "127.0.0.1") for _ in range(8)] == [b"220"] * 8
+
+
+NEIGHBOURS = """
+import socket, subprocess, sys
+from twisted_xfer.testing.daemon import Daemon
+
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+subprocess.run(["ip", "-6", "route", "add", "local", "fd00:1::/32", "dev", "lo"], check=True)
+
+def ask(daemon, source, *lines):
+    with socket.socket(socket.AF_INET6) as stream:
+        stream.settimeout(20)
+        stream.setsockopt(socket.IPPROTO_IPV6, 78, 1)  # IPV6_FREEBIND
+        stream.bind((source, 0))
+        stream.connect(("::1", daemon.address("ftp")[1]))
+        reader = stream.makefile("rb")
+        reply = reader.readline()[:3]
+        for line in lines:
+            stream.sendall(line + b"\\r\\n")
+            reply = reader.readline()[:3]
+        return reply
+
+with Daemon(["--config", sys.argv[1]]) as daemon:
+    for host in range(3):
+        assert ask(daemon, f"fd00:1:0:5::{host + 1:x}", b"USER nobody", b"PASS wrong") == b"530", host
+    assert ask(daemon, "fd00:1:0:5:ffff::9") == b"421", "a neighbour in the /64"
+    assert ask(daemon, "fd00:1:0:6::1") == b"220", "another /64"
+    assert daemon.stop() == 0
+"""
+
+
+def test_a_host_with_a_whole_ipv6_network_is_one_host(site):
+    """Guesses from three addresses of a /64 ban all of it, and nobody beside it."""
+    tools = shutil.which("unshare"), shutil.which("ip")
+    if (
+        None in tools
+        or subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("needs ip, and a network of its own")
+    site("[bans]\nafter = 3\n").close()
+    config = site.path / "xfer.toml"
+    config.write_text(config.read_text().replace("tcp:0:interface=127.0.0.1", "tcp6:0:interface=\\\\:\\\\:1"))
+    done = subprocess.run(
+        ["unshare", "-rn", sys.executable, "-c", NEIGHBOURS, str(config)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
