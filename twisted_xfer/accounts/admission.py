@@ -31,7 +31,7 @@ def admit(account: Account, context: LoginContext, now: float) -> None:
         LoginFailed: it wants a certificate, or a password, that did not come. Nobody is to learn that
             the other of the two was right, so it counts and looks like a wrong password.
     """
-    if account.require and not _is_enough(account.require, context.factors):
+    if account.require and not _is_enough(account.require, _factors(account, context)):
         raise LoginFailed
     if not account.enabled:
         raise LoginRefused(account.username, "disabled")
@@ -45,6 +45,13 @@ def admit(account: Account, context: LoginContext, now: float) -> None:
         raise LoginRefused(account.username, "not from one of its networks")
     if account.require_tls and not context.secure:
         raise TLSRequired(account.username)
+
+
+def _factors(account: Account, context: LoginContext) -> frozenset[str]:
+    """What proved this account: a token or an odd checker may lead from one name to another."""
+    if context.factors == BOTH and context.certificate_of != account.username:
+        return frozenset()
+    return context.factors
 
 
 def _is_enough(require: str, factors: frozenset[str]) -> bool:

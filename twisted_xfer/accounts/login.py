@@ -174,7 +174,10 @@ class Login:
             return self._portal.login(credentials, context, IAvatar)
 
         def go_on(own: bool) -> Deferred[Any]:
-            proved = attrs.evolve(context, factors=BOTH) if own else context
+            if not own:
+                return self._portal.login(credentials, context, IAvatar)
+            of = credentials.username.decode("utf-8", "surrogateescape")
+            proved = attrs.evolve(context, factors=BOTH, certificate_of=of)
             return self._portal.login(credentials, proved, IAvatar)
 
         return self._is_own(credentials, context.certificate).addCallback(go_on)

@@ -40,7 +40,8 @@ class LoginContext:
     ``peer`` and ``local`` are IP addresses as text; ``session_id`` is unique in the daemon's life.
     ``certificate`` says what a verified client certificate says, None without one. ``factors`` are what
     proved the account where that certificate had a part in it, {"certificate"} or {"certificate",
-    "password"}, and are empty otherwise: ILogin fills them in, protocols leave them.
+    "password"}, and are empty otherwise; ``certificate_of`` is the account whose certificate came with a
+    password. ILogin fills both in, protocols leave them.
     """
 
     protocol: str
@@ -50,6 +51,7 @@ class LoginContext:
     secure: bool = False
     certificate: CertificateFacts | None = None
     factors: frozenset[str] = frozenset()
+    certificate_of: str = ""
 
 
 @attrs.frozen

@@ -299,6 +299,21 @@ def test_what_it_takes(require, by_certificate, by_password, by_both):
             assert answer is None or repr(answer) == repr(LoginFailed())
 
 
+def test_a_certificate_counts_for_its_own_account_only():
+    """Where a secret leads from the name that was given to another account, one's own certificate is none of it."""
+    house = House(require="certificate+password")
+    bob = Account("bob", require="certificate+password")
+    seen = []
+
+    def answer(credentials):
+        seen.append(credentials)
+        return house.checker.account if IClientCertificate.providedBy(credentials) else bob
+
+    house.checker.requestAvatarId = answer
+    assert repr(house.password(shown=ALICE)) == repr(LoginFailed())
+    assert len(seen) == 2
+
+
 @pytest.mark.parametrize(("name", "shown"), [(b"alice", BOB), (b"bob", ALICE), (b"nobody", BOB), (b"", BOB)])
 def test_failures_look_alike_and_count(name, shown):
     """A certificate that is not this account's is a guess like a wrong password."""
