@@ -53,7 +53,7 @@ class ISecureChannel(IChannel):
 class ITLSSession(Interface):
     """The TLS of one control connection and its data connections.
 
-    They share one OpenSSL context, and nobody else has it: a session that is resumed on a data
+    A TLS session of theirs is resumed by nobody else's connection: one that is resumed on a data
     connection proves that the client of the control connection made it.
     """
 
@@ -84,7 +84,7 @@ class ITLSSession(Interface):
 
 
 class ITLS(Interface):
-    """TLS for one daemon: certificates, reload, and one context per control connection."""
+    """TLS for one daemon: certificates, reload, and sessions that belong to one control connection."""
 
     def control_session(alpn: bytes = b"") -> ITLSSession:
         """TLS for a fresh control connection.

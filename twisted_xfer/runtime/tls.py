@@ -1,7 +1,8 @@
-"""TLS of the daemon: one OpenSSL context per control connection, from certificates kept in memory.
+"""TLS of the daemon: sessions that belong to one control connection, from certificates kept in memory.
 
-A context of its own costs 0.2 ms and means that a session, or a ticket, of one control connection
-is worth nothing on another: what a data connection resumes proves whose it is.
+A session, or a ticket, of one control connection is worth nothing on another: what a data connection
+resumes proves whose it is. OpenSSL sees to that by the session id context, which is kept in each
+session and compared before it is resumed, in TLS 1.2 and 1.3; see ``tls_binding``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from twisted_xfer.errors import DataTLSRefused, XferError
 from twisted_xfer.interfaces import ITLS, CertificateFacts, IChannel, ISecureChannel, ITLSSession
 from twisted_xfer.runtime.channels import SocketChannel
 from twisted_xfer.runtime.dial import DescriptorReactor
+from twisted_xfer.runtime.tls_binding import CAN_SHARE, Binding
 from twisted_xfer.runtime.tls_channel import HandshakeNotes, TLSChannel, reason_of, watch_resumption
 from twisted_xfer.runtime.tls_clear import leave_tls
 from twisted_xfer.runtime.tls_clients import ClientTrust, Policy, facts_of
@@ -52,6 +54,9 @@ _OPTIONS: Final = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHE
 SESSION_SECONDS: Final = 7 * 24 * 3600
 #: Files are looked at no oftener than this, in seconds, and only when a client comes.
 RECHECK_SECONDS: Final = 5.0
+#: A context, and with it the key of its tickets, serves new control connections for so long: who gets
+#: hold of that key can read no more than the TLS 1.2 connections of that hour and what they resumed.
+RENEW_SECONDS: Final = 3600.0
 
 Stamp = tuple[tuple[int, int, int], ...]
 
@@ -112,29 +117,29 @@ def _stamp(path: str) -> tuple[int, int, int]:
 class Creator:
     """Makes the server's end of a control connection for Twisted, and keeps it to be asked."""
 
-    def __init__(self, context: SSL.Context, notes: HandshakeNotes | None = None) -> None:
-        self._context = context
+    def __init__(self, binding: Binding, notes: HandshakeNotes | None = None) -> None:
+        self._binding = binding
         self.connection: SSL.Connection | None = None
         self.notes = notes or HandshakeNotes()
 
     def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
         """A connection over memory buffers."""
-        self.connection = SSL.Connection(self._context, None)
+        self.connection = self._binding.connection()
         return self.connection
 
 
 @implementer(ITLSSession)
 class TLSSession:
-    """See ITLSSession. Bounded: one context, which goes with the control connection."""
+    """See ITLSSession."""
 
-    __slots__ = ("_context", "_facts", "_reactor", "creator")
+    __slots__ = ("_binding", "_facts", "_reactor", "creator")
 
     def __init__(
-        self, reactor: DescriptorReactor, context: SSL.Context, notes: HandshakeNotes | None = None
+        self, reactor: DescriptorReactor, binding: Binding, notes: HandshakeNotes | None = None
     ) -> None:
         self._reactor = reactor
-        self._context = context
-        self.creator = Creator(context, notes)
+        self._binding = binding
+        self.creator = Creator(binding, notes)
         self._facts: CertificateFacts | None = None
 
     @property
@@ -180,7 +185,7 @@ class TLSSession:
         if not isinstance(channel, SocketChannel):
             channel.abort()
             return fail(DataTLSRefused(detail="not a socket"))
-        secured = TLSChannel(channel.detach(), channel.peer, self._context)
+        secured = TLSChannel(channel.detach(), channel.peer, self._binding)
         done: Deferred[ISecureChannel] = handshake_channel(self._reactor, secured, timeout)  # type: ignore[assignment]
         return done
 
@@ -197,6 +202,7 @@ class _Loaded:
         #: Contexts that SNI switches to, for their certificates alone: tickets and sessions stay
         #: with the context that the connection was made from.
         self._others = [(one, self.context(one)) for one in self.identities[1:]]
+        self._shared: dict[bytes, tuple[SSL.Context, float]] = {}
 
     def context(self, identity: Identity, notes: HandshakeNotes | None = None) -> SSL.Context:
         """A fresh context with ``identity``; ``notes`` hear why a client was refused."""
@@ -218,8 +224,16 @@ class _Loaded:
             self.trust.apply(context, notes)
         return context
 
+    def shared_context(self, alpn: bytes, now: float) -> SSL.Context:
+        """One for the control connections of the next RENEW_SECONDS; those that are up keep theirs."""
+        context, made = self._shared.get(alpn, (None, 0.0))
+        if context is None or now - made >= RENEW_SECONDS:
+            context = self.control_context(alpn)
+            self._shared[alpn] = (context, now)
+        return context
+
     def control_context(self, alpn: bytes, notes: HandshakeNotes | None = None) -> SSL.Context:
-        """A fresh context for one control connection."""
+        """A fresh context for control connections."""
         context = self.context(self.identities[0], notes)
         if alpn:
             context.set_alpn_select_callback(lambda _connection, offered: _choose(alpn, offered))
@@ -285,8 +299,12 @@ class TLS:
     def control_session(self, alpn: bytes = b"") -> TLSSession:
         """See ITLS."""
         self._check_files()
+        loaded = self._loaded
+        if CAN_SHARE and loaded.trust is None:
+            return TLSSession(self._reactor, Binding(loaded.shared_context(alpn, self._reactor.seconds())))
+        # Why a client's certificate was refused is noted by context.
         notes = HandshakeNotes()
-        return TLSSession(self._reactor, self._loaded.control_context(alpn, notes), notes)
+        return TLSSession(self._reactor, Binding(loaded.control_context(alpn, notes)), notes)
 
     def reload(self) -> None:
         """Read the files again; connections that are up keep what they have.

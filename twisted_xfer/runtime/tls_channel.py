@@ -23,6 +23,7 @@ from zope.interface import implementer
 from twisted_xfer.errors import ConnectionLost, DataTLSRefused, Truncated, XferError
 from twisted_xfer.interfaces import ISecureChannel, WantRead, WantWrite
 from twisted_xfer.runtime.channels import DRAIN_READS, DRAIN_SIZE, lost, prepare, reset
+from twisted_xfer.runtime.tls_binding import Binding
 
 #: The largest TLS record (RFC 8446 section 5.1): one SSL_read never gives more.
 RECORD: Final = 16 * 1024
@@ -72,8 +73,8 @@ def watch_resumption(context: SSL.Context) -> None:
 class TLSChannel:
     """A TLS connection on ``sock``, which belongs to the channel from here on.
 
-    ``context`` should be that of the control connection, so that a resumed session proves the
-    same client. ``handshake()`` comes first; see ``handshake_channel``. A client names the server
+    ``context`` should be the binding of the control connection, so that a resumed session proves
+    the same client. ``handshake()`` comes first; see ``handshake_channel``. A client names the server
     in ``hostname`` and may offer ``session``.
     """
 
@@ -86,7 +87,7 @@ class TLSChannel:
         self,
         sock: socket.socket,
         peer: str,
-        context: SSL.Context,
+        context: SSL.Context | Binding,
         server: bool = True,
         *,
         hostname: bytes = b"",
@@ -106,7 +107,9 @@ class TLSChannel:
         self._said = False
         self._outgoing = memoryview(b"")
         self._notes = HandshakeNotes()
-        connection = self._connection = SSL.Connection(context, None)
+        connection = self._connection = (
+            context.connection() if isinstance(context, Binding) else SSL.Connection(context, None)
+        )
         connection.set_app_data(self._notes)
         if server:
             connection.set_accept_state()

@@ -10,12 +10,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+from OpenSSL import SSL
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from twisted_xfer.errors import ConfigError, DataTLSRefused
 from twisted_xfer.interfaces import ITLS, ITLSSession
-from twisted_xfer.runtime.tls import RECHECK_SECONDS, TLS, TLSFiles, has_aes
+from twisted_xfer.runtime.tls import RECHECK_SECONDS, RENEW_SECONDS, TLS, TLSFiles, has_aes
+from twisted_xfer.runtime.tls_binding import CAN_SHARE
 from twisted_xfer.runtime.tls_identity import EXPIRY_DAYS, LEAST_RSA_BITS, Identity, self_signed, write_pem
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -161,14 +163,75 @@ def test_interfaces(tmp_path):
     verifyObject(ITLSSession, tls.control_session())
 
 
-def test_each_control_connection_has_its_own_context():
-    """And so tickets that nobody else's are worth anything for."""
-    tls = TLS(Clock(), identities=[self_signed(now=REAL_NOW)])
-    contexts = [
-        session.creator.serverConnectionForTLS(None).get_context()
-        for session in (tls.control_session(), tls.control_session())
-    ]
-    assert contexts[0] is not contexts[1]
+def shake(server, client):
+    """A handshake in memory and a byte behind it, so that tickets arrive."""
+    server.set_accept_state()
+    client.set_connect_state()
+    ends = [(client, server), (server, client)]
+    for _ in range(6):
+        for one, other in ends:
+            with contextlib.suppress(SSL.WantReadError):
+                one.do_handshake()
+            with contextlib.suppress(SSL.WantReadError):
+                other.bio_write(one.bio_read(1 << 17))
+    server.send(b"x")
+    client.bio_write(server.bio_read(1 << 17))
+    assert client.recv(1) == b"x"
+
+
+def resumes(first, second, version, name):
+    """Whether a client that got a session from ``first`` resumes it with ``second``."""
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_session_cache_mode(SSL.SESS_CACHE_CLIENT)
+    context.set_min_proto_version(version)
+    context.set_max_proto_version(version)
+    states = []
+    context.set_info_callback(lambda connection, _where, _code: states.append(connection.get_state_string()))
+    client = SSL.Connection(context, None)
+    if name:
+        client.set_tlsext_host_name(name)
+    shake(first, client)
+    assert any(b"read server certificate" in state for state in states)
+    states.clear()
+    again = SSL.Connection(context, None)
+    if name:
+        again.set_tlsext_host_name(name)
+    again.set_session(client.get_session())
+    shake(second, again)
+    return not any(b"read server certificate" in state for state in states)
+
+
+@pytest.mark.parametrize("share", [True, False])
+@pytest.mark.parametrize("name", [b"", b"one.example", b"two.example", b"three.example"])
+@pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION])
+def test_a_session_is_worth_nothing_on_another_control_connection(monkeypatch, version, name, share):
+    """Neither with the first certificate nor with one that SNI finds; on its own it is resumed."""
+    assert CAN_SHARE
+    if not share:
+        monkeypatch.setattr("twisted_xfer.runtime.tls.CAN_SHARE", False)
+        monkeypatch.setattr("twisted_xfer.runtime.tls_binding.CAN_SHARE", False)
+    identities = [self_signed([f"{one}.example"], now=REAL_NOW) for one in ("one", "two", "three")]
+    tls = TLS(Clock(), identities=identities)
+    ours, theirs = tls.control_session(), tls.control_session()
+    made = [one.creator.serverConnectionForTLS(None) for one in (ours, theirs, ours, ours, theirs, theirs)]
+    assert (made[0].get_context() is made[1].get_context()) is share
+    assert not resumes(made[0], made[1], version, name)
+    assert resumes(made[2], made[3], version, name)
+    assert resumes(made[4], made[5], version, name)
+
+
+def test_contexts_are_renewed():
+    """So that the key of the tickets does not live as long as the daemon; sessions keep theirs."""
+    clock = Clock()
+    tls = TLS(clock, identities=[self_signed(now=REAL_NOW)])
+    first = tls.control_session()
+    context = first.creator.serverConnectionForTLS(None).get_context()
+    clock.advance(RENEW_SECONDS - 0.1)
+    assert tls.control_session().creator.serverConnectionForTLS(None).get_context() is context
+    assert tls.control_session(b"ftp").creator.serverConnectionForTLS(None).get_context() is not context
+    clock.advance(0.1)
+    assert tls.control_session().creator.serverConnectionForTLS(None).get_context() is not context
+    assert first.creator.serverConnectionForTLS(None).get_context() is context
 
 
 def test_certificate_by_name(tmp_path):
