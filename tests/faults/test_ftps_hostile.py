@@ -279,6 +279,29 @@ def test_renegotiation_of_the_control_connection(site):
         assert ftp.pwd() == "/"
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_client_in_tls_that_reads_late(site, version):
+    """Replies that its socket does not take wait in order, and none is lost or sent twice."""
+    count = 3000
+    with socket.socket() as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.settimeout(SECONDS)
+        raw.connect(site.daemon.address("ftps"))
+        with site.context(version).wrap_socket(raw, server_hostname="localhost") as connection:
+            stream = connection.makefile("rb")
+            assert stream.readline().startswith(b"220 ")
+            connection.sendall(b"USER alice\r\nPASS secret\r\n" + b"STAT\r\nNOOP\r\n" * count + b"PWD\r\n")
+            codes = []
+            while not codes or codes[-1] != b"257":
+                line = stream.readline()
+                assert line
+                if line[:3].isdigit() and line[3:4] == b" ":
+                    codes.append(line[:3])
+            assert codes == [b"331", b"230", *([b"211", b"200"] * count), b"257"]
+            connection.sendall(b"QUIT\r\n")
+            assert stream.readline().startswith(b"221 ")
+
+
 def test_nothing_is_left_in_the_home(site):
     """Of all that broke off above only whole files and parts are there."""
     for path in site.home.iterdir():

@@ -5,9 +5,11 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import attrs
+from OpenSSL import SSL
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
     IAddress,
@@ -19,6 +21,7 @@ from twisted.internet.interfaces import (
     ITLSTransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -32,6 +35,8 @@ from twisted_xfer.protocols.ftp.wire.verbs import Verb
 
 #: How often deadlines of all sessions are looked at: one timer for all is far cheaper than one each.
 SWEEP_SECONDS: Final = 1.0
+#: Encrypted bytes taken from OpenSSL at a time; a reply is seldom longer.
+MOST_RECORDS: Final = 32 * 1024
 
 
 def host_of(address: IAddress) -> str:
@@ -62,6 +67,7 @@ class FTPServerProtocol(Protocol):
     session: FTPSession | None = None
     _direct: Callable[[bytes], int] | None = None
     _peek: Callable[[int, int], bytes] | None = None
+    _secure: SSL.Connection | None = None
     _produces = False
 
     def connectionMade(self) -> None:
@@ -103,6 +109,10 @@ class FTPServerProtocol(Protocol):
 
     def handshakeCompleted(self) -> None:
         """TLS is up."""
+        transport: Any = self.transport
+        if isinstance(transport, Connection):
+            # Whatever was sent before is with the client, or it would not have finished.
+            self._secure = transport.getHandle()  # type: ignore[assignment]  # of TLS, since startTLS
         if self.session is not None and self.session.protection.handshaking:
             secured(self.session)
 
@@ -114,7 +124,7 @@ class FTPServerProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
         session, self.session = self.session, None
-        self._direct = self._peek = None
+        self._direct = self._peek = self._secure = None
         if session is not None:
             self.factory.remove(session)
             if session.protection.handshaking:
@@ -139,12 +149,36 @@ class FTPServerProtocol(Protocol):
                 return
             self._direct = None
             data = data[sent:]
+        elif self._secure is not None and self._send_secure(self._secure, data):
+            return
         if self.transport is not None:
             if not self._produces:
                 # From here on the transport tells when it holds more than the client takes.
                 self._produces = True
                 self.transport.registerProducer(self, True)  # type: ignore[attr-defined]
             self.transport.write(data)
+
+    def _send_secure(self, tls: SSL.Connection, data: bytes) -> bool:
+        """Encrypt a reply and send it in this turn; Twisted's TLS takes two more turns of the reactor.
+
+        True when TLS has taken it. When the socket has not, the rest waits in the transport, and
+        replies go through Twisted from then on.
+        """
+        transport: Any = self.transport
+        try:
+            tls.sendall(data)
+            while True:
+                # Behind what Twisted's TLS may have put there.
+                FileDescriptor.write(transport, tls.bio_read(MOST_RECORDS))
+        except SSL.WantReadError:
+            # All is read out. An error here is one that the reactor will see as well.
+            transport.doWrite()
+        except SSL.Error:
+            self._secure = None
+            return False
+        if transport.dataBuffer:
+            self._secure = None
+        return True
 
     def pauseProducing(self) -> None:
         """The transport's buffer is full: replies wait, and so do the commands that make them."""
@@ -187,6 +221,7 @@ class FTPServerProtocol(Protocol):
 
     def leave_tls(self, tls: ITLSSession, timeout: float) -> None:
         """Go back to clear; replies still go through the transport."""
+        self._secure = None
         if self.transport is not None:
             if self._produces:
                 self._produces = False
