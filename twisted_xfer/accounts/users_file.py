@@ -149,6 +149,8 @@ class UsersFile:
         if entry is None or entry.scram is None:
             raise UnauthorizedLogin
         verifier = entry.scram
+        # The same work as for a stranger, so that the time until the challenge tells nothing either.
+        self.strangers.verifier(credentials.username)
 
         def proved(_none: object) -> Account:
             now = self._users.get(username)
@@ -160,22 +162,28 @@ class UsersFile:
         return asked.addCallback(proved)
 
     def _by_token(self, credentials: Any) -> Account:
-        owned = find_token(
-            self._digests, self._users.key, credentials.token, credentials.account, self._wall_time()
-        )
-        if owned is None:
-            raise UnauthorizedLogin
-        account = self._users[owned.username].account
-        if account.require:
-            raise LoginRefused(owned.username, f"wants {account.require}, and this is a token")
-        if owned.token.once:
-            try:
+        try:
+            owned = find_token(
+                self._digests, self._users.key, credentials.token, credentials.account, self._wall_time()
+            )
+            if owned is None:
+                raise UnauthorizedLogin
+            account = self._users[owned.username].account
+            if account.require:
+                raise LoginRefused(owned.username, f"wants {account.require}, and this is a token")
+            if owned.token.once:
                 self._spent.spend(owned.token.digest, self._digests.__contains__)
-            except StorageFailure as error:
-                self._log.error(
-                    "a token for one login is refused, for it cannot be used up: {error}", error=error
-                )
-                raise LoginFailed from None
+        except LoginRefused as refusal:
+            # The client is not told why; somebody has to be.
+            self._log.info(
+                "{username!r} is not let in: {reason}", username=refusal.subject, reason=refusal.detail
+            )
+            raise
+        except StorageFailure as error:
+            self._log.error(
+                "a token for one login is refused, for it cannot be used up: {error}", error=error
+            )
+            raise LoginFailed from None
         return owned.token.account(account)
 
     def scram_for_all(self) -> bool:
