@@ -35,7 +35,8 @@ def parse_certificates(text: str, file: str = "") -> CertificateIndex:
         names = value if isinstance(value, list) else [value]
         if not all(isinstance(name, str) for name in names):
             remedy = "give the name of an account, or a list of names"
-            raise ConfigError(key, value=value, file=file, remedy=remedy)
+            # It may be a users file, given by mistake: its hashes are not repeated here.
+            raise ConfigError(key, value="(not shown)", file=file, remedy=remedy)
         pairs.extend((_rule(key, name, file), _account(key, name, file)) for name in names)
         if len(pairs) > MAX_PAIRS:
             raise ConfigError(key, file=file, remedy=f"keep at most {MAX_PAIRS} certificates in a file")

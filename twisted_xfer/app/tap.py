@@ -16,6 +16,7 @@ from twisted_xfer.app.build import build
 from twisted_xfer.app.check import check
 from twisted_xfer.app.explain import explain, install_excepthook
 from twisted_xfer.errors import ConfigError
+from twisted_xfer.interfaces import IClientCertificate
 
 #: Flags whose values are numbers in the file.
 _NUMBERS = frozenset({"workers", "max-clients", "max-per-address", "max-per-user", "idle-timeout"})
@@ -26,7 +27,7 @@ class Options(usage.Options, AuthOptionMixin):
 
     synopsis = "[options]"
     longdesc = "Serve files over FTP and whatever other protocols are installed. Every option has its key in the file of --config."
-    supportedInterfaces = (IUsernamePassword,)
+    supportedInterfaces = (IUsernamePassword, IClientCertificate)
 
     optFlags: ClassVar[list[list[Any]]] = [
         [

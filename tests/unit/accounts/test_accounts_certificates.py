@@ -130,6 +130,13 @@ def test_wrong_files_of_certificates(text, key):
     assert caught.value.file == "f"
 
 
+def test_a_users_file_by_mistake():
+    """Refused without a word of what it holds."""
+    with pytest.raises(ConfigError) as caught:
+        parse_certificates('[users.alice]\npassword = "$argon2id$canary"', "f")
+    assert "canary" not in repr(caught.value) + str(caught.value.value) + caught.value.remedy
+
+
 def test_the_file_is_read_again(tmp_path):
     """When it changes; a wrong one keeps what was, and is told of once."""
     path = tmp_path / "certificates.toml"

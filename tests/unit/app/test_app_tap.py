@@ -58,6 +58,17 @@ def test_flag(flag):
     assert parsed(f"--{flag}", text).flags() == {flag: value}
 
 
+@pytest.mark.parametrize("kind", ["users", "certificate", "memory"])
+def test_types_of_checkers_are_listed(kind, capsys):
+    """Ours and Twisted's, each as one that we take."""
+    with pytest.raises(SystemExit):
+        parsed("--help-auth")
+    assert f"\n  {kind}" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        parsed("--help-auth-type", kind)
+    assert "WARNING" not in capsys.readouterr().out
+
+
 def test_require_tls():
     """A flag without an argument is true when given."""
     assert parsed("--require-tls").flags() == {"require-tls": True}
