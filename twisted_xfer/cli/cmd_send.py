@@ -31,6 +31,14 @@ from twisted_xfer.cli.url import parse_target
 @tree_options
 @click.option("--retry", default=5, show_default=True, help="Reconnections in a row that bring nothing.")
 @click.option("--limit-rate", type=rate, help="Bytes a second at most: 500k, 2M.")
+@click.option(
+    "-j",
+    "--jobs",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Connections to spread files over.",
+)
 @click.option("--name", default="stdin", show_default=True, help="Name for standard input (PATH -).")
 @tutorial.options
 def command(
@@ -47,6 +55,7 @@ def command(
     retry: int,
     name: str,
     limit_rate: int | None,
+    jobs: int,
 ) -> None:
     """Send each PATH (a file, a tree, or - for standard input) to URL: xfer://[USER@]HOST[:PORT][/DIR/].
 
@@ -63,7 +72,7 @@ def command(
         return
     target = lan.find(url) if url.startswith("@") else parse_target(url)
     choices = Choices.made()
-    work = choices.work(client.Work(if_exists=if_exists, retries=retry))
+    work = choices.work(client.Work(if_exists=if_exists, retries=retry, connections=jobs))
     if "-" in paths and work.dry_run:
         raise click.UsageError("a dry run has no use for standard input")
     progress = Progress(as_json=as_json, dry_run=work.dry_run)

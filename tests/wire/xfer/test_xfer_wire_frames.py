@@ -24,6 +24,7 @@ from twisted_xfer.protocols.xfer.wire.frames import (
     Inline,
     data_header,
     encode_frame,
+    numbered,
 )
 from twisted_xfer.protocols.xfer.wire.link import Link, check_select, negotiate
 from twisted_xfer.protocols.xfer.wire.paths import MAX_PATH, is_sendable, printable, split_path
@@ -146,7 +147,7 @@ def test_our_own_frames_are_bounded():
     with pytest.raises(LocalProtocolError):
         encode_frame(FrameType.ERROR, MAX_STREAM + 1, b"")
     with pytest.raises(LocalProtocolError):
-        m.numbered(MAX_STREAM + 1)
+        numbered(MAX_STREAM + 1)
 
 
 def test_data_is_not_collected():

@@ -20,6 +20,7 @@ from twisted_xfer.protocols.xfer.caller import Caller, CannotConnect, Login, Tar
 from twisted_xfer.protocols.xfer.caller import call as dial
 from twisted_xfer.protocols.xfer.disk_tree import Links
 from twisted_xfer.protocols.xfer.errormap import PeerError, is_transient
+from twisted_xfer.protocols.xfer.joining import Ticket
 from twisted_xfer.protocols.xfer.report import OnEvent, Summary, TransferEvent
 from twisted_xfer.protocols.xfer.sources import Offer, Source
 from twisted_xfer.protocols.xfer.wire.paths import is_sendable
@@ -52,7 +53,8 @@ class Work:
     ``retries`` counts reconnections in a row without progress; ``if_exists`` is one of the
     protocol's policies; ``exclude`` and ``include`` are patterns as in ``.gitignore`` (see Chosen), and
     with ``gitignore`` files of that name count as well, of trees that are sent; ``links`` is what
-    becomes of symbolic links that are sent; ``dry_run`` only asks the receiver. ``limiter`` is our
+    becomes of symbolic links that are sent; ``dry_run`` only asks the receiver; ``connections`` is
+    how many to spread files over, as far as the receiver takes them. ``limiter`` is our
     own limit on content, beside the peer's.
     """
 
@@ -62,6 +64,7 @@ class Work:
     gitignore: bool = False
     links: Links = "send"
     dry_run: bool = False
+    connections: int = 1
     retries: int = RETRIES
     blocking: IBlocking | None = None
     endpoint: IStreamClientEndpoint | None = None
@@ -208,9 +211,12 @@ class Run:
             caller.finish()
             raise Unsupported(feature, "the other end cannot do that")
 
-    async def call(self, role: Literal["send", "receive"]) -> Caller:
+    async def call(self, role: Literal["send", "receive"], joins: Ticket | None = None) -> Caller:
         """A new connection, logged in."""
-        caller = await dial(self.reactor, self.target, self.login, role, self.work.random, self.work.endpoint)
+        work = self.work
+        caller = await dial(
+            self.reactor, self.target, self.login, role, work.random, work.endpoint, joins=joins
+        )
         self.on_event(TransferEvent("connected"))
         return caller
 

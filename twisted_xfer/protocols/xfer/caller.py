@@ -18,6 +18,7 @@ from twisted_xfer.interfaces import RandomBytes
 from twisted_xfer.protocols.xfer.connection import Connection
 from twisted_xfer.protocols.xfer.content import HASHES
 from twisted_xfer.protocols.xfer.errormap import from_peer
+from twisted_xfer.protocols.xfer.joining import JOIN, Ticket
 from twisted_xfer.protocols.xfer.mechanisms import (
     ANONYMOUS,
     BY_PASSWORD,
@@ -40,6 +41,7 @@ from twisted_xfer.protocols.xfer.tls_endpoint import TLSEndpoint
 from twisted_xfer.protocols.xfer.wire.link import FEATURES, Event, check_select
 from twisted_xfer.protocols.xfer.wire.messages import (
     NONCE_SIZE,
+    Auth,
     Authenticated,
     Challenge,
     Error,
@@ -143,6 +145,7 @@ class Caller(Connection):
         login: Login,
         role: Literal["send", "receive"],
         random: RandomBytes,
+        joins: Ticket | None = None,
     ) -> None:
         super().__init__("caller", clock)
         self.target = target
@@ -155,6 +158,9 @@ class Caller(Connection):
         self._hello: Hello | None = None
         self._listener: Hello | None = None
         self._exchange: Exchange | None = None
+        self._joins = joins
+        #: What further connections join this session with, if the listener takes any.
+        self.ticket: Ticket | None = None
         self._finished = False
         self._met = False
         self._deadline: IDelayedCall | None = None
@@ -275,6 +281,12 @@ class Caller(Connection):
 
     def _log_in(self, offered: tuple[str, ...]) -> None:
         options = self._options
+        if self._joins is not None:
+            hellos = self.link.hellos
+            proof = self._joins.proof(hellos, exporter_of(self.transport))
+            digest = hello_digest(hellos)
+            self.send(Auth(mechanism=JOIN, hello_digest=digest, username=self._joins.session, data=proof))
+            return
         username = options.username or self.target.username
         transport: Any = self.transport
         near = is_near(str(getattr(transport.getPeer(), "host", "")))
@@ -298,6 +310,10 @@ class Caller(Connection):
             raise RemoteProtocolError(detail="the HELLOs were changed on the way")
         if self._exchange is not None:
             self._exchange.check(answer.data)
+        if self._joins is not None:
+            self._joins.check(answer.data, self.link.hellos, exporter_of(self.transport))
+        elif answer.join:
+            self.ticket = Ticket(answer.session, answer.join)
         self._stop_deadline()
         self.ready.callback(self)
 
@@ -337,8 +353,9 @@ async def call(
     role: Literal["send", "receive"],
     random: RandomBytes,
     endpoint: IStreamClientEndpoint | None = None,
+    joins: Ticket | None = None,
 ) -> Caller:
-    """A connection that is logged in.
+    """A connection that is logged in, or that has joined a session.
 
     Raises:
         CannotConnect, UntrustedKey, LoginImpossible, PeerError, TimedOut...
@@ -346,7 +363,7 @@ async def call(
     made: list[Caller] = []
 
     def build() -> Caller:
-        made.append(Caller(reactor, target, login, role, random))
+        made.append(Caller(reactor, target, login, role, random, joins))
         return made[0]
 
     factory = _OneFactory(build)

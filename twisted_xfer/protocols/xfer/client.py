@@ -24,7 +24,9 @@ from twisted_xfer.protocols.xfer.placing import Rules
 from twisted_xfer.protocols.xfer.receiving import ReceiverRole
 from twisted_xfer.protocols.xfer.report import OnEvent, Summary, TransferEvent, ignore
 from twisted_xfer.protocols.xfer.sending import SenderRole
+from twisted_xfer.protocols.xfer.several import together
 from twisted_xfer.protocols.xfer.sources import Offer, PipeSource, Source
+from twisted_xfer.protocols.xfer.spread import Spread
 from twisted_xfer.protocols.xfer.wire.link import DRY_RUN, FILTER, Event
 from twisted_xfer.protocols.xfer.wire.messages import (
     MAX_PATTERN,
@@ -97,15 +99,21 @@ async def _send(run: Run, source: Callable[[], Source], ledger: Ledger) -> Summa
         else:
             ledger.settle(offer)
 
-    async def attempt() -> None:
-        caller = await run.call("send")
+    def begin(
+        caller: Caller, offers: Source, on_finished: Callable[[], object], spread: Spread | None
+    ) -> None:
         select = caller.select
         if select is None:
             raise RemoteProtocolError(detail="no SELECT")
-        run.require(caller, DRY_RUN, wanted=run.work.dry_run)
+
+        def on_closed(offer: Offer) -> None:
+            if spread is not None:
+                spread.closed(offer)
+            closed(offer)
+
         role = SenderRole(
             caller,
-            Below(source(), run.target.path),
+            offers,
             run.blocking,
             window=select.window,
             hash_name=select.hash,
@@ -113,13 +121,22 @@ async def _send(run: Run, source: Callable[[], Source], ledger: Ledger) -> Summa
             if_exists=run.work.if_exists,
             dry_run=run.work.dry_run,
             on_event=note,
-            on_finished=caller.finish,
-            on_closed=closed,
+            on_finished=on_finished,
+            on_closed=on_closed,
             limiter=run.work.limiter,
         )
         caller.role = role
         role.start()
-        error = await caller.over
+
+    async def attempt() -> None:
+        caller = await run.call("send")
+        run.require(caller, DRY_RUN, wanted=run.work.dry_run)
+        offers = Below(source(), run.target.path)
+        if caller.ticket is None or run.work.connections < 2 or run.work.dry_run:
+            begin(caller, offers, caller.finish, None)
+            error = await caller.over
+        else:
+            error = await together(run, caller, caller.ticket, offers, begin)
         if error is not None:
             raise error
 

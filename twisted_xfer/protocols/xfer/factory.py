@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
 
 from twisted_xfer.interfaces import IHost
+from twisted_xfer.protocols.xfer.joining import Session
 from twisted_xfer.protocols.xfer.options import XferOptions
 from twisted_xfer.protocols.xfer.report import OnEvent, ignore
 from twisted_xfer.protocols.xfer.server import XferServerProtocol
@@ -54,6 +55,14 @@ class XferFactory(Factory):
         if not self.sessions and self._drained is not None:
             drained, self._drained = self._drained, None
             drained.callback(None)
+
+    def session_of(self, session_id: str) -> Session | None:
+        """The session that further connections join by this id."""
+        for protocol in self.sessions:
+            session = protocol.session
+            if session is not None and session.main is protocol and protocol.session_id == session_id:
+                return session
+        return None
 
     def drain(self) -> Deferred[None]:
         """Tell idle sessions to go, let transfers end; fires when nobody is left."""

@@ -18,6 +18,7 @@ class XferOptions:
     stands for, is the one-off pairing code of ``xfer receive``. ``modes`` and ``times`` say whether
     a sender's permission bits (never more than 0755) and modification times are applied; ``links``
     whether symbolic links are refused, or made where they lead nowhere out of the account's root.
+    ``connections`` is how many one sender may have for one session.
     """
 
     plain: Literal["never", "loopback", "always"] = "loopback"
@@ -26,6 +27,7 @@ class XferOptions:
     max_data: int = 4 * 1024 * 1024
     window: int = 64
     login_seconds: float = 10.0
+    connections: int = 8
     modes: bool = True
     times: bool = True
     links: Literal["refuse", "inside"] = "refuse"

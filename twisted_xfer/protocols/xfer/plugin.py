@@ -14,6 +14,9 @@ from twisted_xfer.protocols.xfer.options import XferOptions
 from twisted_xfer.protocols.xfer.wire.frames import DEFAULT_MAX_DATA, LEAST_MAX_DATA, PREAMBLE
 from twisted_xfer.protocols.xfer.wire.messages import MAX_WINDOW
 
+#: Connections of one session, at most: more than any line gains from.
+MAX_CONNECTIONS: Final = 64
+
 
 @implementer(IProtocolPlugin)
 class XferPlugin:
@@ -38,6 +41,7 @@ class XferPlugin:
             options = XferOptions()
         for name, value, low, high in (
             ("window", options.window, 1, MAX_WINDOW),
+            ("connections", options.connections, 1, MAX_CONNECTIONS),
             ("max_data", options.max_data, LEAST_MAX_DATA, DEFAULT_MAX_DATA),
         ):
             if not low <= value <= high:

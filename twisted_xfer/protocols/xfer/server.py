@@ -24,6 +24,7 @@ from twisted_xfer.interfaces import IAvatar, IHost, ILease, LoginContext
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.protocols.xfer.connection import Connection
 from twisted_xfer.protocols.xfer.content import HASHES
+from twisted_xfer.protocols.xfer.joining import JOIN, SECRET_SIZE, Session, enter
 from twisted_xfer.protocols.xfer.mechanisms import ANONYMOUS, CODE, SCRAM_PLUS, is_near
 from twisted_xfer.protocols.xfer.mechanisms.listener import Facts, ScramProof, credentials_of, offered
 from twisted_xfer.protocols.xfer.options import XferOptions
@@ -34,6 +35,7 @@ from twisted_xfer.protocols.xfer.secure import ALPN, HANDSHAKE_BYTE, channel_of,
 from twisted_xfer.protocols.xfer.serving import ServingRole
 from twisted_xfer.protocols.xfer.tls_transport import TLSTransport
 from twisted_xfer.protocols.xfer.wire.link import FEATURES, Event, negotiate
+from twisted_xfer.protocols.xfer.wire.link import JOIN as JOIN_FEATURE
 from twisted_xfer.protocols.xfer.wire.messages import (
     MAX_WINDOW,
     NONCE_SIZE,
@@ -74,6 +76,8 @@ class XferServerProtocol(Connection):
         self._offered: tuple[str, ...] = ()
         self._opened = 0.0
         self._draining = False
+        #: What further connections may join, and what this one has joined.
+        self.session: Session | None = None
         #: Whether a sender's whole offer was answered here.
         self.complete = False
 
@@ -135,6 +139,8 @@ class XferServerProtocol(Connection):
         avatar, self.avatar = self.avatar, None
         if avatar is not None:
             avatar.logout()
+        if self.session is not None:
+            self.session.left_by(self)
         self.factory.remove(self)
         if self._lease is not None:
             self._lease.release()
@@ -230,6 +236,12 @@ class XferServerProtocol(Connection):
     def _authenticate(self, auth: Auth) -> None:
         if auth.hello_digest != hello_digest(self.link.hellos):
             raise RemoteProtocolError(detail="the HELLOs were changed on the way")
+        if auth.mechanism == JOIN:
+            sends = self._caller is not None and self._caller.role == "send"
+            session = self.factory.session_of(auth.username) if sends else None
+            self._stop_deadline()
+            self._begin(*enter(self, session, auth.data))
+            return
         if auth.mechanism not in self._offered:
             self.emit("login.failed", code=LoginFailed.code)
             raise LoginFailed
@@ -308,11 +320,7 @@ class XferServerProtocol(Connection):
 
     def _welcome(self, avatar: IAvatar) -> None:
         self._stop_deadline()
-        caller, select = self._caller, self._select
-        if caller is None or select is None:
-            raise RemoteProtocolError(detail="out of order")
         self.avatar = avatar
-        self.username = avatar.username
         data = self._pairing.listener_proof() if self._pairing is not None else b""
         if self._proof is not None:
             data = self._proof.final
@@ -322,12 +330,27 @@ class XferServerProtocol(Connection):
                     username=avatar.username,
                     peer=self._peer,
                 )
+        self._begin(avatar, data)
+        self._login = None
+        self.resume()
+
+    def _begin(self, avatar: IAvatar, data: bytes) -> None:
+        """Say that the login was good, and take the role that goes with the caller's."""
+        caller, select = self._caller, self._select
+        if caller is None or select is None:
+            raise RemoteProtocolError(detail="out of order")
+        self.username = avatar.username
+        secret = b""
+        if self.session is None and JOIN_FEATURE in caller.features and caller.role == "send":
+            secret = self.host.random(SECRET_SIZE)
+            self.session = Session(self, secret, self.options.connections)
         self.send(
             Authenticated(
                 username=avatar.username,
                 session=self.session_id,
                 hello_digest=hello_digest(self.link.hellos),
                 data=data,
+                join=secret,
             )
         )
         if caller.role == "send":
@@ -345,9 +368,14 @@ class XferServerProtocol(Connection):
             )
         else:
             self.role = ServingRole(self, avatar, self.host.blocking, select, on_finished=self.finished)
-        self._login = None
-        self.resume()
+
+    @property
+    def peer_address(self) -> str:
+        """Where the caller is."""
+        return self._peer
 
     def _all_received(self) -> None:
-        self.complete = not getattr(self.role, "asked_only", False)
+        # A session is complete when its first connection is: that one is closed last.
+        first = self.session is None or self.session.main is self
+        self.complete = first and not getattr(self.role, "asked_only", False)
         self.finished()

@@ -102,6 +102,17 @@ def data_header(stream: int, size: int) -> bytes:
     return HEADER.pack(FrameType.DATA, 0, 0, stream, size)
 
 
+def numbered(number: int) -> int:
+    """A stream number of our own.
+
+    Raises:
+        LocalProtocolError: they are used up.
+    """
+    if not 1 <= number <= MAX_STREAM:
+        raise LocalProtocolError(None, "stream numbers are used up")
+    return number
+
+
 class FrameReader:
     """The reader: feed with receive_data, pull with next_frame until None.
 

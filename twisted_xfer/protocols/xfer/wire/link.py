@@ -38,11 +38,12 @@ _ANYTIME: Final = (Error, Ping, Pong)
 
 Event = Message | Data | Inline
 
-#: What a HELLO may offer beyond the least: entries that only ask, patterns in a GET, HOLE.
+#: What a HELLO may offer beyond the least: entries that only ask, patterns in a GET, HOLE, JOIN.
 DRY_RUN: Final = "dry-run"
 FILTER: Final = "filter"
 HOLES: Final = "holes"
-FEATURES: Final = (DRY_RUN, FILTER, HOLES)
+JOIN: Final = "join"
+FEATURES: Final = (DRY_RUN, FILTER, HOLES, JOIN)
 
 
 def negotiate(caller: Hello, listener: Hello) -> Select:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 
 import attrs
 
-from twisted_xfer.errors import LocalProtocolError, RemoteProtocolError
+from twisted_xfer.errors import RemoteProtocolError
 from twisted_xfer.protocols.xfer.wire.checks import (
     BYTES,
     FLAG,
@@ -28,7 +28,6 @@ from twisted_xfer.protocols.xfer.wire.frames import (
     DEFAULT_MAX_DATA,
     LEAST_MAX_DATA,
     MAX_CONTROL,
-    MAX_STREAM,
     Control,
     FrameType,
     encode_frame,
@@ -165,7 +164,10 @@ class Response(Message):
 
 @attrs.frozen
 class Authenticated(Message):
-    """The login was good; ``data`` proves the listener where the mechanism can."""
+    """The login was good; ``data`` proves the listener where the mechanism can.
+
+    ``join`` is a secret that lets further connections join this session.
+    """
 
     TYPE = FrameType.AUTHENTICATED
     NUMBERED = False
@@ -173,6 +175,7 @@ class Authenticated(Message):
     username: str = _field(text(255), "")
     session: str = _field(text(64), "")
     data: bytes = _field(hexed(1024), b"")
+    join: bytes = attrs.field(default=b"", repr=False, metadata={"kind": hexed(64)})
 
 
 @attrs.frozen
@@ -390,14 +393,3 @@ def read_message(frame: Control) -> Message:
             continue
         values[name] = rule.read(value)
     return kind(stream=frame.stream, **values)
-
-
-def numbered(number: int) -> int:
-    """A stream number of our own.
-
-    Raises:
-        LocalProtocolError: they are used up.
-    """
-    if not 1 <= number <= MAX_STREAM:
-        raise LocalProtocolError(None, "stream numbers are used up")
-    return number

@@ -8,7 +8,7 @@ from __future__ import annotations
 import attrs
 
 from twisted_xfer.errors import LocalProtocolError, RemoteProtocolError
-from twisted_xfer.protocols.xfer.wire.frames import Data, Inline
+from twisted_xfer.protocols.xfer.wire.frames import Data, Inline, numbered
 from twisted_xfer.protocols.xfer.wire.messages import (
     Abort,
     Ack,
@@ -24,7 +24,6 @@ from twisted_xfer.protocols.xfer.wire.messages import (
     Segment,
     Skip,
     Take,
-    numbered,
 )
 from twisted_xfer.protocols.xfer.wire.states import ENTRY, Act, EntryState
 
