@@ -1,5 +1,6 @@
 """The command line of `twistd xfer`."""
 
+import io
 import re
 
 import pytest
@@ -59,14 +60,17 @@ def test_flag(flag):
 
 
 @pytest.mark.parametrize("kind", ["users", "certificate", "memory"])
-def test_types_of_checkers_are_listed(kind, capsys):
+def test_types_of_checkers_are_listed(kind):
     """Ours and Twisted's, each as one that we take."""
-    with pytest.raises(SystemExit):
-        parsed("--help-auth")
-    assert f"\n  {kind}" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        parsed("--help-auth-type", kind)
-    assert "WARNING" not in capsys.readouterr().out
+    said = []
+    for arguments in (["--help-auth"], ["--help-auth-type", kind]):
+        options = Options()
+        options.authOutput = io.StringIO()
+        with pytest.raises(SystemExit):
+            options.parseOptions(arguments)
+        said.append(options.authOutput.getvalue())
+    assert f"\n  {kind}" in said[0]
+    assert "WARNING" not in said[1]
 
 
 def test_require_tls():
