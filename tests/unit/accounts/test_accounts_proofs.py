@@ -309,6 +309,19 @@ def test_when_a_token_ends(site):
     assert Token("t", "", expires=5.0).account(Account("a", expires=7.0)).expires == 5.0
 
 
+def test_the_log_says_why(site):
+    """A token that is refused is told of by the account's name, without the token."""
+    token = site.token(expires="2001-09-09T01:46:40+00:00")
+    logged = []
+
+    class Log:
+        def info(self, _text, **fields):
+            logged.append(fields)
+
+    ask(site.checker(lambda: NOW, log=Log()), Bearer(token))
+    assert logged == [{"username": "alice", "reason": "token t expired"}]
+
+
 def test_what_a_token_may(site):
     """Never more than its account, and nothing outside of its directory, whatever patterns say."""
     account = Account(
