@@ -33,12 +33,19 @@ def server(tmp_path_factory):
     (home / "data.bin").write_bytes(DATA)
     inside = "interface=127.0.0.1"
     tls = f"ssl:0:{inside}:privateKey={top / 'key.pem'}:certKey={top / 'cert.pem'}"
-    words = ["--auth", "memory:alice:secret", "--auth", "memory:bob:secret"]
-    for place in ("push@alice", "fetch@alice", "jsonftp", "jim"):
+    config = top / "xfer.toml"
+    config.write_text('[accounts.ro]\nrights = "read"\n[accounts.small]\nquota_bytes = 1000\n')
+    words = ["--config", str(config)]
+    for name in ("alice", "bob", "ro", "small"):
+        words += ["--auth", f"memory:{name}:secret"]
+    for place in ("push@alice", "push@ro", "fetch@alice", "jsonftp", "jim"):
         words += ["--listen", f"{place}=tcp:0:{inside}"]
     words += ["--listen", f"jsonftp={tls}"]
     with Daemon(["--root", str(top / "root"), *words]) as daemon:
-        ports = {label: daemon.address(label)[1] for label in ("push@alice", "fetch@alice", "jsonftp", "jim")}
+        ports = {
+            label: daemon.address(label)[1]
+            for label in ("push@alice", "push@ro", "fetch@alice", "jsonftp", "jim")
+        }
         ports["jsonftps"] = daemon.addresses("jsonftp")[1].port
         yield ports, home, top / "ca.pem"
 
@@ -100,6 +107,91 @@ def test_jsonftp(server, tmp_path):
     assert xfer(tmp_path, "ls", tls).returncode == Exit.NO_CONNECTION
 
 
+def test_several_files_in_one_command(server, tmp_path):
+    """All of them go, with names of any kind; one that may not be there does not keep the others back."""
+    ports, home, _ = server
+    names = ["a b.txt", "naïve ☕", "empty"]
+    for name in names:
+        (tmp_path / name).write_bytes(name.encode() * 1000 if name != "empty" else b"")
+    url = f"jsonftp://alice@localhost:{ports['jsonftp']}"
+    done = xfer(tmp_path, "send", *names, url)
+    assert (done.returncode, done.stdout.splitlines()) == (0, names), done.stderr
+    assert (home / "naïve ☕").read_bytes() == "naïve ☕".encode() * 1000
+    (home / "a b.txt").unlink()
+    (home / "a b.txt").mkdir()
+    done = xfer(tmp_path, "send", *names, url)
+    assert (done.returncode, done.stdout.splitlines()) == (Exit.SOME_FAILED, names[1:]), done.stderr
+    assert "a b.txt: " in done.stderr
+    push = f"push://localhost:{ports['push@alice']}"
+    assert xfer(tmp_path, "send", "empty", "naïve ☕", push).returncode == 0
+    assert (home / "naïve ☕ (1)").read_bytes() == (tmp_path / "naïve ☕").read_bytes()
+
+
+@pytest.mark.parametrize("option", [(), ("--framed",)])
+def test_without_md5(server, tmp_path, option):
+    """Nothing is verified, and that is said; with lengths before objects and without."""
+    ports, _, _ = server
+    url = f"jsonftp://alice@localhost:{ports['jsonftp']}"
+    (tmp_path / "plain").write_bytes(DATA)
+    assert "not verified" in xfer(tmp_path, "send", "plain", url, "--no-md5", *option).stderr
+    assert xfer(tmp_path, "get", f"{url}/plain", *option).stderr == "verified by MD5\n"
+    done = xfer(tmp_path, "get", f"{url}/plain", "--no-md5", "--if-exists", "rename", *option)
+    assert (done.returncode, done.stdout) == (0, "plain (1)\n")
+    assert (tmp_path / "plain (1)").read_bytes() == DATA
+    assert xfer(tmp_path, "get", f"{url}/plain", "--if-exists", "refuse").returncode == Exit.REFUSED
+    assert "data.bin" in xfer(tmp_path, "ls", url, *option).stdout.splitlines()
+    assert sorted(os.listdir(tmp_path)) == ["plain", "plain (1)"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("get", "{jsonftp}/none"), Exit.STORAGE, "none: no such file or directory"),
+        (("ls", "{jsonftp}/none"), Exit.STORAGE, "none: no such file or directory"),
+        (("send", "f", "{jsonftp}/none"), Exit.STORAGE, "none: no such file or directory"),
+        (
+            ("send", "f", "jsonftp://ro@localhost:{port}"),
+            Exit.REFUSED,
+            "f: refused: the account may not do that",
+        ),
+        (("send", "f", "jsonftp://small@localhost:{port}"), Exit.REFUSED, "f: refused: over quota"),
+        (("send", "f", "{push}", "--retry", "0"), Exit.NO_CONNECTION, "the receiver has not stored f"),
+        (("get", "{tls}/f", "--retry", "0"), Exit.NO_CONNECTION, "TLS failed: certificate verify failed"),
+        (("send", "-", "{jsonftp}"), Exit.USAGE, "standard input has no size"),
+        (("send", "nofile", "{jsonftp}"), Exit.STORAGE, "nofile: No such file"),
+        (("send", ".", "{jsonftp}"), Exit.STORAGE, ".: Is a directory"),
+        (
+            ("send", "f", "{jsonftp}", "--if-exists", "refuse"),
+            Exit.USAGE,
+            "--if-exists means nothing to jsonftp://",
+        ),
+        (
+            ("get", "{jsonftp}/f", "--if-exists", "newer"),
+            Exit.USAGE,
+            "--if-exists means nothing to jsonftp://",
+        ),
+        (("get", "{tls}/f", "--plain"), Exit.USAGE, "--plain means nothing to jsonftps://"),
+        (("get", "push://localhost/f"), Exit.USAGE, "`xfer get` takes fetch, jsonftp"),
+        (("send", "f", "push://localhost/dir"), Exit.USAGE, "a push has no directories"),
+    ],
+)
+def test_what_goes_wrong_is_said(server, tmp_path, words, code, said):
+    """In one sentence about the right thing, with a code for scripts."""
+    ports, _, _ = server
+    port = ports["jsonftp"]
+    (tmp_path / "f").write_bytes(DATA)
+    places = {
+        "port": port,
+        "jsonftp": f"jsonftp://alice@localhost:{port}",
+        "push": f"push://localhost:{ports['push@ro']}",
+        "tls": f"jsonftps://alice@localhost:{ports['jsonftps']}",
+    }
+    done = xfer(tmp_path, *(word.format(**places) for word in words))
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_nobody_there_is_retried(tmp_path):
     """The first connection is refused, the second one is served."""
     probe = socket.create_server(("127.0.0.1", 0))
@@ -108,7 +200,7 @@ def test_nobody_there_is_retried(tmp_path):
     received = []
 
     def serve():
-        time.sleep(1.5)
+        time.sleep(0.5)
         with socket.create_server(("127.0.0.1", port)) as listener:
             listener.settimeout(20)
             client, _ = listener.accept()

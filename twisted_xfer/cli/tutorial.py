@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 
 from twisted_xfer.cli.calling import run
 from twisted_xfer.cli.exits import Exit
-from twisted_xfer.cli.output import fail, say
+from twisted_xfer.cli.output import fail
 from twisted_xfer.errors import (
     AlreadyExists,
     Busy,
@@ -32,6 +32,7 @@ from twisted_xfer.errors import (
 )
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 #: Ports of the articles.
 PORTS: Final = {"push": 5001, "fetch": 8888, "jsonftp": 9999, "jim": 7777}
@@ -68,6 +69,10 @@ _SENTENCES: Final[tuple[tuple[type[XferError], str], ...]] = (
     (Busy, "refused"),
     (LocalProtocolError, "cannot be sent"),
 )
+
+
+#: Of these the detail is the other side's own words for the same.
+_PLAIN: Final = (LoginFailed, NotFound, QuotaExceeded, RightMissing)
 
 
 def options(command: F) -> F:
@@ -182,50 +187,50 @@ def sentence(error: XferError, place: Place) -> str:
         return printable(f"{place}: {error.detail or error.code}")
     subject = error.subject.decode("utf-8", "replace") if isinstance(error.subject, bytes) else error.subject
     words = next((words for kind, words in _SENTENCES if type(error) is kind), error.code)
-    detail = f" ({error.detail})" if error.detail else ""
+    detail = f" ({error.detail})" if error.detail and type(error) not in _PLAIN else ""
     return printable(f"{subject or place}: {words}{detail}")
 
 
-def finish(error: BaseException, place: Place, *, moved: bool = False) -> Any:
-    """Say what went wrong and end with the exit code for it; ``moved``: whether bytes did."""
-    if not isinstance(error, XferError):
-        raise error
+def code_of(error: XferError, *, moved: bool = False) -> Exit:
+    """The exit code for an error; ``moved``: whether bytes did before it."""
     code = next((code for kind, code in _CODES if isinstance(error, kind)), Exit.OTHER)
-    fail(sentence(error, place), Exit.RESUMABLE if moved and code is Exit.NO_CONNECTION else code)
+    return Exit.RESUMABLE if moved and code is Exit.NO_CONNECTION else code
 
 
-def work(
-    place: Place,
-    begin: Callable[[Any], Awaitable[Any]],
-    retries: int = 0,
-    moved: Callable[[], int] = lambda: 0,
-    again: Callable[[XferError, float], object] | None = None,
-) -> Any:
-    """Run ``begin(reactor)`` to its end, again when there was no connection or it broke; what it answered.
+async def attempts(
+    reactor: Any,
+    begin: Callable[[], Awaitable[T]],
+    retries: int,
+    moved: Callable[[], int],
+    again: Callable[[XferError, float], object],
+) -> T:
+    """What ``begin()`` answers, begun again when there was no connection or it broke.
 
     ``retries`` counts those in a row that bring nothing to ``moved()``; ``again`` is told of each. A server
     that is there and says nothing is not asked again: scripts do that for files that they do not have.
     """
+    wait, left, before = FIRST_WAIT, retries, moved()
+    while True:
+        try:
+            return await begin()
+        except (ConnectionLost, TimedOut, Truncated) as error:
+            if moved() > before:
+                wait, left, before = FIRST_WAIT, retries, moved()
+            elif isinstance(error, TimedOut) and error.detail != "no connection":
+                raise
+            if not left:
+                raise
+            again(error, wait)
+        left -= 1
+        await deferLater(reactor, wait)
+        wait = min(wait * 2, LONGEST)
 
-    async def trying(reactor: Any) -> Any:
-        wait, left, before = FIRST_WAIT, retries, moved()
-        while True:
-            try:
-                return await begin(reactor)
-            except (ConnectionLost, TimedOut, Truncated) as error:
-                if moved() > before:
-                    wait, left, before = FIRST_WAIT, retries, moved()
-                elif isinstance(error, TimedOut) and error.detail != "no connection":
-                    raise
-                if not left:
-                    raise
-                if again is None:
-                    say(f"xfer: {sentence(error, place)}; trying again in {wait:.0f} s")
-                else:
-                    again(error, wait)
-            left -= 1
-            await deferLater(reactor, wait)
-            wait = min(wait * 2, LONGEST)
 
-    outcome = run(trying)
-    return finish(outcome, place, moved=bool(moved())) if isinstance(outcome, BaseException) else outcome
+def work(place: Place, begin: Callable[[Any], Awaitable[Any]]) -> Any:
+    """Run ``begin(reactor)`` to its end, once in a process: what it answered. Ends with an exit code if it fails."""
+    outcome = run(begin)
+    if isinstance(outcome, XferError):
+        fail(sentence(outcome, place), code_of(outcome))
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome

@@ -5,22 +5,23 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
-import attrs
 import click
 
-from twisted_xfer.cli.choices import NAMES
+from twisted_xfer.cli.calling import run
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.output import fail, result, say
 from twisted_xfer.cli.progress import Progress
-from twisted_xfer.cli.rate import RateLimit
-from twisted_xfer.cli.tutorial import Place, chosen, printable, refuse, work
+from twisted_xfer.cli.tutorial import Place, chosen, code_of, printable, refuse, sentence, work
+from twisted_xfer.cli.tutorial_file import NEVER, File, about, log_in_at, tls_only
 from twisted_xfer.errors import (
+    ConnectionLost,
     DigestMismatch,
+    LoginFailed,
     NotFound,
     PrefixMismatch,
     RemoteProtocolError,
@@ -28,107 +29,73 @@ from twisted_xfer.errors import (
     Unsupported,
     XferError,
 )
-from twisted_xfer.protocols.xfer.report import Kind, TransferEvent
 
 #: Bytes before the end of a part that are fetched once more: they show whether it is the same file still.
 OVERLAP: Final = 64 * 1024
-#: Options of the commands that mean nothing here.
-_NEVER: Final = ("code", "accept_new", *NAMES)
-
-
-def _tls_only(place: Place) -> tuple[str, ...]:
-    """Options that contradict TLS, where the scheme wants it."""
-    return ("plain",) if place.tls else ()
-
-
-@attrs.define
-class File:
-    """One file on its way: what is shown of it, and how fast it may go."""
-
-    place: Place
-    name: str
-    show: Progress
-    ca: str
-    password: str
-    rate: int | None
-    size: int = 0
-    position: int = 0
-    moved: int = 0
-    resumed: int = 0
-
-    def limiter(self, reactor: Any) -> RateLimit | None:
-        """A bucket for one attempt."""
-        return RateLimit(self.rate, reactor.seconds) if self.rate else None
-
-    def tell(self, kind: Kind, **more: Any) -> None:
-        """Show an event."""
-        path = os.fsencode(self.name)
-        self.show(
-            TransferEvent(kind, path, size=self.size, position=self.position, resumed=self.resumed, **more)
-        )
-
-    def start(self, size: int, offset: int = 0) -> None:
-        """An attempt begins to move bytes."""
-        self.size, self.position, self.resumed = size, offset, offset
-        self.tell("started")
-
-    def step(self, count: int) -> None:
-        """Bytes moved."""
-        self.position += count
-        self.moved += count
-        self.tell("progress")
-
-    def work(self, begin: Callable[[Any], Any], retries: int) -> Any:
-        """Run ``begin``, shown and repeated."""
-        again = lambda error, wait: self.tell("reconnecting", error=error, seconds=wait)  # noqa: E731
-        try:
-            return work(self.place, begin, retries, lambda: self.moved, again)
-        finally:
-            self.show.close()
-
-    def done(self, path: str, *, verified: bool, as_json: bool) -> None:
-        """The result."""
-        if as_json:
-            line = {"event": "done", "path": path, "size": self.size, "verified": verified}
-            result(json.dumps(line | ({"resumed": self.resumed} if self.resumed else {})))
-            return
-        result(printable(path))
-        if verified:
-            say("verified by MD5")
-        elif self.resumed:
-            say(f"went on at byte {self.resumed}: what was there before is not verified by this protocol")
-        else:
-            say("not verified: no MD5 was exchanged")
 
 
 def send(
     place: Place, paths: tuple[str, ...], asked: Any, *, retries: int, as_json: bool, rate: int | None = None
 ) -> None:
     """Send plain files; ends the process with an exit code when one fails."""
-    refuse(place, *_NEVER, "if_exists", "name", *_tls_only(place))
+    refuse(place, *NEVER, "if_exists", "name", *tls_only(place))
     if place.protocol == "push" and place.path:
         raise click.UsageError(f"a push has no directories: write push://{place}")
     place, password, ca = place.entered(asked)
-    for path in paths:
-        if path == "-":
-            fail("standard input has no size, which these protocols send first: give a file", Exit.USAGE)
-        name = os.path.basename(path)
-        try:
-            stream = open(path, "rb")  # noqa: SIM115 - closed below, after the reactor's turn
-        except OSError as error:
-            fail(f"{path}: {error.strerror}", Exit.STORAGE)
-        with stream:
-            if not Path(path).is_file():
-                fail(f"{path}: only plain files can be sent this way", Exit.STORAGE)
-            file = File(place, name, Progress(as_json=as_json), ca, password, rate)
+    files = [
+        File(place, os.path.basename(path), Progress(as_json=as_json), ca, password, rate) for path in paths
+    ]
+    with ExitStack() as opened:
+        streams = [opened.enter_context(_plain_file(path)) for path in paths]
 
-            async def once(reactor: Any, file: File = file, stream: IO[bytes] = stream) -> bool:
-                stream.seek(0)
-                file.start(os.fstat(stream.fileno()).st_size)
-                return await _SENDERS[place.protocol](reactor, file, stream)
+        async def all_of_them(reactor: Any) -> list[Exit]:
+            return [
+                await _send_one(reactor, file, stream, retries, as_json=as_json)
+                for file, stream in zip(files, streams, strict=True)
+            ]
 
-            verified = file.work(once, retries)
-        file.done(name, verified=verified, as_json=as_json)
+        codes = work(place, all_of_them)
+    if any(codes):
+        raise SystemExit(int(codes[0] if len(set(codes)) == 1 else Exit.SOME_FAILED))
+
+
+def _plain_file(path: str) -> IO[bytes]:
+    if path == "-":
+        fail("standard input has no size, which these protocols send first: give a file", Exit.USAGE)
+    try:
+        if os.path.isdir(path) or not Path(path).exists():
+            return open(path, "rb")  # whose error says what is wrong
+        if not Path(path).is_file():
+            fail(f"{path}: only plain files can be sent this way", Exit.STORAGE)
+        return open(path, "rb")
+    except OSError as error:
+        fail(f"{path}: {error.strerror}", Exit.STORAGE)
+
+
+async def _send_one(reactor: Any, file: File, stream: IO[bytes], retries: int, *, as_json: bool) -> Exit:
+    """Send one file; what is wrong with it alone does not keep others from being sent.
+
+    Raises:
+        LoginFailed, ConnectionLost, TimedOut: nor will the others get through.
+    """
+
+    async def once() -> bool:
+        stream.seek(0)
+        file.start(os.fstat(stream.fileno()).st_size)
+        return await _SENDERS[file.place.protocol](reactor, file, stream)
+
+    try:
+        verified = await file.bring(reactor, once, retries)
+    except LoginFailed:
+        raise
+    except XferError as error:
+        code = code_of(error, moved=bool(file.moved))
+        if code is Exit.NO_CONNECTION:
+            raise
+        say(f"xfer: {sentence(error, file.place)}")
+        return code
+    file.done(file.name, verified=verified, as_json=as_json)
+    return Exit.VERIFIED
 
 
 async def _push(reactor: Any, file: File, stream: IO[bytes]) -> bool:
@@ -136,15 +103,21 @@ async def _push(reactor: Any, file: File, stream: IO[bytes]) -> bool:
 
     endpoint, name = file.place.endpoint(reactor, file.ca), os.fsencode(file.name)
     limiter = file.limiter(reactor)
-    await push(endpoint, name, file.size, stream.read, reactor, progress=file.step, limiter=limiter)
+    try:
+        await push(endpoint, name, file.size, stream.read, reactor, progress=file.step, limiter=limiter)
+    except ConnectionLost as error:
+        if error.detail in {"the connection broke", "the connection was closed"}:
+            raise ConnectionLost(None, f"{error.detail}: the receiver has not stored {file.name}") from error
+        raise
     return False
 
 
 async def _put(reactor: Any, file: File, stream: IO[bytes]) -> bool:
-    session = await _session(reactor, file.place, file.ca, file.password)
+    session = await log_in_at(reactor, file.place, file.ca, file.password)
     try:
         if file.place.path:
-            await session.cd(file.place.path)
+            with about(file.place.path):
+                await session.cd(file.place.path)
         verified: bool = await session.put(
             file.name,
             file.size,
@@ -157,13 +130,6 @@ async def _put(reactor: Any, file: File, stream: IO[bytes]) -> bool:
         return verified
     finally:
         session.leave()
-
-
-async def _session(reactor: Any, place: Place, ca: str, password: str) -> Any:
-    from twisted_xfer.protocols.jsonftp import log_in
-
-    endpoint = place.endpoint(reactor, ca)
-    return await log_in(endpoint, place.username, password, reactor, framed=chosen("framed"))
 
 
 _SENDERS: Final = {"push": _push, "jsonftp": _put}
@@ -183,7 +149,7 @@ def get(
 
     What came of a jsonftp:// file before the connection broke is kept beside it, hidden, and gone on with.
     """
-    refuse(place, *_NEVER, *_tls_only(place))
+    refuse(place, *NEVER, *tls_only(place))
     if if_exists in {"newer", "skip-same"}:
         refuse(place, "if_exists")
     name = place.path.rpartition("/")[2]
@@ -197,7 +163,12 @@ def get(
     try:
         with _part(target) as (part, stream):
             try:
-                verified = file.work(lambda reactor: _GETTERS[place.protocol](reactor, file, stream), retries)
+
+                async def all_of_it(reactor: Any) -> bool:
+                    getter = _GETTERS[place.protocol]
+                    return await file.bring(reactor, lambda: getter(reactor, file, stream), retries)
+
+                verified = _worked(file, all_of_it)
                 stream.flush()
                 target = _publish(part, target, if_exists)
             except BaseException:
@@ -207,6 +178,15 @@ def get(
     except OSError as error:
         fail(f"{target}: {error.strerror}", Exit.STORAGE)
     file.done(str(target), verified=verified, as_json=as_json)
+
+
+def _worked(file: File, begin: Callable[[Any], Awaitable[bool]]) -> bool:
+    outcome = run(begin)
+    if isinstance(outcome, XferError):
+        fail(sentence(outcome, file.place), code_of(outcome, moved=bool(file.moved)))
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return bool(outcome)
 
 
 @contextmanager
@@ -314,7 +294,7 @@ async def _retrieve_from(reactor: Any, file: File, stream: IO[bytes]) -> bool:
         begun = True
         file.step(count)
 
-    session = await _session(reactor, file.place, file.ca, file.password)
+    session = await log_in_at(reactor, file.place, file.ca, file.password)
     try:
         file.size = await session.get(
             file.place.path,
@@ -343,18 +323,15 @@ _GETTERS: Final = {"fetch": _fetch, "jsonftp": _retrieve}
 
 def ls(place: Place, asked: Any, *, as_json: bool) -> None:
     """The names at a jsonftp:// place, one a line."""
-    refuse(place, *_NEVER, *_tls_only(place))
+    refuse(place, *NEVER, *tls_only(place))
     place, password, ca = place.entered(asked)
 
     async def once(reactor: Any) -> list[str]:
-        session = await _session(reactor, place, ca, password)
+        session = await log_in_at(reactor, place, ca, password)
         try:
-            names: list[str] = await session.ls(place.path)
-            return names
-        except XferError as error:
-            if error.subject is None:
-                error.subject = place.path
-            raise
+            with about(place.path):
+                names: list[str] = await session.ls(place.path)
+                return names
         finally:
             session.leave()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 from typing import Protocol as Shape
 
+from OpenSSL.SSL import Error as TLSError
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
@@ -199,6 +200,11 @@ class WireStream(Protocol):
         """What to raise for a connection that went down too early."""
         if self.timed_out:
             return TimedOut(detail="no answer")
+        reason = getattr(self.lost, "value", None)
+        if isinstance(reason, TLSError):
+            # The last of OpenSSL's own words for it: a certificate that is not trusted, or no TLS at all.
+            words = [str(entry[-1]) for entry in reason.args[0] if entry] if reason.args else []
+            return ConnectionLost(detail=f"TLS failed: {words[-1] if words else 'no reason given'}")
         return ConnectionLost(
             detail="the connection was closed" if self.ended_cleanly else "the connection broke"
         )
