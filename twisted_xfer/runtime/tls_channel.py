@@ -23,7 +23,7 @@ from zope.interface import implementer
 from twisted_xfer.errors import ConnectionLost, DataTLSRefused, Truncated, XferError
 from twisted_xfer.interfaces import ISecureChannel, WantRead, WantWrite
 from twisted_xfer.runtime.channels import DRAIN_READS, DRAIN_SIZE, lost, prepare, reset
-from twisted_xfer.runtime.tls_binding import Binding
+from twisted_xfer.runtime.tls_binding import CAN_TELL, Binding, was_resumed
 
 #: The largest TLS record (RFC 8446 section 5.1): one SSL_read never gives more.
 RECORD: Final = 16 * 1024
@@ -40,7 +40,7 @@ _FULL: Final = (b"write certificate", b"read server certificate")
 
 
 class HandshakeNotes:
-    """What was seen of one handshake; pyOpenSSL does not tell whether a session was resumed."""
+    """What was seen of one handshake, where OpenSSL cannot be asked."""
 
     __slots__ = ("full", "refusal", "seen")
 
@@ -66,7 +66,9 @@ def watch_resumption(context: SSL.Context) -> None:
 
     To be called before the first connection is made from it: a context is frozen from then on.
     """
-    context.set_info_callback(_note_state)
+    if not CAN_TELL:
+        # Ten calls a handshake, a tenth of what a small file costs.
+        context.set_info_callback(_note_state)
 
 
 @implementer(ISecureChannel)
@@ -124,8 +126,11 @@ class TLSChannel:
     def resumed(self) -> bool:
         """Whether the handshake resumed a session of the same context.
 
-        False without ``watch_resumption``: what nobody looked at is not proved.
+        Where OpenSSL cannot be asked, False without ``watch_resumption``: what nobody looked at is
+        not proved.
         """
+        if CAN_TELL:
+            return self.established and was_resumed(self._connection)
         return self.established and self._notes.seen and not self._notes.full
 
     @property

@@ -11,6 +11,7 @@ from zope.interface.verify import verifyObject
 from twisted_xfer.errors import Cancelled, ConnectionLost, DataTLSRefused, TimedOut, Truncated
 from twisted_xfer.interfaces import Expected, IChannel, TransferMode, WantRead, WantWrite
 from twisted_xfer.runtime.blocking import InlineBlocking
+from twisted_xfer.runtime.tls_binding import CAN_TELL
 from twisted_xfer.runtime.tls_channel import RECORD, TLSChannel, watch_resumption
 from twisted_xfer.runtime.tls_handshake import handshake_channel
 from twisted_xfer.testing.pumps import ManualReactor, ScriptedFile, ScriptedUpload
@@ -166,8 +167,16 @@ def test_full_socket_retries_the_same_bytes(rig, authority):
     assert got == content
 
 
+@pytest.fixture(params=[True, False], ids=["asked", "watched"])
+def tells(request, monkeypatch):
+    """Whether OpenSSL can be asked for a resumption; where it cannot, handshakes are watched."""
+    assert CAN_TELL
+    monkeypatch.setattr("twisted_xfer.runtime.tls_channel.CAN_TELL", request.param)
+    return request.param
+
+
 @pytest.mark.parametrize("version", VERSIONS)
-def test_resumption_is_seen(rig, authority, version):
+def test_resumption_is_seen(rig, authority, version, tells):
     """The first handshake is full, the second with its session is not; seen at both ends."""
     server, client = contexts(authority, version)
     ours, theirs = rig.pair(server, client)
@@ -181,7 +190,7 @@ def test_resumption_is_seen(rig, authority, version):
     assert not other.resumed
 
 
-def test_session_of_another_context_does_not_count(rig, authority):
+def test_session_of_another_context_does_not_count(rig, authority, tells):
     """A session of another control connection's context is not taken for this one's."""
     server, client = contexts(authority)
     ours, theirs = rig.pair(server, client)
@@ -193,8 +202,9 @@ def test_session_of_another_context_does_not_count(rig, authority):
     assert not other.resumed
 
 
-def test_nothing_is_proved_unwatched(rig, authority):
-    """A context that nobody prepared proves no resumption, though there was one."""
+def test_nothing_is_proved_unwatched(rig, authority, monkeypatch):
+    """A context that nobody prepared proves no resumption, though there was one, unless OpenSSL tells."""
+    monkeypatch.setattr("twisted_xfer.runtime.tls_channel.CAN_TELL", False)
     server, client = contexts(authority, watch=False)
     ours, theirs = rig.pair(server, client)
     ours.send(b"x")
@@ -204,7 +214,7 @@ def test_nothing_is_proved_unwatched(rig, authority):
     assert not again.resumed
 
 
-def test_not_resumed_before_the_handshake(rig, authority):
+def test_not_resumed_before_the_handshake(rig, authority, tells):
     """Nothing is proved before the handshake is done."""
     ours, _ = rig.pair(*contexts(authority), shake=False)
     assert not ours.resumed
