@@ -6,7 +6,7 @@ import posixpath
 import time
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import attrs
 from twisted.cred.checkers import ANONYMOUS
@@ -22,6 +22,7 @@ from twisted_xfer.accounts.reports import Reporter
 from twisted_xfer.accounts.rights import PathRights
 from twisted_xfer.errors import LoginFailed, LoginRefused, XferError
 from twisted_xfer.interfaces import (
+    ALL_RIGHTS,
     READ_ONLY,
     Account,
     IAvatar,
@@ -47,6 +48,15 @@ class AccountLookup(Protocol):
 
     def account(self, username: str) -> Account | None:
         """The settings of ``username``, or None when there are none."""
+        ...
+
+
+@runtime_checkable
+class KnowsAnonymous(Protocol):
+    """Where settings of anonymous users are found."""
+
+    def anonymous(self) -> Account | None:
+        """Those settings, or None when there are none."""
         ...
 
 
@@ -97,7 +107,8 @@ class Realm:
         defaults: settings of users whom a checker knows but ``accounts`` does not.
         accounts: settings by user name, or None.
         events, limits, clock: as everywhere.
-        anonymous: the directory shown to nobody in particular, relative to the root; None: refused.
+        anonymous: the directory of nobody in particular, relative to the root; None: refused. It is read
+            only, unless ``accounts`` knows other rights for them.
         ledger: quota, or None.
         limiters: bandwidth limits, or None.
         wall_time: Unix seconds, for accounts that expire or have hours.
@@ -138,7 +149,13 @@ class Realm:
         self._anonymous: Account | None = None
         if anonymous is not None:
             home = posixpath.normpath(posixpath.join(root, anonymous))
-            self._anonymous = Account(ANONYMOUS_NAME, home=home, rights=READ_ONLY)
+            found = accounts.anonymous() if isinstance(accounts, KnowsAnonymous) else None
+            settings = found or Account(ANONYMOUS_NAME)
+            # All rights is what an account has that nothing is said of: nobody in particular never has.
+            rights = READ_ONLY if settings.rights == ALL_RIGHTS else settings.rights
+            self._anonymous = attrs.evolve(
+                settings, username=ANONYMOUS_NAME, home=home, rights=rights, certificates=(), require=""
+            )
 
     def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Any:
         """The avatar for what a checker answered: a user name, ANONYMOUS, or an Account.

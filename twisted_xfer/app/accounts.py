@@ -17,6 +17,7 @@ from twisted.cred.credentials import IUsernamePassword
 from zope.interface import implementer
 
 from twisted_xfer.accounts.certificates import CertificateIndex
+from twisted_xfer.accounts.realm import ANONYMOUS_NAME
 from twisted_xfer.accounts.rights import parse_rights
 from twisted_xfer.accounts.users_text import check_setting
 from twisted_xfer.app.config import Auth, Config
@@ -76,6 +77,10 @@ class Accounts:
     def __init__(self, inline: Mapping[str, Account], lookups: Iterable[AccountLookup]) -> None:
         self._inline = dict(inline)
         self._lookups = tuple(lookups)
+
+    def anonymous(self) -> Account | None:
+        """What the configuration, and no file of users, says of nobody in particular."""
+        return self._inline.get(ANONYMOUS_NAME)
 
     def account(self, username: str) -> Account | None:
         """The settings of ``username``, or None when nobody has any."""
