@@ -10,10 +10,10 @@ from twisted.internet.defer import Deferred
 from twisted_xfer.errors import Cancelled, ConnectionLost, TimedOut, Truncated
 from twisted_xfer.interfaces import Timeouts
 from twisted_xfer.protocols.ftp.commands.ending import (
+    FEW_WRITES,
     FIRST_WAIT,
     LAST_LOOK,
     LONGER_LOOK,
-    ONE_WRITE,
     PATIENCE,
     TOO_SHORT,
 )
@@ -364,7 +364,7 @@ def test_upload_of_a_client_that_is_gone(user):
 @pytest.mark.parametrize(
     ("took", "sent", "wait"),
     [
-        (0, ONE_WRITE + 1, FIRST_WAIT),
+        (0, FEW_WRITES + 1, FIRST_WAIT),
         (TOO_SHORT, 1, FIRST_WAIT),
         (FIRST_WAIT, 1, FIRST_WAIT * PATIENCE),
         (10.0, 1, LAST_LOOK),
@@ -378,9 +378,9 @@ def test_the_control_connection_may_end_a_moment_after_the_data(user, took, sent
     assert found.check(Truncated) if gone else found is None
 
 
-def test_an_upload_of_one_write_is_looked_at_once(user):
+def test_an_upload_of_a_few_writes_is_looked_at_once(user):
     """For small files a wait would be most of their time."""
-    sending = Sending(user, sent=ONE_WRITE)
+    sending = Sending(user, sent=FEW_WRITES)
     user.clock.advance(TOO_SHORT * 0.99)
     assert sending.look() is None
 
@@ -402,7 +402,7 @@ def test_an_upload_shorter_than_announced_is_looked_at_for_longer(user, gone):
 
 def test_what_tls_ended_needs_no_second_look(user):
     """close_notify is no end that a kernel makes."""
-    sending = Sending(user, sent=ONE_WRITE + 1)
+    sending = Sending(user, sent=FEW_WRITES + 1)
     sending.channel.secure = True
     user.clock.advance(10)
     assert sending.look() is None

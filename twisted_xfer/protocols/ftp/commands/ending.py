@@ -10,10 +10,9 @@ from twisted.internet.task import deferLater
 from twisted_xfer.interfaces import IChannel, IUpload
 from twisted_xfer.protocols.ftp.session import FTPSession
 
-#: Bytes of one write of a client: a file of so many is sent whole by it, or not at all.
-ONE_WRITE: Final = 16 * 1024
-#: Seconds of an upload of one write below which it is looked at once: it takes less on loopback,
-#: and each further wait would double the cost of small files.
+#: Bytes and seconds of an upload up to which it is looked at once: what a client sends in one write or a
+#: few, and how long that takes on loopback. Each further wait would be several times as long as that.
+FEW_WRITES: Final = 64 * 1024
 TOO_SHORT: Final = 0.001
 #: The last look comes after so many times what the upload took, and not before FIRST_WAIT and not after
 #: LAST_LOOK seconds. On two CPUs with nine busy processes the two connections of killed clients
@@ -64,7 +63,7 @@ class Ending:
             wait = LONGER_LOOK
         else:
             took = clock.seconds() - self._began
-            if took < TOO_SHORT and there - self._start <= ONE_WRITE:
+            if took < TOO_SHORT and there - self._start <= FEW_WRITES:
                 return None
             wait = min(max(took * PATIENCE, FIRST_WAIT), LAST_LOOK)
         return deferLater(clock, wait, session.check_client)
