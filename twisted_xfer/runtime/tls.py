@@ -117,14 +117,17 @@ def _stamp(path: str) -> tuple[int, int, int]:
 class Creator:
     """Makes the server's end of a control connection for Twisted, and keeps it to be asked."""
 
-    def __init__(self, binding: Binding, notes: HandshakeNotes | None = None) -> None:
+    def __init__(self, binding: Binding, trust: ClientTrust | None = None) -> None:
         self._binding = binding
+        self._trust = trust
         self.connection: SSL.Connection | None = None
-        self.notes = notes or HandshakeNotes()
+        self.notes = HandshakeNotes()
 
     def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
         """A connection over memory buffers."""
         self.connection = self._binding.connection()
+        if self._trust is not None:
+            self._trust.watch(self.connection, self.notes)
         return self.connection
 
 
@@ -135,11 +138,11 @@ class TLSSession:
     __slots__ = ("_binding", "_facts", "_reactor", "creator")
 
     def __init__(
-        self, reactor: DescriptorReactor, binding: Binding, notes: HandshakeNotes | None = None
+        self, reactor: DescriptorReactor, binding: Binding, trust: ClientTrust | None = None
     ) -> None:
         self._reactor = reactor
         self._binding = binding
-        self.creator = Creator(binding, notes)
+        self.creator = Creator(binding, trust)
         self._facts: CertificateFacts | None = None
 
     @property
@@ -204,8 +207,8 @@ class _Loaded:
         self._others = [(one, self.context(one)) for one in self.identities[1:]]
         self._shared: dict[bytes, tuple[SSL.Context, float]] = {}
 
-    def context(self, identity: Identity, notes: HandshakeNotes | None = None) -> SSL.Context:
-        """A fresh context with ``identity``; ``notes`` hear why a client was refused."""
+    def context(self, identity: Identity) -> SSL.Context:
+        """A fresh context with ``identity``."""
         context = SSL.Context(SSL.TLS_METHOD)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
         context.set_options(_OPTIONS)
@@ -221,7 +224,7 @@ class _Loaded:
         watch_resumption(context)
         if self.trust is not None:
             # In those that SNI switches to as well: OpenSSL then verifies with their authorities.
-            self.trust.apply(context, notes)
+            self.trust.apply(context)
         return context
 
     def shared_context(self, alpn: bytes, now: float) -> SSL.Context:
@@ -232,9 +235,9 @@ class _Loaded:
             self._shared[alpn] = (context, now)
         return context
 
-    def control_context(self, alpn: bytes, notes: HandshakeNotes | None = None) -> SSL.Context:
+    def control_context(self, alpn: bytes) -> SSL.Context:
         """A fresh context for control connections."""
-        context = self.context(self.identities[0], notes)
+        context = self.context(self.identities[0])
         if alpn:
             context.set_alpn_select_callback(lambda _connection, offered: _choose(alpn, offered))
         if self._others:
@@ -300,11 +303,11 @@ class TLS:
         """See ITLS."""
         self._check_files()
         loaded = self._loaded
-        if CAN_SHARE and loaded.trust is None:
-            return TLSSession(self._reactor, Binding(loaded.shared_context(alpn, self._reactor.seconds())))
-        # Why a client's certificate was refused is noted by context.
-        notes = HandshakeNotes()
-        return TLSSession(self._reactor, Binding(loaded.control_context(alpn, notes)), notes)
+        if CAN_SHARE:
+            context = loaded.shared_context(alpn, self._reactor.seconds())
+        else:
+            context = loaded.control_context(alpn)
+        return TLSSession(self._reactor, Binding(context), loaded.trust)
 
     def reload(self) -> None:
         """Read the files again; connections that are up keep what they have.

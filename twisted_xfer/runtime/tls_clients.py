@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Sequence
-from functools import partial
 from typing import Final, Literal
+from weakref import WeakKeyDictionary
 
 import attrs
 from cryptography import x509
@@ -66,6 +66,11 @@ class ClientTrust:
     crl_source: str = ""
     _prepared: tuple[crypto.X509, ...] = attrs.field(init=False, repr=False)
 
+    #: One entry for each control connection, and as long as it lasts.
+    _watched: WeakKeyDictionary[SSL.Connection, HandshakeNotes] = attrs.field(
+        init=False, repr=False, eq=False, factory=WeakKeyDictionary
+    )
+
     @_prepared.default
     def _prepare(self) -> tuple[crypto.X509, ...]:
         return tuple(crypto.X509.from_cryptography(one) for one in self.authorities)
@@ -116,14 +121,11 @@ class ClientTrust:
                 raise ConfigError("tls.client_crl", value=crl_source, remedy=remedy)
         return cls(policy, tuple(authorities), tuple(lists), ca_source, crl_source)
 
-    def apply(self, context: SSL.Context, notes: HandshakeNotes | None = None) -> None:
+    def apply(self, context: SSL.Context) -> None:
         """Have ``context``, which is still fresh, ask its clients.
 
-        ``notes`` hear why one was refused on a connection that has no notes of its own: Twisted keeps
-        something else there.
-
         The lists are copied into each context, which costs about a millisecond for a thousand
-        certificates; ``read_pem`` bounds the file they come from.
+        certificates; ``read_pem`` bounds the file they come from, and contexts are shared.
         """
         if self.policy == "off":
             return
@@ -141,7 +143,23 @@ class ClientTrust:
         if self.lists:
             store.set_flags(crypto.X509StoreFlags.CRL_CHECK | crypto.X509StoreFlags.CRL_CHECK_ALL)
         mode = SSL.VERIFY_PEER | (SSL.VERIFY_FAIL_IF_NO_PEER_CERT if self.policy == "require" else 0)
-        context.set_verify(mode, partial(note_refusal, notes or HandshakeNotes()))
+        context.set_verify(mode, self._verified)
+
+    def watch(self, connection: SSL.Connection, notes: HandshakeNotes) -> None:
+        """Note there why the client of ``connection``, whose app data are Twisted's, was refused."""
+        self._watched[connection] = notes
+
+    def _verified(
+        self, connection: SSL.Connection, certificate: crypto.X509, code: int, _depth: int, good: int
+    ) -> bool:
+        """The verify callback: OpenSSL's verdict stands, and its reason is kept for whoever asks."""
+        own = connection.get_app_data()
+        notes = own if isinstance(own, HandshakeNotes) else self._watched.get(connection)
+        if not good and notes is not None and not notes.refusal:
+            shown = _name(certificate.to_cryptography().subject)
+            reason = _REASONS.get(code, f"X.509 error {code}")
+            notes.refusal = f"certificate {shown} refused: {reason}"
+        return bool(good)
 
     def warnings(self, now: dt.datetime) -> list[str]:
         """What keeps clients out, or soon will."""
@@ -174,24 +192,6 @@ class ClientTrust:
             if one.issuer not in known:
                 found.append(f"{whose} is of no authority in {self.ca_source}: is it the right one?")
         return found
-
-
-def note_refusal(
-    others: HandshakeNotes,
-    connection: SSL.Connection,
-    certificate: crypto.X509,
-    code: int,
-    _depth: int,
-    good: int,
-) -> bool:
-    """The verify callback: OpenSSL's verdict stands, and its reason is kept for whoever asks."""
-    own = connection.get_app_data()
-    notes = own if isinstance(own, HandshakeNotes) else others
-    if not good and not notes.refusal:
-        shown = _name(certificate.to_cryptography().subject)
-        reason = _REASONS.get(code, f"X.509 error {code}")
-        notes.refusal = f"certificate {shown} refused: {reason}"
-    return bool(good)
 
 
 def facts_of(certificate: x509.Certificate) -> CertificateFacts:

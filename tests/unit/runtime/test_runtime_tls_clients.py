@@ -131,6 +131,18 @@ def test_no_certificate(ca, tmp_path, version, policy):
         assert theirs is not None
 
 
+def test_reasons_are_kept_apart(ca, tmp_path):
+    """Of clients that come at the same time, in whatever order their handshakes end."""
+    alice, mallory = ca.issue("Alice"), ca.issue("Mallory")
+    tls = TLS(Clock(), identities=[SERVER], trust=trust(ca, lists=[ca.revoke(mallory)]))
+    before = tls.control_session(b"ftp")
+    before.creator.serverConnectionForTLS(None)
+    bad, ours, _ = shake(tls, tmp_path, mallory)
+    good, _, _ = shake(tls, tmp_path, alice)
+    assert "'Mallory' refused" in bad.refusal(ours)
+    assert (before.refusal(None), good.refusal(None)) == ("", "")
+
+
 def test_nobody_is_asked(ca, tmp_path):
     """With ``off`` and without authorities a client keeps its certificate to itself."""
     for given in (None, trust(ca, "off")):
@@ -167,16 +179,20 @@ def test_an_authority_below_another(tmp_path):
 class TestData:
     """Data connections of a client that has shown a certificate."""
 
-    def pair(self, context, directory, issued):
+    def pair(self, context, directory, issued, again=None):
         with socket.create_server(("127.0.0.1", 0)) as server:
             theirs = socket.create_connection(server.getsockname())
             ours, _ = server.accept()
-        client = SSL.Context(SSL.TLS_METHOD)
-        if issued is not None:
-            certificate, key = issued.write(directory, "data")
-            client.use_certificate_file(certificate)
-            client.use_privatekey_file(key)
-        ends = [TLSChannel(ours, "x", context), TLSChannel(theirs, "x", client, False)]
+        client = again and again._connection.get_context()
+        if client is None:
+            client = SSL.Context(SSL.TLS_METHOD)
+            client.set_session_cache_mode(SSL.SESS_CACHE_CLIENT)
+            if issued is not None:
+                certificate, key = issued.write(directory, "data")
+                client.use_certificate_file(certificate)
+                client.use_privatekey_file(key)
+        session = again and again.session
+        ends = [TLSChannel(ours, "x", context), TLSChannel(theirs, "x", client, False, session=session)]
         failure = None
         left = list(ends)
         for _ in range(10_000):
@@ -198,17 +214,35 @@ class TestData:
         tls = TLS(Clock(), identities=[SERVER], trust=trust(ca))
         alice = ca.issue("Alice")
         for shown in (alice, None):
-            ends, failure = self.pair(tls._loaded.control_context(b""), tmp_path, shown)
+            ends, failure = self.pair(tls.control_session()._binding, tmp_path, shown)
             assert failure is None
             assert ends[0].certificate == (shown and shown.certificate)
             for end in ends:
                 end.close()
 
+    def test_resumed(self, ca, tmp_path):
+        """The certificate comes with the session, which is worth nothing to another client."""
+        tls = TLS(Clock(), identities=[SERVER], trust=trust(ca))
+        alice = ca.issue("Alice")
+        mine, other = tls.control_session()._binding, tls.control_session()._binding
+        first, _ = self.pair(mine, tmp_path, alice)
+        first[0].send(b"x")
+        assert first[1].recv_into(memoryview(bytearray(1))) == 1
+        for binding, resumed in ((other, False), (mine, True)):
+            ends, failure = self.pair(binding, tmp_path, alice, first[1])
+            assert failure is None
+            assert ends[0].resumed is resumed
+            assert ends[0].certificate == alice.certificate
+            for end in ends:
+                end.close()
+        for end in first:
+            end.close()
+
     def test_a_revoked_one(self, ca, tmp_path):
         """Refused there as well, with the reason."""
         alice = ca.issue("Alice")
         tls = TLS(Clock(), identities=[SERVER], trust=trust(ca, lists=[ca.revoke(alice)]))
-        ends, failure = self.pair(tls._loaded.control_context(b""), tmp_path, alice)
+        ends, failure = self.pair(tls.control_session()._binding, tmp_path, alice)
         assert "it was revoked" in failure.detail
         for end in ends:
             end.close()
