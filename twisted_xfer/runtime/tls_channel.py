@@ -188,13 +188,16 @@ class TLSChannel:
 
     def _deliver(self) -> None:
         """Send what OpenSSL has written. Raises WantWrite and ConnectionLost, in the handshake DataTLSRefused."""
-        while True:
+        more = True
+        while more or self._outgoing:
             if not self._outgoing:
                 try:
                     self._outgoing = memoryview(self._connection.bio_read(FLIGHT))
                 except SSL.Error:
                     # Nothing there, which is a WantReadError.
                     return
+                # To ask once more and be told so would cost as much as a small file's bytes.
+                more = len(self._outgoing) == FLIGHT
             try:
                 sent = self._sock.send(self._outgoing)
             except BlockingIOError:

@@ -167,15 +167,19 @@ class FTPServerProtocol(Protocol):
         transport: Any = self.transport
         try:
             tls.sendall(data)
-            while True:
-                # Behind what Twisted's TLS may have put there.
-                FileDescriptor.write(transport, tls.bio_read(MOST_RECORDS))
+            records = tls.bio_read(MOST_RECORDS)
+            while len(records) == MOST_RECORDS:
+                FileDescriptor.write(transport, records)
+                records = tls.bio_read(MOST_RECORDS)
         except SSL.WantReadError:
-            # All is read out. An error here is one that the reactor will see as well.
-            transport.doWrite()
+            # All was read out.
+            records = b""
         except SSL.Error:
             self._secure = None
             return False
+        # Behind what Twisted's TLS may have put there. An error is one that the reactor sees as well.
+        FileDescriptor.write(transport, records)
+        transport.doWrite()
         if transport.dataBuffer:
             self._secure = None
         return True
