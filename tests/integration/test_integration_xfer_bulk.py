@@ -1,0 +1,116 @@
+"""Real processes: memory stays flat whatever is sent, and several connections outlive one of them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from twisted_xfer.cli.trust import own_certificate
+from twisted_xfer.testing.daemon import Daemon
+from twisted_xfer.testing.proxy import Harm, Proxy
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+#: A tree of 100,000 files takes half a minute; a loaded machine gets this much.
+SECONDS = 600.0
+#: What a process may need above what it needs for one small file: its buffers, and some of the
+#: allocator's moods. Holding what is sent would take a hundred times that.
+GROWTH_KIB = 48 * 1024
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    monkeypatch.setenv("XFER_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("XFER_PASSWORD", "secret")
+    own_certificate()
+    (tmp_path / "root").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def serving(places):
+    pem = str(places / "config/receive.pem")
+    args = ["--root", str(places / "root"), "--auth", "memory:alice:secret", "--listen"]
+    args += ["xfer=tcp:0:interface=127.0.0.1", "--tls-certificate", pem, "--tls-key", pem]
+    with Daemon(args) as daemon:
+        yield daemon
+
+
+#: Runs the command and reports the most memory that it had.
+MEASURED = """
+import resource, sys
+from twisted_xfer.cli.main import main
+try:
+    main()
+finally:
+    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+"""
+
+
+def send(port, *args):
+    """Send, and answer the peak of the sender's memory in KiB."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, "send", "--accept-new", *map(str, args), f"xfer://alice@127.0.0.1:{port}"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    said = done.stderr.decode()
+    assert done.returncode == 0, said
+    return int(said.split("peak ")[-1])
+
+
+def peak_of(daemon):
+    """The most memory that the daemon had, in KiB."""
+    with open(f"/proc/{daemon.pid}/status") as stream:
+        return next(int(line.split()[1]) for line in stream if line.startswith("VmHWM"))
+
+
+def grown(places, daemon, *args):
+    """How much more both ends need for what is sent than for one small file."""
+    port = daemon.address("xfer")[1]
+    (places / "one").write_bytes(b"one")
+    sender, receiver = send(port, places / "one"), peak_of(daemon)
+    return send(port, *args) - sender, peak_of(daemon) - receiver
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plain", [[], ["--plain"]], ids=["tls", "plain"])
+def test_a_sparse_file_of_20_gib_needs_no_memory(places, serving, plain):
+    """Neither the holes nor the content between them."""
+    with open(places / "sparse", "wb") as stream:
+        stream.truncate(20 * 1024**3)
+        for at in range(0, 20 * 1024**3, 5 * 1024**3):
+            stream.seek(at)
+            stream.write(os.urandom(32 * 1024**2))
+    sender, receiver = grown(places, serving, *plain, places / "sparse")
+    assert sender < GROWTH_KIB
+    assert receiver < GROWTH_KIB
+    assert (places / "root/alice/sparse").stat().st_size == 20 * 1024**3
+
+
+@pytest.mark.slow
+def test_a_tree_of_100_000_empty_files_needs_no_memory(places, serving):
+    """The walk, the window and the books of both ends hold a part of it at any time."""
+    for folder in range(100):
+        (places / f"tree/{folder}").mkdir(parents=True)
+        for number in range(1000):
+            (places / f"tree/{folder}/{number}").touch()
+    sender, receiver = grown(places, serving, places / "tree")
+    assert sender < GROWTH_KIB
+    assert receiver < GROWTH_KIB
+    assert sum(len(names) for _, _, names in os.walk(places / "root/alice/tree")) == 100_000
+
+
+@pytest.mark.parametrize("plain", [[], ["--plain"]], ids=["tls", "plain"])
+@pytest.mark.parametrize("killed", [0, 1])
+def test_one_of_several_connections_is_killed(places, serving, killed, plain):
+    """What it carried is sent again over a new one; all files are there and whole."""
+    (places / "tree").mkdir()
+    for number in range(12):
+        (places / f"tree/{number}").write_bytes(os.urandom(3_000_000 + number))
+    with Proxy(serving.address("xfer")) as proxy:
+        proxy.plan.extend(Harm(at=4_000_000) if number == killed else Harm() for number in range(3))
+        send(proxy.port, "-j", "3", *plain, places / "tree")
+        assert len(proxy.carried) > 3
+    for number in range(12):
+        assert (places / f"root/alice/tree/{number}").read_bytes() == (places / f"tree/{number}").read_bytes()
+    assert not list((places / "root").rglob("*.xpart"))
