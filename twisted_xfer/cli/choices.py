@@ -16,7 +16,7 @@ from twisted_xfer.protocols.xfer.content import HASHES
 F = TypeVar("F", bound=Callable[..., Any])
 _META: Final = "twisted_xfer.choices"
 #: Names of the options: schemes that do not know them refuse them.
-NAMES: Final = ("include", "exclude", "gitignore", "links", "dry_run", "digest")
+NAMES: Final = ("include", "exclude", "gitignore", "links", "dry_run", "digest", "compress")
 
 
 def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
@@ -47,6 +47,15 @@ def choice_options(command: F) -> F:
                 {
                     "type": click.Choice(HASHES),
                     "help": "Verify by this digest; default: the best of both ends.",
+                },
+            ),
+            (
+                ("--compress",),
+                {
+                    "type": click.Choice(["auto", "on", "off"]),
+                    "default": "auto",
+                    "show_default": True,
+                    "help": "Compress what shrinks; auto: unless both ends are one machine.",
                 },
             ),
         )
@@ -98,6 +107,7 @@ class Choices:
         )
 
     def login(self, login: Login) -> Login:
-        """``login`` with the digest that is wanted."""
+        """``login`` with the digest and the compression that are wanted."""
         digest = self.given.get("digest")
+        login = attrs.evolve(login, compress=self.given.get("compress", "auto"))
         return attrs.evolve(login, hashes=(digest,)) if digest else login

@@ -241,6 +241,7 @@ def test_choices():
     assert (work.exclude, work.include, work.retries) == ((b"*.o", b"b/"), (b"c",), 3)
     assert (work.gitignore, work.dry_run, work.links) == (True, True, "follow")
     assert login.hashes == ("md5",)
+    assert chosen(["--compress", "on"])[1].compress == "on"
     with pytest.raises(click.BadParameter):
         chosen(["--digest", "crc32"])
     assert {"exclude", "dry_run", "digest"} <= set(NAMES)

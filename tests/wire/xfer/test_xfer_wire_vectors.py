@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from twisted_xfer.errors import RemoteProtocolError
+from twisted_xfer.protocols.xfer.packing import zstd
 from twisted_xfer.protocols.xfer.wire import messages
 from twisted_xfer.protocols.xfer.wire.frames import (
     MAX_CONTROL,
@@ -15,6 +16,7 @@ from twisted_xfer.protocols.xfer.wire.frames import (
     FrameType,
     data_header,
     encode_frame,
+    encode_packed,
 )
 from twisted_xfer.testing.wires import drive_three_ways
 
@@ -67,6 +69,18 @@ def test_content(row):
         else encode_frame(FrameType.INLINE, got.stream, data)
     )
     assert again == raw
+
+
+@pytest.mark.parametrize("row", VECTORS["packed"], ids=lambda row: row["what"])
+def test_packed(row):
+    """PACKED unpacks to its content, and no other bytes need to be the packer's."""
+    made = reader()
+    made.receive_data(bytes.fromhex(row["frame"]))
+    got = made.next_frame()
+    data = row["data"].encode() * row["times"]
+    assert (got.stream, got.size) == (row["stream"], len(data))
+    assert zstd.decompress(got.data) == data
+    assert encode_packed(got.stream, got.size, got.data).hex() == row["frame"]
 
 
 @pytest.mark.parametrize("row", VECTORS["refused"], ids=lambda row: row["what"])

@@ -38,7 +38,7 @@ from twisted_xfer.protocols.xfer.secure import (
     own_certificate,
 )
 from twisted_xfer.protocols.xfer.tls_endpoint import TLSEndpoint
-from twisted_xfer.protocols.xfer.wire.link import FEATURES, Event, check_select
+from twisted_xfer.protocols.xfer.wire.link import FEATURES, NONE, ZSTD, Event, check_select
 from twisted_xfer.protocols.xfer.wire.messages import (
     NONCE_SIZE,
     Auth,
@@ -105,7 +105,8 @@ def trust_nobody(_place: str, _digest: str) -> bool:
 class Login:
     """How to log in, and whom to trust.
 
-    ``plain`` speaks without TLS. ``ca`` is PEM text of authorities. Else the peer's key is taken if
+    ``plain`` speaks without TLS. ``compress`` offers compression, ``auto`` only to other machines.
+    ``ca`` is PEM text of authorities. Else the peer's key is taken if
     the target's pin is its digest, if a pairing ``code`` is used, or if ``trust(place, digest)``
     says so. Without a code or a ``token`` the best of ``mechanisms`` that the listener offers is taken:
     the ``certificate`` (PEM text, ``key`` being its key, if that is not in it too) where there is no
@@ -124,6 +125,7 @@ class Login:
     trust: Callable[[str, str], bool] = trust_nobody
     hashes: tuple[str, ...] = HASHES
     window: int = 64
+    compress: Literal["auto", "on", "off"] = "auto"
     salted: dict[tuple[str, bytes, int], bytes] = attrs.field(
         factory=dict, init=False, repr=False, eq=False, hash=False
     )
@@ -205,11 +207,18 @@ class Caller(Connection):
             role=self._role,
             agent=AGENT,
             features=FEATURES,
+            compressions=self._compressions(),
             hashes=options.hashes,
             window=options.window,
         )
         self._hello = hello
         self.send(hello)
+
+    def _compressions(self) -> tuple[str, ...]:
+        """Within the machine nothing is gained by packing, unless it is asked for."""
+        transport: Any = self.transport
+        near = is_near(str(getattr(transport.getPeer(), "host", "")))
+        return (ZSTD, NONE) if self._options.compress in ({"on"} if near else {"on", "auto"}) else (NONE,)
 
     def _too_late(self) -> None:
         self._deadline = None

@@ -13,8 +13,9 @@ from twisted_xfer.protocols.xfer.content import AT_ONCE, CHUNK, SEGMENT, make_ha
 from twisted_xfer.protocols.xfer.holes import store_hole, zeros
 from twisted_xfer.protocols.xfer.incoming import Incoming, put_away, weight
 from twisted_xfer.protocols.xfer.pacing import pace
+from twisted_xfer.protocols.xfer.packing import unpack
 from twisted_xfer.protocols.xfer.report import TransferEvent
-from twisted_xfer.protocols.xfer.wire.frames import Data
+from twisted_xfer.protocols.xfer.wire.frames import Data, Packed
 from twisted_xfer.protocols.xfer.wire.link import Event
 from twisted_xfer.protocols.xfer.wire.messages import Ack, End, Hole, Message, Restart, Segment
 from twisted_xfer.protocols.xfer.wire.peer import Open
@@ -61,11 +62,11 @@ class ContentReceiver:
         if isinstance(event, Data):
             self._enqueue(incoming, event.data)
             return
-        if not isinstance(event, Segment | End | Restart | Hole):
+        if not isinstance(event, Packed | Segment | End | Restart | Hole):
             raise RemoteProtocolError(detail="not for a sender to say")
         self._enqueue(incoming, event)
 
-    def _enqueue(self, incoming: Incoming, item: bytes | Message) -> None:
+    def _enqueue(self, incoming: Incoming, item: bytes | Packed | Message) -> None:
         incoming.queue.append(item)
         self._queued += weight(item)
         if self._queued >= MAX_QUEUED:
@@ -98,12 +99,16 @@ class ContentReceiver:
             if incoming.over is not None:
                 put_away(incoming.upload, incoming.over)
 
-    async def _said(self, incoming: Incoming, message: Message) -> None:
+    async def _said(self, incoming: Incoming, message: Packed | Message) -> None:
         if isinstance(message, Segment):
             await self._segment(incoming, message)
         elif isinstance(message, Hole):
             await self._hole(incoming, message.size)
             self._progress(incoming)
+        elif isinstance(message, Packed):
+            await self._packed(incoming, message)
+            self._progress(incoming)
+            await self._pace(incoming)
         elif isinstance(message, Restart):
             await self._restart(incoming)
         elif isinstance(message, End):
@@ -126,24 +131,39 @@ class ContentReceiver:
             incoming.position += room
             # They did not move.
             incoming.paced += room
-            incoming.holes += room
+            incoming.saved += room
             left -= room
 
+    async def _packed(self, incoming: Incoming, packed: Packed) -> None:
+        data = await self._role.blocking.run(unpack, packed.data, packed.size)
+        if data is None:
+            # Damage on the way shows here first; a bomb ends here as well.
+            await self._cut_back(incoming)
+            raise DigestMismatch(incoming.entry.path, "packed", transferred=incoming.position)
+        saved = packed.size - len(packed.data)
+        await self._granted(incoming, [data], packed.size)
+        incoming.paced += saved
+        incoming.saved += saved
+
     async def _store(self, incoming: Incoming, pieces: list[bytes]) -> None:
-        upload, total = incoming.upload, sum(map(len, pieces))
+        total = sum(map(len, pieces))
         try:
-            room = upload.reserve(total)
-            if room >= total:
-                await self._write(incoming, pieces, total)
-            else:
-                # Near a limit: as much as is granted each time, so that it holds to the byte.
-                left = memoryview(b"".join(pieces))
-                while left and incoming.over is None:
-                    await self._write(incoming, [left[:room]], room)
-                    left = left[room:]
-                    room = upload.reserve(len(left)) if left else 0
+            await self._granted(incoming, pieces, total)
         finally:
             self.settle(total)
+
+    async def _granted(self, incoming: Incoming, pieces: list[bytes], total: int) -> None:
+        upload = incoming.upload
+        room = upload.reserve(total)
+        if room >= total:
+            await self._write(incoming, pieces, total)
+            return
+        # Near a limit: as much as is granted each time, so that it holds to the byte.
+        left = memoryview(b"".join(pieces))
+        while left and incoming.over is None:
+            await self._write(incoming, [left[:room]], room)
+            left = left[room:]
+            room = upload.reserve(len(left)) if left else 0
 
     def settle(self, size: int) -> None:
         """So much of the queue is dealt with."""
@@ -213,7 +233,7 @@ class ContentReceiver:
         )
         incoming.hasher = make_hasher(self._role.hash_name)
         incoming.position = incoming.verified = incoming.acked = incoming.resumed = incoming.paced = 0
-        incoming.holes = 0
+        incoming.saved = 0
 
     async def _end(self, incoming: Incoming, end: End) -> None:
         entry = incoming.entry
@@ -231,5 +251,5 @@ class ContentReceiver:
         self._role.incoming.pop(entry.stream, None)
         incoming.over = None
         self._role.stored(
-            entry, incoming.upload, end.digest, incoming.position, incoming.resumed, incoming.holes
+            entry, incoming.upload, end.digest, incoming.position, incoming.resumed, incoming.saved
         )

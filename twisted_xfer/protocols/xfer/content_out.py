@@ -17,10 +17,12 @@ from twisted_xfer.protocols.xfer.content import (
 )
 from twisted_xfer.protocols.xfer.holes import find_hole, hash_prefix, hash_zeros, is_sparse
 from twisted_xfer.protocols.xfer.pacing import pace
+from twisted_xfer.protocols.xfer.packing import REST, pays
+from twisted_xfer.protocols.xfer.packing import pack as pack_piece
 from twisted_xfer.protocols.xfer.report import TransferEvent
 from twisted_xfer.protocols.xfer.sources import Offer, has_changed
-from twisted_xfer.protocols.xfer.wire.frames import Data
-from twisted_xfer.protocols.xfer.wire.link import HOLES
+from twisted_xfer.protocols.xfer.wire.frames import MAX_PACKED, Data, Packed, encode_packed
+from twisted_xfer.protocols.xfer.wire.link import HOLES, ZSTD
 from twisted_xfer.protocols.xfer.wire.messages import MAX_HOLE, End, Hole, Restart, Segment, Take
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ class ContentSender:
     def __init__(self, role: SenderRole, max_data: int) -> None:
         self._role = role
         self._piece = min(max_data, TLS_PIECE if role.connection.secure else CHUNK)
+        self._packs = role.connection.link.compression == ZSTD
+        #: Pieces of a stream that go as they are, after one that did not shrink.
+        self._rest = 0
 
     async def send(self, stream: int, out: Outgoing, take: Take) -> None:
         """Send what was taken, END included. Raises what the receiver or the file made of it."""
@@ -79,7 +84,7 @@ class ContentSender:
                     position = await self._hole(stream, out, hasher, position, end)
                     file.advance(position - file.offset)
                     continue
-            reached = await self._data(stream, out, file, hasher, position, until)
+            reached = await self._segments(stream, out, file, hasher, position, until)
             if reached != until or reached == size:
                 # All of it, or the file ended early.
                 position = reached
@@ -119,7 +124,7 @@ class ContentSender:
             # Said before it is hashed, so that both ends hash at once.
             await self._role.blocking.run(hash_zeros, hasher, count)
             position += count
-            out.holes += count
+            out.saved += count
             self._role.tell(TransferEvent("progress", out.offer.path, size=out.offer.size, position=position))
         if not self._role.gone() and out.failed is None:
             segment = Segment(stream=stream, offset=position, digest=hasher.digest())
@@ -127,34 +132,60 @@ class ContentSender:
             self._role.connection.send(segment)
         return position
 
-    async def _data(
+    async def _segments(
         self, stream: int, out: Outgoing, file: IReadFile, hasher: Hasher, position: int, until: int | None
+    ) -> int:
+        """As ``_data``, with a look at each segment of a file whether packing it pays."""
+        self._rest = 0
+        fd = IHasFileno(file).fileno() if IHasFileno.providedBy(file) else -1
+        if not self._packs or until is None or fd < 0:
+            return await self._data(stream, out, file, hasher, position, until, pack=self._packs)
+        while position < until:
+            stop = min(until, position - position % SEGMENT + SEGMENT)
+            paying = await self._role.blocking.run(pays, fd, position)
+            reached = await self._data(stream, out, file, hasher, position, stop, pack=paying)
+            if reached != stop:
+                return reached
+            position = stop
+        return position
+
+    async def _data(
+        self,
+        stream: int,
+        out: Outgoing,
+        file: IReadFile,
+        hasher: Hasher,
+        position: int,
+        until: int | None,
+        *,
+        pack: bool,
     ) -> int:
         """Send content up to ``until``, or all of it; where it ends, earlier if the file or the connection does.
 
         Raises what the receiver or the file made of it.
         """
         offer = out.offer
-        position = await send_bulk(self._role, out, file, hasher, position, until)
+        if not pack:
+            position = await send_bulk(self._role, out, file, hasher, position, until)
         while True:
             if self._role.gone():
                 return position
             if out.failed is not None:
                 raise out.failed
-            wanted = self._wanted(until, position)
+            wanted = self._wanted(until, position, MAX_PACKED if pack else self._piece)
             # Read before there is room: the next piece is ready when the line is.
             data = await self._read(file, position, wanted, hasher, offer) if wanted else b""
             if not data:
                 return position
+            packed = await self._pack(data) if pack else None
             full = self._role.connection.writable()
             if full is not None:
                 await full
             if self._role.gone() or out.failed is not None:
                 continue
-            self._role.books.sent(Data(stream, data))
-            self._role.connection.send_data(stream, data)
+            self._say(stream, out, data, packed)
             position += len(data)
-            await pace(self._role.limiter, self._role.connection.clock, len(data))
+            await pace(self._role.limiter, self._role.connection.clock, len(packed or data))
             if self._role.gone() or out.failed is not None:
                 continue
             self._role.tell(TransferEvent("progress", offer.path, size=offer.size, position=position))
@@ -163,9 +194,31 @@ class ContentSender:
                 self._role.books.sent(segment)
                 self._role.connection.send(segment)
 
-    def _wanted(self, until: int | None, position: int) -> int:
+    async def _pack(self, data: bytes) -> bytes | None:
+        """Compressed, if it shrinks; after a piece that does not, some more are not tried."""
+        if self._rest:
+            self._rest -= 1
+            return None
+        packed: bytes | None = await self._role.blocking.run(pack_piece, data)
+        if packed is None:
+            self._rest = REST
+        return packed
+
+    def _say(self, stream: int, out: Outgoing, data: bytes, packed: bytes | None) -> None:
+        if packed is not None:
+            self._role.books.sent(Packed(stream, len(data), packed))
+            self._role.connection.send_raw(encode_packed(stream, len(data), packed))
+            out.saved += len(data) - len(packed)
+            return
+        # max_data may be less than a piece that was read to be packed.
+        for at in range(0, len(data), self._piece):
+            part = data[at : at + self._piece]
+            self._role.books.sent(Data(stream, part))
+            self._role.connection.send_data(stream, part)
+
+    def _wanted(self, until: int | None, position: int, piece: int) -> int:
         """How much to read next: not across a segment's end, not beyond the size announced."""
-        wanted = min(self._piece, SEGMENT - position % SEGMENT)
+        wanted = min(piece, SEGMENT - position % SEGMENT)
         return wanted if until is None else min(wanted, until - position)
 
     async def _read(self, file: IReadFile, position: int, size: int, hasher: Hasher, offer: Offer) -> bytes:

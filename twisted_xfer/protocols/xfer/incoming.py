@@ -17,6 +17,7 @@ from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.xfer.content import CHUNK, Hasher
 from twisted_xfer.protocols.xfer.placing import Policy
+from twisted_xfer.protocols.xfer.wire.frames import Packed
 from twisted_xfer.protocols.xfer.wire.messages import Entry, Hole, Message
 from twisted_xfer.protocols.xfer.wire.peer import Open
 from twisted_xfer.protocols.xfer.wire.states import EntryState
@@ -30,10 +31,12 @@ _log: Final = Logger()
 MESSAGE_WEIGHT: Final = 4096
 
 
-def weight(item: bytes | Message) -> int:
+def weight(item: bytes | Packed | Message) -> int:
     """What something counts in the queue of content; a HOLE as what it is stored in at once."""
     if isinstance(item, bytes):
         return len(item)
+    if isinstance(item, Packed):
+        return item.size
     return CHUNK if isinstance(item, Hole) else MESSAGE_WEIGHT
 
 
@@ -51,8 +54,8 @@ class Incoming:
     acked: int = 0
     resumed: int = 0
     paced: int = 0
-    holes: int = 0
-    queue: deque[bytes | Message] = attrs.field(factory=deque)
+    saved: int = 0
+    queue: deque[bytes | Packed | Message] = attrs.field(factory=deque)
     working: bool = False
     over: XferError | None = None
 

@@ -16,8 +16,9 @@ class XferOptions:
     daemon lets anonymous users in at all. ``window`` is how many entries a sender may have in the
     air, ``login_seconds`` how long a login may take in all. ``code``, with the account that it
     stands for, is the one-off pairing code of ``xfer receive``. ``modes`` and ``times`` say whether
-    a sender's permission bits (never more than 0755) and modification times are applied; ``links``
-    whether symbolic links are refused, or made where they lead nowhere out of the account's root.
+    a sender's permission bits (never more than 0755) and modification times are applied; ``compress``
+    whether callers may have content compressed; ``links`` whether symbolic links are refused, or made
+    where they lead nowhere out of the account's root.
     ``connections`` is how many one sender may have for one session.
     """
 
@@ -30,6 +31,7 @@ class XferOptions:
     connections: int = 8
     modes: bool = True
     times: bool = True
+    compress: bool = True
     links: Literal["refuse", "inside"] = "refuse"
     code: str = attrs.field(default="", repr=False)
     code_username: str = ""

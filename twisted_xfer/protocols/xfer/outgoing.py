@@ -17,8 +17,8 @@ class Outgoing:
     offer: Offer
     digest: bytes = b""
     resumed: int = 0
-    #: Bytes that were holes, and did not move.
-    holes: int = 0
+    #: Bytes that did not move: holes, and what compression took away.
+    saved: int = 0
     failed: XferError | None = None
     stream: int = 0
     #: While a thread sends it.

@@ -256,12 +256,12 @@ class ReceiverRole:
         self.stored(entry, upload, digest, len(data), 0)
 
     def stored(
-        self, entry: Entry, upload: IUpload, digest: bytes, size: int, resumed: int, holes: int = 0
+        self, entry: Entry, upload: IUpload, digest: bytes, size: int, resumed: int, saved: int = 0
     ) -> None:
         """It has its final name: say DONE."""
         stored_as = bytes(upload.path)
         event = TransferEvent(
-            "done", entry.path, "file", size, size, resumed, digest, self.hash_name, stored_as, holes=holes
+            "done", entry.path, "file", size, size, resumed, digest, self.hash_name, stored_as, saved=saved
         )
         self._on_event(event)
         self._answer(Done(stream=entry.stream, digest=digest, stored_as=stored_as, size=size))

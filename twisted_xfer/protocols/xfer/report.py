@@ -17,8 +17,7 @@ class TransferEvent:
     """One step. ``path`` is relative, as on the wire; ``position`` and ``size`` are bytes.
 
     ``done`` carries the verified ``digest`` and where it is ``stored_as``; ``failed`` and
-    ``reconnecting`` the ``error``; ``resumed`` is where a transfer went on from, ``holes`` how much of a file did not move
-    because it is one. ``would`` is a dry run's
+    ``reconnecting`` the ``error``; ``resumed`` is where a transfer went on from, ``saved`` how much of it did not move: holes, and what compression took away. ``would`` is a dry run's
     answer, ``why`` it is ``store`` or ``replace``; for ``skipped``, ``same`` or ``newer``.
     """
 
@@ -36,7 +35,7 @@ class TransferEvent:
     mtime_ns: int | None = None
     mode: int | None = None
     why: str = ""
-    holes: int = 0
+    saved: int = 0
 
 
 #: Why a SKIP is no skip: the answers of a dry run.
@@ -82,7 +81,7 @@ class Summary:
                 self.links += 1
                 return
             self.files += 1
-            self.moved += max(0, event.position - event.resumed - event.holes)
+            self.moved += max(0, event.position - event.resumed - event.saved)
             self.verified += event.position
             self.digest, self.hash = event.digest, event.hash
         elif event.kind == "skipped":

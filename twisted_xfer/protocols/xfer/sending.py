@@ -22,7 +22,7 @@ from twisted_xfer.protocols.xfer.outgoing import Bell, Outgoing
 from twisted_xfer.protocols.xfer.pacing import pace
 from twisted_xfer.protocols.xfer.report import OnEvent, TransferEvent, ignore, skip_kind
 from twisted_xfer.protocols.xfer.sources import Offer, Source
-from twisted_xfer.protocols.xfer.wire.frames import MAX_INLINE, Data, FrameType, Inline, encode_frame
+from twisted_xfer.protocols.xfer.wire.frames import MAX_INLINE, Data, FrameType, Inline, Packed, encode_frame
 from twisted_xfer.protocols.xfer.wire.link import Event
 from twisted_xfer.protocols.xfer.wire.messages import (
     Abort,
@@ -120,7 +120,7 @@ class SenderRole:
 
     def event(self, event: Event) -> None:
         """One answer of the receiver. Raises RemoteProtocolError."""
-        if isinstance(event, Data | Inline):
+        if isinstance(event, Data | Inline | Packed):
             raise RemoteProtocolError(detail="content from a receiver")
         self.books.received(event)
         out = self._out.get(event.stream)
@@ -154,7 +154,7 @@ class SenderRole:
                     size=offer.size,
                     position=done.size if offer.kind == "file" else 0,
                     resumed=out.resumed,
-                    holes=out.holes,
+                    saved=out.saved,
                     digest=out.digest,
                     hash=self.hash_name,
                     stored_as=done.stored_as or b"",

@@ -34,7 +34,7 @@ from twisted_xfer.protocols.xfer.receiving import ReceiverRole
 from twisted_xfer.protocols.xfer.secure import ALPN, HANDSHAKE_BYTE, channel_of, exporter_of
 from twisted_xfer.protocols.xfer.serving import ServingRole
 from twisted_xfer.protocols.xfer.tls_transport import TLSTransport
-from twisted_xfer.protocols.xfer.wire.link import FEATURES, Event, negotiate
+from twisted_xfer.protocols.xfer.wire.link import FEATURES, NONE, ZSTD, Event, negotiate
 from twisted_xfer.protocols.xfer.wire.link import JOIN as JOIN_FEATURE
 from twisted_xfer.protocols.xfer.wire.messages import (
     MAX_WINDOW,
@@ -221,6 +221,7 @@ class XferServerProtocol(Connection):
             agent=self.host.server_name[:64],
             features=FEATURES,
             hashes=HASHES,
+            compressions=(ZSTD, NONE) if options.compress else (NONE,),
             mechanisms=self._offered,
             max_data=options.max_data,
             window=min(options.window, MAX_WINDOW),

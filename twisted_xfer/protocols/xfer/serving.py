@@ -17,7 +17,7 @@ from twisted_xfer.protocols.xfer.connection import Connection
 from twisted_xfer.protocols.xfer.errormap import error_message
 from twisted_xfer.protocols.xfer.sending import SenderRole
 from twisted_xfer.protocols.xfer.storage_tree import BATCH, StorageSource
-from twisted_xfer.protocols.xfer.wire.frames import Data, Inline
+from twisted_xfer.protocols.xfer.wire.frames import Data, Inline, Packed
 from twisted_xfer.protocols.xfer.wire.link import Event
 from twisted_xfer.protocols.xfer.wire.messages import (
     Done,
@@ -77,7 +77,7 @@ class ServingRole:
             Deferred.fromCoroutine(work).addErrback(self._failed, event.stream).addBoth(self._over)
         elif self._sender is not None:
             self._sender.event(event)
-        elif isinstance(event, Data | Inline):
+        elif isinstance(event, Data | Inline | Packed):
             raise RemoteProtocolError(detail="content from a receiver")
         else:
             raise RemoteProtocolError(detail="an answer to nothing", event=event.TYPE.name)

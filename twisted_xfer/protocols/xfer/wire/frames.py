@@ -17,6 +17,8 @@ MAX_CONTROL: Final = 64 * 1024
 MAX_EARLY: Final = 4 * 1024
 #: A file that rides inside its offer.
 MAX_INLINE: Final = 64 * 1024
+#: Content of one PACKED frame, and so what unpacking it may take. The frame itself is always shorter.
+MAX_PACKED: Final = 1024 * 1024
 #: What ``max_data`` may be negotiated to, and what it is if nobody asks for less.
 DEFAULT_MAX_DATA: Final = 4 * 1024 * 1024
 LEAST_MAX_DATA: Final = 4 * 1024
@@ -48,6 +50,7 @@ class FrameType(enum.IntEnum):
     ACK = 0x24
     INLINE = 0x25
     HOLE = 0x26
+    PACKED = 0x27
     PING = 0x30
     PONG = 0x31
     ABORT = 0x32
@@ -58,7 +61,9 @@ class FrameType(enum.IntEnum):
 
 
 _KNOWN: Final = frozenset(FrameType)
-_RAW: Final = frozenset({FrameType.DATA, FrameType.INLINE})
+_RAW: Final = frozenset({FrameType.DATA, FrameType.INLINE, FrameType.PACKED})
+#: What a PACKED frame begins with: how much content is in it.
+_PACKED: Final = struct.Struct(">I")
 
 
 class Control(NamedTuple):
@@ -83,7 +88,27 @@ class Data(NamedTuple):
     data: bytes
 
 
-Frame = Control | Inline | Data
+class Packed(NamedTuple):
+    """``size`` bytes of content, compressed into ``data``: to be unpacked by whoever stores it."""
+
+    stream: int
+    size: int
+    data: bytes
+
+
+Frame = Control | Inline | Data | Packed
+
+
+def encode_packed(stream: int, size: int, data: bytes) -> bytes:
+    """A PACKED frame.
+
+    Raises:
+        LocalProtocolError: it is not shorter than its content, or that is too long.
+    """
+    length = _PACKED.size + len(data)
+    if not length < size <= MAX_PACKED:
+        raise LocalProtocolError(None, "packed content out of bounds", size=size, packed=length)
+    return HEADER.pack(FrameType.PACKED, 0, 0, stream, length) + _PACKED.pack(size) + data
 
 
 def encode_frame(kind: FrameType, stream: int, payload: bytes) -> bytes:
@@ -97,11 +122,6 @@ def encode_frame(kind: FrameType, stream: int, payload: bytes) -> bytes:
     return HEADER.pack(kind, 0, 0, stream, len(payload)) + payload
 
 
-def data_header(stream: int, size: int) -> bytes:
-    """The header of a DATA frame, behind which exactly ``size`` bytes have to be sent."""
-    return HEADER.pack(FrameType.DATA, 0, 0, stream, size)
-
-
 def numbered(number: int) -> int:
     """A stream number of our own.
 
@@ -113,12 +133,27 @@ def numbered(number: int) -> int:
     return number
 
 
+def data_header(stream: int, size: int) -> bytes:
+    """The header of a DATA frame, behind which exactly ``size`` bytes have to be sent."""
+    return HEADER.pack(FrameType.DATA, 0, 0, stream, size)
+
+
+def _read_packed(stream: int, payload: bytes) -> Packed:
+    """Raises RemoteProtocolError."""
+    if not stream or len(payload) <= _PACKED.size:
+        raise RemoteProtocolError(detail="empty or unnumbered PACKED")
+    (size,) = _PACKED.unpack_from(payload)
+    if not len(payload) < size <= MAX_PACKED:
+        raise RemoteProtocolError(detail="packed content out of bounds", limit=MAX_PACKED)
+    return Packed(stream, size, payload[_PACKED.size :])
+
+
 class FrameReader:
     """The reader: feed with receive_data, pull with next_frame until None.
 
     What the peer controls is bounded here: a control frame by ``max_control``, DATA by
-    ``max_data``, INLINE by MAX_INLINE, a skipped frame by MAX_CONTROL. DATA is passed on as it
-    comes, so the buffer never holds more than one control frame and what was fed last.
+    ``max_data``, INLINE by MAX_INLINE, PACKED by MAX_PACKED, a skipped frame by MAX_CONTROL. DATA is passed on as it
+    comes, so the buffer never holds more than one other frame and what was fed last.
     """
 
     __slots__ = ("_buffer", "_data_left", "_data_stream", "_fresh", "_skip", "max_control", "max_data", "raw")
@@ -210,7 +245,7 @@ class FrameReader:
             kind = FrameType(number)
             if kind in _RAW and not self.raw:
                 raise RemoteProtocolError(detail="content before authentication")
-            limit = {FrameType.DATA: self.max_data, FrameType.INLINE: MAX_INLINE}.get(kind, self.max_control)
+            limit = self._limit(kind)
             if length > limit:
                 raise RemoteProtocolError(detail="frame too long", limit=limit)
             if kind is FrameType.DATA:
@@ -224,7 +259,16 @@ class FrameReader:
                 return None
             payload = bytes(buffer[HEADER.size : end])
             del buffer[:end]
+            if kind is FrameType.PACKED:
+                return _read_packed(stream, payload)
             return Inline(stream, payload) if kind is FrameType.INLINE else Control(kind, stream, payload)
+
+    def _limit(self, kind: FrameType) -> int:
+        if kind is FrameType.DATA:
+            return self.max_data
+        if kind is FrameType.INLINE:
+            return MAX_INLINE
+        return MAX_PACKED if kind is FrameType.PACKED else self.max_control
 
     def _more_data(self) -> Data | None:
         buffer = self._buffer

@@ -13,6 +13,7 @@ from twisted_xfer.protocols.xfer.wire.frames import (
     FrameReader,
     FrameType,
     Inline,
+    Packed,
 )
 from twisted_xfer.protocols.xfer.wire.messages import (
     MAX_WINDOW,
@@ -36,8 +37,11 @@ _STEPS: Final[dict[FrameType, Step]] = {
 #: What may come at any time.
 _ANYTIME: Final = (Error, Ping, Pong)
 
-Event = Message | Data | Inline
+Event = Message | Data | Inline | Packed
 
+#: Compressions that can be negotiated.
+ZSTD: Final = "zstd"
+NONE: Final = "none"
 #: What a HELLO may offer beyond the least: entries that only ask, patterns in a GET, HOLE, JOIN.
 DRY_RUN: Final = "dry-run"
 FILTER: Final = "filter"
@@ -91,7 +95,7 @@ class Link:
     ``peer.Receiver``. Bounded by FrameReader; before READY by MAX_EARLY.
     """
 
-    __slots__ = ("_greeted", "_reader", "features", "hellos", "phase", "side")
+    __slots__ = ("_greeted", "_reader", "compression", "features", "hellos", "phase", "side")
 
     def __init__(self, side: Literal["caller", "listener"]) -> None:
         self.side = side
@@ -100,6 +104,7 @@ class Link:
         self.hellos: list[bytes] = []
         #: What the peer can do beyond the least, as its HELLO says.
         self.features: frozenset[str] = frozenset()
+        self.compression = NONE
         self._reader = FrameReader(MAX_EARLY)
         self._greeted = 0
 
@@ -153,7 +158,9 @@ class Link:
             RemoteProtocolError: a rule is broken; the connection has no meaning any more.
         """
         frame = self._reader.next_frame()
-        if frame is None or isinstance(frame, Data | Inline):
+        if isinstance(frame, Packed) and self.compression != ZSTD:
+            raise RemoteProtocolError(detail="compression that was not chosen")
+        if frame is None or isinstance(frame, Data | Inline | Packed):
             return frame
         message = read_message(frame)
         if isinstance(message, _ANYTIME):
@@ -181,6 +188,7 @@ class Link:
     def selected(self, select: Select) -> None:
         """Apply what was negotiated."""
         self._reader.max_data = select.max_data
+        self.compression = select.compression
 
     def _move(self, message: Message, *, incoming: bool) -> None:
         from_caller = incoming == (self.side == "listener")

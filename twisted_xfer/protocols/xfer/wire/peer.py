@@ -8,7 +8,7 @@ from __future__ import annotations
 import attrs
 
 from twisted_xfer.errors import LocalProtocolError, RemoteProtocolError
-from twisted_xfer.protocols.xfer.wire.frames import Data, Inline, numbered
+from twisted_xfer.protocols.xfer.wire.frames import Data, Inline, Packed, numbered
 from twisted_xfer.protocols.xfer.wire.messages import (
     Abort,
     Ack,
@@ -102,7 +102,7 @@ class Receiver(_Books):
         super().__init__(window)
         self._moving = 0
 
-    def received(self, event: Message | Data | Inline) -> Open | None:
+    def received(self, event: Message | Data | Inline | Packed) -> Open | None:
         """Take one event of the sender; the entry it is about, if any.
 
         Raises:
@@ -120,6 +120,8 @@ class Receiver(_Books):
         one = self.open[event.stream]
         if isinstance(event, Data):
             return self._content(one, len(event.data), Act.DATA)
+        if isinstance(event, Packed):
+            return self._content(one, event.size, Act.DATA)
         if isinstance(event, Hole):
             if one.entry.size is None:
                 raise RemoteProtocolError(detail="a hole in what has no size")
@@ -209,7 +211,7 @@ class Sender(_Books):
         """The last entry was offered."""
         self.ended = True
 
-    def sent(self, event: Message | Data | Inline) -> None:
+    def sent(self, event: Message | Data | Inline | Packed) -> None:
         """Keep count of what is about to be sent for an entry.
 
         Raises:
@@ -217,6 +219,7 @@ class Sender(_Books):
         """
         act = {
             Data: Act.DATA,
+            Packed: Act.DATA,
             Hole: Act.HOLE,
             Inline: Act.INLINE,
             Restart: Act.RESTART,
@@ -229,7 +232,7 @@ class Sender(_Books):
         one = self._act(event.stream, act)
         if isinstance(event, Data):
             one.position += len(event.data)
-        elif isinstance(event, Hole):
+        elif isinstance(event, Hole | Packed):
             one.position += event.size
         elif isinstance(event, Restart):
             one.position = 0
