@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+import sys
 from collections.abc import Callable
 from typing import IO, Any, Final
 
 import attrs
 import click
-from twisted.internet.protocol import connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
 from twisted_xfer.cli import tutorial
 from twisted_xfer.cli.calling import Asked
+from twisted_xfer.cli.chat_screen import Screen, on_terminal, raw, write_out
 from twisted_xfer.cli.output import result, say
 from twisted_xfer.errors import ConnectionLost, XferError
+from twisted_xfer.protocols.jim.wire import is_room
 
 HELP: Final = """\
 Text goes to whom you talk to; a line that begins with / is a command:
@@ -62,12 +68,15 @@ class Talk:
         """Send text."""
         if not to:
             self.show("to whom? /join #ROOM or /to NAME first")
-        elif text:
+        else:
             self.chat.say(to, text, offer)
 
     def join(self, room: str) -> None:
         """Be in a room, and talk to it."""
         room = room if room.startswith("#") else f"#{room}"
+        if not is_room(room):
+            self.show("which room? Its name has up to 24 letters and no blanks: /join #tea")
+            return
         self.chat.join(room)
         self.target = room
         self.show(f"talking to {clean(room)}")
@@ -75,6 +84,9 @@ class Talk:
     def leave(self, room: str) -> None:
         """Be out of a room."""
         room = room or self.target
+        if not is_room(room):
+            self.show("which room? /leave #ROOM")
+            return
         self.chat.leave(room)
         if room == self.target:
             self.target = ""
@@ -87,11 +99,24 @@ class Talk:
     def message(self, rest: str) -> None:
         """Say one thing to somebody."""
         name, _, text = rest.partition(" ")
+        if not text.strip():
+            self.show("what, and to whom? /msg NAME TEXT")
+            return
         self.say(name, text.strip())
 
     def offer(self, url: str) -> None:
         """Offer a file."""
+        if not url:
+            self.show("which file? /offer URL")
+            return
         self.say(self.target, f"offers {url}", url)
+
+    def contact(self, change: Callable[[str], object], name: str) -> None:
+        """One contact more or less."""
+        if not name:
+            self.show("whom? /add NAME or /del NAME")
+            return
+        change(name)
 
     def heard(self, heard: Any) -> None:
         """Show what came."""
@@ -101,7 +126,7 @@ class Talk:
             if heard.offer:
                 self.show(clean(f"  (a file: {heard.offer})"))
         elif heard.code != 200:
-            self.show(clean(f"[{heard.code}] {heard.text}"))
+            self.show(clean(f"[{heard.code}] {heard.text or 'nobody'}"))
 
 
 _COMMANDS: Final[dict[str, Callable[[Talk, str], object]]] = {
@@ -111,8 +136,8 @@ _COMMANDS: Final[dict[str, Callable[[Talk, str], object]]] = {
     "msg": Talk.message,
     "offer": Talk.offer,
     "contacts": lambda talk, _rest: talk.chat.ask_contacts(),
-    "add": lambda talk, name: talk.chat.add_contact(name),
-    "del": lambda talk, name: talk.chat.drop_contact(name),
+    "add": lambda talk, name: talk.contact(talk.chat.add_contact, name),
+    "del": lambda talk, name: talk.contact(talk.chat.drop_contact, name),
     "help": lambda talk, _rest: talk.show(HELP.rstrip()),
     "quit": lambda talk, _rest: talk.done(),
 }
@@ -132,6 +157,22 @@ class Keyboard(LineReceiver):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Ctrl-D."""
+        self._talk.done()
+
+
+class Keys(Protocol):
+    """Standard input, key by key, on a terminal."""
+
+    def __init__(self, screen: Screen, talk: Talk) -> None:
+        self._screen = screen
+        self._talk = talk
+
+    def dataReceived(self, data: bytes) -> None:
+        """Keys."""
+        self._screen.feed(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The terminal has gone."""
         self._talk.done()
 
 
@@ -158,13 +199,12 @@ def command(
         password, authorities = None, ca.read() if ca is not None else ""
     else:
         place, password, authorities = place.entered(asked)
-    tutorial.work(place, lambda reactor: _talk(reactor, place, password, authorities, room or place.path))
+    with raw(sys.stdin.fileno()) if on_terminal() else contextlib.nullcontext():
+        tutorial.work(place, lambda reactor: _talk(reactor, place, password, authorities, room or place.path))
 
 
 async def _talk(reactor: Any, place: tutorial.Place, password: str | None, ca: str, room: str) -> None:
     import time
-
-    from twisted.internet.stdio import StandardIO
 
     from twisted_xfer.protocols.jim import log_in
 
@@ -177,15 +217,39 @@ async def _talk(reactor: Any, place: tutorial.Place, password: str | None, ca: s
             leaving.append(True)
             chat.say_goodbye()
 
-    talk = Talk(chat, result, done)
-    say(f"{place.username} is in; /help tells what can be done")
+    await _converse(chat, Talk(chat, result, done), reactor, f"{place.username} is in", room)
+    if not leaving:
+        raise ConnectionLost(detail="the server has gone")
+
+
+async def _converse(chat: Any, talk: Talk, reactor: Any, greeting: str, room: str) -> None:
+    """Until one side goes: on a terminal with a line at the bottom, otherwise line by line."""
+    from twisted.internet.stdio import StandardIO
+
+    keyboard: Protocol = Keyboard(talk)
+    screen = None
+    say(f"{greeting}; /help tells what can be done")
+    if on_terminal():
+        screen = Screen(
+            write_out,
+            talk.typed,
+            talk.done,
+            lambda: shutil.get_terminal_size().columns,
+            lambda: f"{clean(talk.target)}> ",
+        )
+        talk.show = screen.show
+        keyboard = Keys(screen, talk)
     if room:
         talk.join(room)
-    StandardIO(Keyboard(talk), reactor=reactor)  # type: ignore[no-untyped-call]
+    StandardIO(keyboard, reactor=reactor)  # type: ignore[no-untyped-call]
+    if screen is not None:
+        # StandardIO made it non-blocking, and what others write in a burst would not all get out.
+        os.set_blocking(sys.stdout.fileno(), True)
+        screen.draw()
     try:
         while (heard := await chat.hear()) is not None:
             talk.heard(heard)
-        if not leaving:
-            raise ConnectionLost(detail="the server has gone")
     finally:
         chat.drop()
+        if screen is not None:
+            screen.erase()

@@ -39,13 +39,15 @@ class JSONReader:
 
     A value is an object, or an array where ``arrays`` allows it. Each byte is looked at once,
     however the stream is cut. Over ``most`` bytes, MAX_DEPTH levels, or anything else between
-    values is an error, after which the stream has no meaning any more.
+    values is an error, after which the stream has no meaning any more. ``characters`` is a limit of its
+    own, for protocols that count those: ``most`` is then four times as much or more.
     """
 
-    __slots__ = ("_buffer", "_depth", "_most", "_openers", "_scanned", "_string")
+    __slots__ = ("_buffer", "_characters", "_depth", "_most", "_openers", "_scanned", "_string")
 
-    def __init__(self, most: int, *, arrays: bool = False) -> None:
+    def __init__(self, most: int, *, arrays: bool = False, characters: int | None = None) -> None:
         self._most = most
+        self._characters = characters
         self._openers = b"{[" if arrays else b"{"
         self._buffer = bytearray()
         self._scanned = 0
@@ -93,6 +95,8 @@ class JSONReader:
         raw = bytes(buffer[:end])
         del buffer[:end]
         self._scanned = 0
+        if self._characters is not None and len(raw.decode("utf-8", "replace")) > self._characters:
+            raise RemoteProtocolError(detail="JSON object too long", limit=self._characters)
         return decode_json(raw)
 
     def _scan(self) -> int:

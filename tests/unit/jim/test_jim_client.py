@@ -9,7 +9,14 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from twisted_xfer.errors import Busy, ConnectionLost, LoginFailed, RemoteProtocolError, TimedOut
+from twisted_xfer.errors import (
+    Busy,
+    ConnectionLost,
+    LocalProtocolError,
+    LoginFailed,
+    RemoteProtocolError,
+    TimedOut,
+)
 from twisted_xfer.protocols.jim import Heard, log_in
 from twisted_xfer.testing.protocols import connect
 
@@ -139,6 +146,30 @@ def test_what_is_said():
     outcome = Outcome(chat.quit())
     assert server.received() == b'{"action":"quit"}'
     assert (outcome.result, server.ended) == (None, "closed")
+
+
+@pytest.mark.parametrize("letter", ["x", "\u044f", "\u65e5", "\U0001f600", chr(34)])
+def test_a_long_text_goes_in_as_many_objects_as_it_takes(letter):
+    """None of them longer than 640 characters, and nothing is lost, whatever the letters cost."""
+    chat, server = let_in()
+    chat.say("b" * 25, letter * 1501, "u" * 150)
+    sent, said, offers = server.received().decode(), "", []
+    while sent:
+        value, end = json.JSONDecoder().raw_decode(sent)
+        assert end <= 640
+        said += value["message"]
+        offers.append("offer" in value)
+        sent = sent[end:]
+    assert said == letter * 1501
+    assert offers == [True] + [False] * (len(offers) - 1)
+
+
+def test_an_offer_that_leaves_no_room_is_refused():
+    """Instead of trying for ever."""
+    chat, server = let_in()
+    with pytest.raises(LocalProtocolError):
+        chat.say("bob", "x", "u" * 640)
+    assert server.received() == b""
 
 
 def test_the_end_while_entering():

@@ -177,7 +177,7 @@ def test_what_would_be_too_long_is_not_passed_on():
     """The name is added here: the limit is that of the whole object."""
     chat = Chat()
     alice, bob = chat("alice"), chat("bob")
-    data = b'{"action":"msg","time":1,"to":"bob","message":"%b"}' % ("\u044f" * 290).encode()
+    data = b'{"action":"msg","time":1,"to":"bob","message":"%b","offer":"%b"}' % (b"x" * 500, b"u" * 70)
     assert json.loads(alice.connection.send(data))["response"] == 400
     assert bob.heard() == []
 

@@ -109,10 +109,27 @@ def test_an_object_has_640_characters_at_most(extra, good):
             encode(value)
 
 
+@pytest.mark.parametrize("letter", ["\u044f", "\U0001f600"])
+@pytest.mark.parametrize(("extra", "good"), [(0, True), (1, False)])
+def test_characters_are_counted_and_not_bytes(letter, extra, good):
+    """Of any language: at the limit, which is more in bytes, and one beyond."""
+    value = {"action": "quit", "pad": ""}
+    value["pad"] = letter * (MAX_OBJECT - len(encode(value)) + extra)
+    raw = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    assert len(raw) > MAX_OBJECT
+    events = drive_three_ways(ServerReader, "next_event", raw)
+    assert events == ([Said("quit", value)] if good else [("error", "JSON object too long")])
+    if good:
+        assert encode(value) == raw
+    else:
+        with pytest.raises(LocalProtocolError):
+            encode(value)
+
+
 def test_letters_are_sent_as_they_are_where_escapes_do_not_fit():
     """A long message in Cyrillic."""
     data = make("msg", 1, to="#r", message="\u044f" * 250)
-    assert len(data) <= MAX_OBJECT
+    assert len(data.decode()) <= MAX_OBJECT
     assert json.loads(data)["message"] == "\u044f" * 250
 
 

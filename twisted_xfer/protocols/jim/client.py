@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
-from twisted_xfer.errors import Busy, LoginFailed, RemoteProtocolError
+from twisted_xfer.errors import Busy, LocalProtocolError, LoginFailed, RemoteProtocolError
 from twisted_xfer.protocols.jim.wire import ACTIONS, MAX_MESSAGE, Action, ClientReader, make
 from twisted_xfer.streams import ClientStream, dial
 
@@ -56,12 +56,28 @@ class Chat:
         self._send("presence", type="status", user={"account_name": self.username, "status": status})
 
     def say(self, to: str, message: str, offer: str = "") -> None:
-        """Send ``message`` to a user, or to a room (``#``); over MAX_MESSAGE characters in several."""
-        for at in range(0, len(message), MAX_MESSAGE):
-            piece = message[at : at + MAX_MESSAGE]
-            encoding = "ascii" if piece.isascii() else "utf-8"
-            more = {"offer": offer} if offer and not at else {}
+        """Send ``message`` to a user, or to a room (``#``): in several where it is too long for one object.
+
+        Raises:
+            LocalProtocolError: not even a single character fits, as the offer is too long.
+        """
+        more: dict[str, Any] = {"offer": offer} if offer else {}
+        while message:
+            size = min(len(message), MAX_MESSAGE)
+            while not (sent := self._try_message(to, message[:size], more)) and size > 1:
+                size = max(1, size * 3 // 4)
+            if not sent:
+                raise LocalProtocolError(detail="too long")
+            message, more = message[size:], {}
+
+    def _try_message(self, to: str, piece: str, more: dict[str, Any]) -> bool:
+        """Whether ``piece`` fitted into an object, and so was sent; the server puts our name into it."""
+        encoding = "ascii" if piece.isascii() else "utf-8"
+        try:
             self._send("msg", to=to, **{"from": self.username}, encoding=encoding, message=piece, **more)
+        except LocalProtocolError:
+            return False
+        return True
 
     def join(self, room: str) -> None:
         """Be in ``room``."""
@@ -142,7 +158,7 @@ class Chat:
             if heard.code == 409:
                 raise Busy(self.username, "somebody of that name is there")
             if heard.code in {401, 402, 403}:
-                raise LoginFailed(detail=str(heard.code))
+                raise LoginFailed(detail="" if heard.code == 402 else heard.text or str(heard.code))
             raise RemoteProtocolError(detail=f"response {heard.code}")
 
 

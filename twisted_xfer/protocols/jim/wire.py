@@ -9,8 +9,9 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from twisted_xfer.errors import LocalProtocolError, RemoteProtocolError
 from twisted_xfer.sansio.json import JSONReader
 
-#: The largest object, in bytes: the course says 640 characters, all of them ASCII.
+#: The largest object, in characters, as the course has it; and what these are in bytes at most.
 MAX_OBJECT: Final = 640
+MAX_BYTES: Final = 4 * MAX_OBJECT
 #: What a client takes from a server: contact lists of some servers are longer than the rule.
 MAX_REPLY: Final = 64 * 1024
 MAX_ACTION: Final = 15
@@ -75,21 +76,21 @@ class Said(NamedTuple):
 
 
 def encode(value: Mapping[str, Any]) -> bytes:
-    """One object as it goes out.
+    """One object as it goes out: in ASCII where that keeps the rule, else in UTF-8.
 
     Raises:
         LocalProtocolError: over MAX_OBJECT.
     """
-    data = json.dumps(value, separators=(",", ":")).encode("ascii")
-    if len(data) > MAX_OBJECT:
-        # Letters beyond ASCII are six bytes each when escaped, and two or three as they are.
-        try:
-            data = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise LocalProtocolError(detail="text that cannot be sent") from None
-    if len(data) > MAX_OBJECT:
+    text = json.dumps(value, separators=(",", ":"))
+    if len(text) > MAX_OBJECT:
+        # A letter beyond ASCII is six characters or twelve when escaped, and one as it is.
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    if len(text) > MAX_OBJECT:
         raise LocalProtocolError(detail="object too long", limit=MAX_OBJECT)
-    return data
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise LocalProtocolError(detail="text that cannot be sent") from None
 
 
 def response(code: int, now: float, text: str = "", **extra: object) -> bytes:
@@ -186,10 +187,10 @@ _RULES: Final = {
 
 
 class ServerReader:
-    """The server's side: Said or Bad for each object. Bounded: MAX_OBJECT bytes of one, and one read."""
+    """The server's side: Said or Bad for each object. Bounded: MAX_OBJECT characters of one, and one read."""
 
     def __init__(self) -> None:
-        self._json = JSONReader(MAX_OBJECT)
+        self._json = JSONReader(MAX_BYTES, characters=MAX_OBJECT)
         self.receive_data = self._json.receive_data
 
     def next_event(self) -> Said | Bad | None:
