@@ -3,7 +3,7 @@
 #   make test    every test, with the real FTP clients
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint types docs bench clean
+.PHONY: help serve test lint types docs bench bench-xfer clean
 .DELETE_ON_ERROR:
 
 VENV ?= .venv
@@ -21,6 +21,7 @@ help:
 	@echo 'make types   mypy, strict'
 	@echo 'make docs    the manual in docs/_build/html, and its examples'
 	@echo 'make bench   compare with other servers'
+	@echo 'make bench-xfer   compare xfer send with rsync, scp, magic-wormhole and nc'
 	@echo 'make clean   remove what the targets made'
 
 serve: $(VENV)/.installed
@@ -45,6 +46,9 @@ docs: $(VENV)/.installed-docs
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench $(BENCH_ARGS)
+
+bench-xfer: $(VENV)/.installed-bench
+	$(BIN)/python -m bench.xfer $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist docs/_build .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
