@@ -15,9 +15,9 @@ from twisted.internet.defer import Deferred
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.output import fail, say
 from twisted_xfer.cli.passwords import password_of
-from twisted_xfer.cli.progress import error_text
 from twisted_xfer.cli.proofs import MAX_PEM, Proofs, proof_options
 from twisted_xfer.cli.trust import KnownKeys
+from twisted_xfer.cli.words import error_text
 from twisted_xfer.errors import (
     ChannelBindingFailed,
     ConfigError,
@@ -112,15 +112,26 @@ class Asked:
         return password_of(username, place, self.password_file)
 
 
-def call(asked: Asked, target: Target, work: Callable[[Any, Login], Deferred[T]]) -> T:
+def call(
+    asked: Asked,
+    target: Target,
+    work: Callable[[Any, Login], Deferred[T]],
+    on_end: Callable[[], object] = lambda: None,
+) -> T:
     """Run ``work(reactor, login)`` to its end; a new key is asked for and the call repeated.
 
-    Ends the process with an exit code when it fails.
+    Ends the process with an exit code when it fails. ``on_end`` is called before connections are
+    closed because the process ends.
     """
     login = asked.login(target)
-    outcome = run(lambda reactor: _trusting(reactor, asked, target, login, work))
+
+    def begin(reactor: Any) -> Any:
+        reactor.addSystemEventTrigger("before", "shutdown", on_end)
+        return _trusting(reactor, asked, target, login, work)
+
+    outcome = run(begin)
     if isinstance(outcome, BaseException):
-        fail(_sentence(outcome, target), code_of(outcome))
+        fail(_sentence(outcome, target, asked), code_of(outcome))
     found: T = outcome
     return found
 
@@ -207,7 +218,7 @@ def summary_code(summary: Summary) -> Exit:
     return Exit.SOME_FAILED
 
 
-def _sentence(error: BaseException, target: Target) -> str:
+def _sentence(error: BaseException, target: Target, asked: Asked) -> str:
     if isinstance(error, CannotConnect):
         hint = "" if "TLS" not in error.detail else "; if it was started with --plain, this must be too"
         return f"cannot connect to {target.place}: {printable_detail(error)}{hint}"
@@ -222,7 +233,10 @@ def _sentence(error: BaseException, target: Target) -> str:
                 f"{target.place} has another key than before: sha256={error.subject!s}, not sha256={expected}. "
                 f"Somebody may be in between; if the key was changed on purpose, remove it from {KnownKeys().path}"
             )
-        return f"{target.place} is not known; its key is sha256={error.subject!s}: use --accept-new, or # in the URL"
+        return (
+            f"{target.place} is not known; its key is sha256={error.subject!s}. To a waiting `xfer receive` give --code "
+            "as it shows it; else --accept-new trusts that key from now on, and #sha256=... behind the URL this once"
+        )
     if isinstance(error, ChannelBindingFailed) or (
         isinstance(error, PeerError) and error.name == "channel_binding"
     ):
@@ -232,7 +246,9 @@ def _sentence(error: BaseException, target: Target) -> str:
     if isinstance(error, LoginImpossible):
         return f"{target.place} wants another login ({printable_detail(error)}): give a user, --token-file, --cert or --code"
     if isinstance(error, LoginFailed) or (isinstance(error, PeerError) and error.name == "login_failed"):
-        return "wrong code, user, password, token or certificate"
+        if asked.code:
+            return "wrong code; one guess is all there is, so that `xfer receive` must be started again"
+        return f"wrong {'user or password' if asked.user or target.username else 'token or certificate'}"
     if isinstance(error, Exception) and not isinstance(error, click.Abort):
         return error_text(error)
     return "interrupted"

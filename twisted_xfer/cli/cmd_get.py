@@ -75,7 +75,7 @@ def command(
         return client.get(reactor, target, login, storage, VirtualPath(), limited, progress)
 
     try:
-        summary = call(asked, target, begin)
+        summary = call(asked, target, begin, progress.interrupted)
     finally:
         progress.close()
         storage.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable
 from typing import IO, Any
 
 import attrs
@@ -17,7 +19,7 @@ from twisted_xfer.cli.url import parse_target
 
 
 @click.command("send")
-@click.argument("paths", nargs=-1, required=True, type=click.Path())
+@click.argument("paths", nargs=-1, type=click.Path())
 @click.argument("url")
 @login_options
 @click.option(
@@ -65,6 +67,7 @@ def command(
     """
     from twisted_xfer.protocols.xfer import client
 
+    check_arguments(paths, url)
     asked = Asked(user, password_file, code, plain, ca, accept_new)
     place = tutorial.parse(url, "push", "jsonftp")
     if place is not None:
@@ -83,13 +86,38 @@ def command(
         limiter = RateLimit(limit_rate, reactor.seconds) if limit_rate else None
         limited = attrs.evolve(work, limiter=limiter)
         login = choices.login(login)
+        if progress.has_bar and paths != ("-",):
+            measure(reactor, [os.fsencode(path) for path in paths], work, progress.expect)
         if paths == ("-",):
             return client.send_stream(reactor, 0, os.fsencode(name), target, login, limited, progress)
         return client.send(reactor, [os.fsencode(path) for path in paths], target, login, limited, progress)
 
     try:
-        summary = call(asked, target, begin)
+        summary = call(asked, target, begin, progress.interrupted)
     finally:
         progress.close()
     progress.summary(summary)
     raise SystemExit(int(summary_code(summary)))
+
+
+def measure(reactor: Any, paths: list[bytes], work: Any, tell: Callable[[int], object]) -> None:
+    """Tell the size of it all once it is known: a big tree takes a while to walk through, and nobody waits for that."""
+    from twisted_xfer.protocols.xfer import client
+
+    def walk() -> None:
+        reactor.callFromThread(tell, client.size_of(paths, work))
+
+    threading.Thread(target=walk, daemon=True).start()
+
+
+def check_arguments(paths: tuple[str, ...], url: str) -> None:
+    """What is forgotten most: the place, or the first letter of a path. Raises click.UsageError."""
+    if not paths:
+        raise click.UsageError(f"{url}: what, and where to? xfer send PATH... URL")
+    if "://" not in url and not url.startswith("@") and os.path.exists(url):
+        raise click.UsageError(
+            f"where to? The last argument is the place, and {url} is a file or directory here; a host of this name is "
+            f"xfer://{url}"
+        )
+    if paths != ("-",) and not any(os.path.lexists(path) for path in paths):
+        raise click.UsageError(f"{paths[0]}: no such file or directory")

@@ -7,7 +7,7 @@ import sys
 from typing import Any, Final
 
 from twisted_xfer.cli.output import result, say
-from twisted_xfer.errors import XferError
+from twisted_xfer.cli.words import code_text, error_text
 from twisted_xfer.protocols.xfer.report import Summary, TransferEvent
 from twisted_xfer.protocols.xfer.wire.paths import printable
 
@@ -25,16 +25,6 @@ def size_text(size: int) -> str:
     return f"{value:.1f} TB"
 
 
-def error_text(error: Exception | None) -> str:
-    """An error in a few words, nothing in it that a terminal would obey."""
-    if isinstance(error, XferError):
-        from twisted_xfer.protocols.xfer.errormap import PeerError
-
-        words = str(error) if isinstance(error, PeerError) else f"{error.code} {error.detail}".strip()
-        return printable(words.encode("utf-8", "backslashreplace"))
-    return "unknown error"
-
-
 class Progress:
     """Hears the events of one command.
 
@@ -49,6 +39,7 @@ class Progress:
         self._dry = dry_run
         wanted = sys.stderr.isatty() if bar is None else bar
         self._bar: Any = None
+        self._over = self._known = False
         self._shown: dict[bytes, int] = {}
         if wanted and not as_json:
             from tqdm import tqdm
@@ -61,8 +52,9 @@ class Progress:
         if self._json:
             self._line(event)
         elif event.kind == "failed":
-            self._say(f"xfer: {printable(event.path)}: {error_text(event.error)}")
-        elif event.kind == "reconnecting":
+            about = f"{printable(event.path)}: " if event.path else ""
+            self._say(f"xfer: {about}{error_text(event.error)}")
+        elif event.kind == "reconnecting" and not self._over:
             self._say(f"xfer: {error_text(event.error)}; trying again in {event.seconds:.0f} s")
         elif event.kind == "would":
             result(f"{event.why} {printable(event.path)}{'/' if event.type == 'dir' else ''}")
@@ -70,8 +62,25 @@ class Progress:
             result(f"skip {printable(event.path)} ({event.why})")
         elif event.kind == "done" and event.type == "file":
             self._done(event)
+        elif event.kind == "skipped" and self._known and event.type == "file":
+            self._bar.total -= event.size or 0
         elif event.kind in {"started", "progress"}:
             self._moving(event)
+
+    @property
+    def has_bar(self) -> bool:
+        """Whether somebody watches a bar."""
+        return self._bar is not None
+
+    def expect(self, size: int) -> None:
+        """So many bytes are to come in all, as far as the source says."""
+        if self._bar is not None:
+            self._known = True
+            self._bar.total = max(size, self._bar.n)
+
+    def interrupted(self) -> None:
+        """Connections that end from now on end by our own doing, and are no news."""
+        self._over = True
 
     def close(self) -> None:
         """Take the bar away."""
@@ -132,7 +141,7 @@ class Progress:
             shown = event.resumed if event.kind == "started" else 0
             self._shown[event.path] = shown
             if self._bar is not None:
-                self._bar.total += (event.size or 0) - event.resumed
+                self._bar.total += -event.resumed if self._known else (event.size or 0) - event.resumed
                 self._bar.set_postfix_str(printable(event.path)[-40:], refresh=False)
         if self._bar is not None:
             self._bar.update(max(0, at - shown))
@@ -148,7 +157,7 @@ class Progress:
             result(printable(event.stored_as or event.path))
             return
         if shown is None:
-            self._bar.total += event.position
+            self._bar.total += 0 if self._known else event.position
             shown = 0
         self._bar.update(max(0, event.position - shown))
         self._bar.write(printable(event.stored_as or event.path), file=sys.stdout)
@@ -172,7 +181,7 @@ class Progress:
         if event.stored_as:
             line["stored_as"] = event.stored_as.decode("utf-8", "surrogateescape")
         if event.error is not None:
-            line["error"] = error_text(event.error)
+            line["error"] = code_text(event.error)
         if event.kind == "reconnecting":
             line["seconds"] = event.seconds
         result(json.dumps(line))

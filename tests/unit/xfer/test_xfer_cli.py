@@ -18,6 +18,7 @@ from twisted_xfer.cli.main import COMMANDS
 from twisted_xfer.cli.progress import Progress, size_text
 from twisted_xfer.cli.rate import RateLimit, rate
 from twisted_xfer.cli.url import parse_target
+from twisted_xfer.cli.words import error_text
 from twisted_xfer.interfaces import ILimiter
 from twisted_xfer.protocols.xfer.attempts import Work
 from twisted_xfer.protocols.xfer.caller import CannotConnect, Login, LoginImpossible, Target, UntrustedKey
@@ -128,10 +129,55 @@ def test_plain_lines(capsys):
     out, err = capsys.readouterr()
     assert out == "/a\\x1b\n"
     assert err.splitlines() == [
-        "xfer: b: exists",
-        "xfer: connection_lost; trying again in 2 s",
+        "xfer: b: is there already (exists)",
+        "xfer: the connection broke (connection_lost); trying again in 2 s",
         "1 file, 10 B (6 B moved), 1 failed, verified md5:aa",
     ]
+
+
+def test_an_end_of_our_own_is_no_news(capsys):
+    """Who was interrupted is not told that the connection broke, nor that it is tried again."""
+    progress = Progress(bar=False)
+    progress.interrupted()
+    progress(TransferEvent("reconnecting", error=errors.ConnectionLost(), seconds=2.0))
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (errors.NoSpace(), "no space left there (no_space)"),
+        (PeerError(300, "exists", "by \x1b[31m"), "is there already (exists: by ?[31m)"),
+        (PeerError(399, "of_tomorrow", "what?"), "of_tomorrow: what?"),
+        (errors.RemoteProtocolError(detail="out of order"), "remote_protocol out of order"),
+        (ValueError("secret"), "unknown error"),
+    ],
+)
+def test_errors_for_people(error, text):
+    """A sentence with the name behind it; what has none keeps its name, and nothing strange is shown."""
+    assert error_text(error) == text
+
+
+def test_every_code_of_the_wire_has_a_sentence_or_its_own():
+    """Whatever a peer may report is told in words; the login's own sentences are elsewhere."""
+    from twisted_xfer.protocols.xfer.wire.codes import CODES
+
+    bare = {name for name in CODES if error_text(PeerError(CODES[name], name)) == name}
+    assert bare == {"protocol", "unsupported", "login_failed", "channel_binding", "refused"}
+
+
+def test_the_bar_knows_the_whole():
+    """What the source says is to come; what is skipped, and what was there already, is not waited for."""
+    progress = Progress(bar=True)
+    progress.expect(1000)
+    progress(TransferEvent("started", b"a", size=600, resumed=100))
+    progress(TransferEvent("progress", b"a", size=600, position=300))
+    progress(TransferEvent("skipped", b"b", size=300))
+    assert (progress._bar.n, progress._bar.total) == (200, 600)
+    progress(TransferEvent("done", b"a", size=600, position=600, resumed=100))
+    progress(TransferEvent("done", b"c", size=100, position=100))
+    assert (progress._bar.n, progress._bar.total) == (600, 600)
+    progress.close()
 
 
 def test_json_lines(capsys):

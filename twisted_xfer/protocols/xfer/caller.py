@@ -17,7 +17,7 @@ from twisted_xfer.errors import ConnectionLost, LoginFailed, RemoteProtocolError
 from twisted_xfer.interfaces import RandomBytes
 from twisted_xfer.protocols.xfer.connection import Connection
 from twisted_xfer.protocols.xfer.content import HASHES
-from twisted_xfer.protocols.xfer.errormap import from_peer
+from twisted_xfer.protocols.xfer.errormap import from_peer, no_connection
 from twisted_xfer.protocols.xfer.joining import JOIN, Ticket
 from twisted_xfer.protocols.xfer.mechanisms import (
     ANONYMOUS,
@@ -382,7 +382,7 @@ async def call(
     except XferError:
         raise
     except Exception as error:
-        raise CannotConnect(target.place, str(error) or type(error).__name__) from error
+        raise CannotConnect(target.place, no_connection(error)) from error
     return await made[0].ready
 
 

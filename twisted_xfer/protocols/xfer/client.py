@@ -68,6 +68,18 @@ def send(
     return Deferred.fromCoroutine(_send(Run(reactor, target, login, work, on_event), source, ledger))
 
 
+def size_of(paths: Sequence[bytes], work: Work = _PLAIN_WORK) -> int:
+    """Bytes of all that send() would offer, by walking through it: for a thread. What changes meanwhile is not seen."""
+    source = DiskSource(paths, Chosen(work.exclude, work.include, gitignore=work.gitignore), work.links)
+    size = 0
+    try:
+        while (offer := source.next()) is not None:
+            size += offer.size or 0
+    finally:
+        source.close()
+    return size
+
+
 def send_stream(
     reactor: Any,
     fd: int,

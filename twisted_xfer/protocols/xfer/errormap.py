@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from twisted.internet import error as reasons
+
 from twisted_xfer import errors as e
 from twisted_xfer.protocols.xfer.wire.codes import CODES, OTHER, PROTOCOL, TRANSIENT, code_of
 from twisted_xfer.protocols.xfer.wire.messages import Error, Refuse
@@ -67,6 +69,18 @@ def from_peer(message: Error | Refuse) -> PeerError:
     """What a peer's ERROR or REFUSE is here."""
     retry = isinstance(message, Error) and message.retry
     return PeerError(message.code, message.name, message.text, retry=retry)
+
+
+def no_connection(error: Exception) -> str:
+    """Why there is none, in fewer words than Twisted's."""
+    if isinstance(error, reasons.DNSLookupError):
+        return "no such host"
+    if isinstance(error, reasons.ConnectionRefusedError):
+        return "nobody listens there"
+    if isinstance(error, reasons.UserError | reasons.TimeoutError):
+        return "no answer"
+    system = getattr(error, "osError", None)
+    return getattr(system, "strerror", None) or str(error) or type(error).__name__
 
 
 def is_transient(error: BaseException) -> bool:
