@@ -159,6 +159,42 @@ def test_receive_once_with_a_code(places):
     assert (places / "inbox/tree/empty").is_dir()
 
 
+def test_a_tree_as_it_is(places):
+    """Asked about first, then sent: filters, links, holes, compression and times, by real processes over TLS."""
+    tree = places / "tree"
+    (tree / "build").mkdir(parents=True)
+    (tree / "docs").mkdir()
+    (tree / ".gitignore").write_text("build/\n")
+    (tree / "build/out").write_bytes(b"left out")
+    (tree / "a.o").write_bytes(b"left out too")
+    (tree / "docs/text").write_bytes(b"".join(b"line %d\n" % number for number in range(200_000)))
+    with (tree / "docs/sparse").open("wb") as stream:
+        stream.truncate(64 * 1024 * 1024)
+    (tree / "link").symlink_to("docs/text")
+    for path in (tree / "docs", tree):
+        os.utime(path, ns=(10**18, 10**18))
+    waiting, args = receiver(places, "--once", "--links")
+    options = ["--gitignore", "--exclude", "*.o", "--compress", "on", "--digest", "sha256", *args]
+    code, out, err = run(places / "config", "send", "--dry-run", tree, *options)
+    assert code == 0, err
+    expected = {"store tree/.gitignore", "store tree/docs/sparse", "store tree/docs/text", "store tree/link"}
+    assert set(out.splitlines()) == {*expected, "store tree/docs/", "store tree/"}
+    assert not list((places / "inbox").iterdir())
+    code, out, err = run(places / "config", "send", "--json", tree, *options)
+    assert code == 0, err
+    summary = json.loads(out.splitlines()[-1])
+    assert (summary["files"], summary["directories"], summary["links"], summary["failed"]) == (3, 2, 1, 0)
+    assert summary["moved"] < 2_000_000 < summary["verified"]
+    assert '"digest": "sha256:' in out
+    assert waiting.end()[0] == 0
+    stored = places / "inbox/tree"
+    assert sorted(path.name for path in stored.rglob("*")) == [".gitignore", "docs", "link", "sparse", "text"]
+    assert (stored / "docs/text").read_bytes() == (tree / "docs/text").read_bytes()
+    assert (stored / "docs/sparse").stat().st_size == 64 * 1024 * 1024
+    assert os.readlink(stored / "link") == "docs/text"
+    assert stored.stat().st_mtime_ns == (stored / "docs").stat().st_mtime_ns == 10**18
+
+
 @pytest.mark.parametrize(("flags", "code", "content"), [((), 6, b"old"), (("--overwrite",), 0, b"new!")])
 def test_receive_replaces_only_when_told(places, flags, code, content):
     """Whoever has the code cannot replace what is there, unless receive says so."""

@@ -213,7 +213,8 @@ def summary_code(summary: Summary) -> Exit:
     if not summary.failed:
         return Exit.VERIFIED
     codes = {code_of(error) for _, error in summary.failures}
-    if len(codes) == 1 and not summary.files and not summary.skipped:
+    others = summary.files or summary.links or summary.skipped or summary.would
+    if len(codes) == 1 and not others:
         return codes.pop()
     return Exit.SOME_FAILED
 

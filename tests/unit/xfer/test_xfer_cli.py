@@ -303,3 +303,10 @@ def test_what_a_dry_run_shows(capsys):
     out, err = capsys.readouterr()
     assert out == "store d/\nreplace f\nskip \\x1b (same)\n"
     assert err == "would store or replace 2, 7 B, skip 1, refused 3; nothing was written\n"
+
+
+@pytest.mark.parametrize("more", [{"files": 1}, {"links": 1}, {"skipped": 1}, {"would": 1}, {}])
+def test_some_failed_only_where_others_did_not(more):
+    """One kind of failure and nothing else has a code of its own."""
+    summary = Summary(failed=1, failures=[(b"f", PeerError(303, "forbidden_path"))], **more)
+    assert summary_code(summary) is (Exit.SOME_FAILED if more else Exit.REFUSED)
