@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.cred.credentials import UsernamePassword
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from twisted_xfer.errors import (
@@ -118,6 +119,14 @@ class XferServerProtocol(Connection):
         self.transport = secure
         # What has come already is the beginning of the handshake.
         secure.begin(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tell why TLS was refused, if it was."""
+        why = self._tls.refusal(reason.value) if self._tls is not None and self._caller is None else ""
+        if why:
+            self.host.log.info("TLS of {peer} refused: {reason}", peer=self._peer, reason=why)
+            self.emit("tls.refused", reason=why)
+        super().connectionLost(reason)
 
     def _too_late(self) -> None:
         self._deadline = None
