@@ -37,14 +37,7 @@ from twisted_xfer.app.signals import Reloads, Signals
 from twisted_xfer.app.sweep import make_sweeper
 from twisted_xfer.app.throttle import make_throttle
 from twisted_xfer.app.tls import make_tls
-from twisted_xfer.app.verify import (
-    about,
-    check_anonymous,
-    check_endpoint,
-    check_whole,
-    protocol_table,
-    strangers,
-)
+from twisted_xfer.app.verify import about, check_anonymous, check_endpoint, check_whole, protocol_table
 from twisted_xfer.app.workers.parent import WorkerGroup, check_shareable
 from twisted_xfer.errors import ConfigError, NotADirectory, NotFound, PermissionDenied, PluginError, XferError
 from twisted_xfer.events.bus import EventBus
@@ -235,8 +228,7 @@ class _Builder:
         daemon.before(take, signals.uninstall)
 
     def _warn(self) -> None:
-        found = warnings(self.config, checkers=self.more)
-        for warning in [*found, *strangers(self.config, self.checkers)]:
+        for warning in warnings(self.config, checkers=self.more, asked=self.checkers):
             self._log.warn("xfer: {warning}", warning=warning)
 
     def _host(self) -> Host:

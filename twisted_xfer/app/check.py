@@ -9,7 +9,7 @@ from twisted_xfer.app import load
 from twisted_xfer.app.build import build
 from twisted_xfer.app.dump import to_toml
 from twisted_xfer.app.explain import explain, warnings
-from twisted_xfer.app.verify import check_files, strangers
+from twisted_xfer.app.verify import check_files
 from twisted_xfer.errors import XferError
 
 
@@ -35,7 +35,7 @@ def check(path: str, flags: Mapping[str, object], out: TextIO, errors: TextIO) -
     if daemon.troubles:
         return 1
     out.write(to_toml(daemon.config))
-    found = [*warnings(daemon.config), *strangers(daemon.config, daemon.checkers)]
+    found = warnings(daemon.config, asked=daemon.checkers)
     errors.writelines(f"xfer: warning: {warning}\n" for warning in found)
     errors.write("xfer: the configuration is good\n")
     return 0

@@ -6,6 +6,7 @@ import datetime as dt
 import ipaddress
 import os
 import sys
+from collections.abc import Iterable
 from types import TracebackType
 
 from twisted.python.failure import Failure
@@ -16,6 +17,7 @@ from twisted_xfer.app.listen import UDP_INTERFACE
 from twisted_xfer.app.rules import split_endpoint
 from twisted_xfer.app.throttle import RATE
 from twisted_xfer.app.tls import certificate_warnings
+from twisted_xfer.app.verify import strangers
 from twisted_xfer.errors import ConfigError, XferError
 
 #: The longest value that is repeated in a message.
@@ -88,10 +90,10 @@ def is_loopback(listen: Listen) -> bool:
         return False
 
 
-def warnings(config: Config, *, checkers: bool = False) -> list[str]:
+def warnings(config: Config, *, checkers: bool = False, asked: Iterable[object] = ()) -> list[str]:
     """What in ``config`` works but is dangerous, each with the way out.
 
-    ``checkers``: there are others than it names.
+    ``checkers``: there are others than it names. ``asked`` are those that may be asked for accounts.
     """
     found: list[str] = []
     open_places = [str(listen) for listen in config.listen if not is_loopback(listen)]
@@ -126,6 +128,7 @@ def warnings(config: Config, *, checkers: bool = False) -> list[str]:
         )
     if config.workers > 1:
         found += _of_workers(config)
+    found += strangers(config, asked)
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         found.append("running as root: give twistd --uid and --gid")
     return found

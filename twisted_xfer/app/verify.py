@@ -129,10 +129,16 @@ def check_anonymous(config: Config, root: str) -> None:
 
 def strangers(config: Config, checkers: Iterable[object]) -> list[str]:
     """Warnings of accounts that places act as and that nobody knows, as far as the checkers tell."""
-    found = []
+    found: list[str] = []
+    checkers = tuple(checkers)
     for listen in config.listen:
         name = listen.account
-        if name and name not in config.accounts and not any(_may_know(one, name) for one in checkers):
+        if (
+            checkers
+            and name
+            and name not in config.accounts
+            and not any(_may_know(one, name) for one in checkers)
+        ):
             found.append(
                 f"{listen}: no account {name} is known, so it has the rights of everybody: "
                 f"name one that is, or add [accounts.{name}]"
