@@ -56,7 +56,7 @@ class Screen:
 
     def show(self, text: str) -> None:
         """A line above the one that is being typed."""
-        self._write(_CLEAR + text.replace("\n", "\r\n") + "\r\n" + self._bottom())
+        self._write(f"{_CLEAR}{text}\n{self._bottom()}")
 
     def draw(self) -> None:
         """The line at the bottom, anew."""
@@ -90,7 +90,7 @@ class Screen:
                 self._escape = ""
         elif char in "\r\n":
             line, self._line = self._line, ""
-            self._write(_CLEAR + self._prompt() + line + "\r\n")
+            self._write(f"{_CLEAR}{self._prompt()}{line}\n")
             self._typed(line)
         elif char in "\x7f\x08":
             # With the accents that stand on it.

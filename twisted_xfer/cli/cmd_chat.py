@@ -28,7 +28,7 @@ Text goes to whom you talk to; a line that begins with / is a command:
   /to NAME       talk to a user or a room         /msg NAME TEXT   say one thing to somebody
   /offer URL     offer a file to whom you talk to
   /contacts      your contacts                    /add NAME, /del NAME
-  /help          this                             /quit            or Ctrl-D
+  /help          this                             /quit            or Ctrl-D, Ctrl-C
 """
 
 
@@ -212,11 +212,13 @@ async def _talk(reactor: Any, place: tutorial.Place, password: str | None, ca: s
     leaving: list[Any] = []
 
     def done() -> None:
-        """Once, from /quit or the end of standard input."""
+        """Once, from /quit, the end of standard input or Ctrl-C."""
         if not leaving:
             leaving.append(True)
             chat.say_goodbye()
 
+    # Ctrl-C is a way to leave, too.
+    reactor.addSystemEventTrigger("before", "shutdown", done)
     await _converse(chat, Talk(chat, result, done), reactor, f"{place.username} is in", room)
     if not leaving:
         raise ConnectionLost(detail="the server has gone")

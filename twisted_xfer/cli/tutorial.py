@@ -71,7 +71,7 @@ _SENTENCES: Final[tuple[tuple[type[XferError], str], ...]] = (
 )
 
 
-#: Of these the detail is the other side's own words for the same.
+#: Of these a detail that begins with a code is the other side's own words for the same.
 _PLAIN: Final = (LoginFailed, NotFound, QuotaExceeded, RightMissing)
 
 
@@ -187,7 +187,8 @@ def sentence(error: XferError, place: Place) -> str:
         return printable(f"{place}: {error.detail or error.code}")
     subject = error.subject.decode("utf-8", "replace") if isinstance(error.subject, bytes) else error.subject
     words = next((words for kind, words in _SENTENCES if type(error) is kind), error.code)
-    detail = f" ({error.detail})" if error.detail and type(error) not in _PLAIN else ""
+    same = type(error) in _PLAIN and error.detail[:1].isdigit()
+    detail = f" ({error.detail})" if error.detail and not same else ""
     return printable(f"{subject or place}: {words}{detail}")
 
 

@@ -40,7 +40,7 @@ def test_a_line_stays_when_somebody_speaks():
     terminal = Terminal()
     assert terminal.key(b"hel") == "#tea> hel"
     terminal.screen.show("bob: hi")
-    assert "\r\x1b[Kbob: hi\r\n" in terminal.out
+    assert "\r\x1b[Kbob: hi\n" in terminal.out
     assert terminal.bottom == "#tea> hel"
     assert terminal.key(b"lo\r") == "#tea> "
     assert terminal.lines == ["hello"]
