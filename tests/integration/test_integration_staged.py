@@ -23,7 +23,7 @@ from ftp_client import RawFTP, reset, wait_for
 pytestmark = pytest.mark.integration
 
 #: Uploads that are killed; more by the environment, or by `python -m bench.kills`.
-KILLS = os.environ.get("XFER_TEST_KILLS", "60")
+KILLS = os.environ.get("XFER_TEST_KILLS", "48")
 SIZE = 3_000_000
 FTP = "ftp=tcp:0:interface=127.0.0.1"
 ACCOUNTS = ["--auth", "memory:alice:secret:bob:secret"]
