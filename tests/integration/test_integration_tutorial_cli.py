@@ -162,7 +162,7 @@ def test_without_md5(server, tmp_path, option):
         (("send", "f", "{push}", "--retry", "0"), Exit.NO_CONNECTION, "the receiver has not stored f"),
         (("get", "{tls}/f", "--retry", "0"), Exit.NO_CONNECTION, "TLS failed: certificate verify failed"),
         (("send", "-", "{jsonftp}"), Exit.USAGE, "standard input has no size"),
-        (("send", "nofile", "{jsonftp}"), Exit.STORAGE, "nofile: No such file"),
+        (("send", "nofile", "{jsonftp}"), Exit.USAGE, "nofile: no such file"),
         (("send", ".", "{jsonftp}"), Exit.STORAGE, ".: Is a directory"),
         (
             ("send", "f", "{jsonftp}", "--if-exists", "refuse"),
