@@ -106,6 +106,19 @@ def test_directories_keep_their_times(net, home, tree, tmp_path):
         assert (top / "empty").stat().st_mode & 0o7777 == 0o755
 
 
+def test_directories_of_what_is_tried_again(net, home, tree):
+    """A file that was damaged on the way comes with the next connection; its directories' times come after it."""
+    (tree / "docs/g/big").write_bytes(os.urandom(300_000))
+    for path in [*tree.rglob("*"), tree]:
+        os.utime(path, ns=(OLD, OLD))
+    net.plan.append({"flip_at": 150_000})
+    summary = net.send([tree])
+    assert len(net.lines) == 2
+    assert (summary.files, summary.directories, summary.failed) == (8, 6, 0)
+    for path in [*(home / "t").rglob("*"), home / "t"]:
+        assert path.stat().st_mtime_ns == OLD, path
+
+
 def test_a_directory_where_a_file_is(net, home, tree):
     """It and what is in it fail, each by itself; the rest is stored."""
     (home / "t").mkdir()

@@ -97,18 +97,22 @@ def send_stream(
 
 async def _send(run: Run, source: Callable[[], Source], ledger: Ledger) -> Summary:
     again: set[bytes] = set()
+    #: Directories in which something is tried again: they get their times once more when it is there.
+    unfinished: set[bytes] = set()
     split_path(run.target.path, root=True)
 
     def note(event: TransferEvent) -> None:
         if event.kind == "failed" and run.try_again(event.error):
             again.add(event.path)
-            return
-        run.note(event)
+            parts = event.path.split(b"/")
+            unfinished.update(b"/".join(parts[:depth]) for depth in range(1, len(parts)))
+        elif event.type != "dir" or event.path not in unfinished:
+            run.note(event)
 
     def closed(offer: Offer) -> None:
         if offer.path in again:
             again.discard(offer.path)
-        else:
+        elif offer.kind != "dir" or offer.path not in unfinished:
             ledger.settle(offer)
 
     def begin(
@@ -141,6 +145,7 @@ async def _send(run: Run, source: Callable[[], Source], ledger: Ledger) -> Summa
         role.start()
 
     async def attempt() -> None:
+        unfinished.clear()
         caller = await run.call("send")
         run.require(caller, DRY_RUN, wanted=run.work.dry_run)
         offers = Below(source(), run.target.path)
