@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from twisted_xfer.errors import (
@@ -47,7 +48,17 @@ class ReceivePump(Pump):
     Bounded: one buffer, and no reading while a write has not been answered.
     """
 
-    __slots__ = ("_buffer", "_decoder", "_expected", "_over", "_stored", "_tight", "_upload", "confirm")
+    __slots__ = (
+        "_asking",
+        "_buffer",
+        "_decoder",
+        "_expected",
+        "_over",
+        "_stored",
+        "_tight",
+        "_upload",
+        "confirm",
+    )
 
     def __init__(
         self,
@@ -73,6 +84,7 @@ class ReceivePump(Pump):
         self._buffer: memoryview | None = None
         #: Asked at the end, before commit(); see ITransfers.upload.
         self.confirm: Callable[[], Eventually[None]] | None = None
+        self._asking: Deferred[None] | None = None
 
     # --- moving ------------------------------------------------------------------------------
 
@@ -198,9 +210,11 @@ class ReceivePump(Pump):
         if confirmed is None:
             self._confirmed(None)
         else:
-            self._wait_for(confirmed, self._confirmed)
+            asking = self._asking = deferred(confirmed)
+            self._wait_for(asking, self._confirmed)
 
     def _confirmed(self, answer: None) -> None:
+        self._asking = None
         if self._channel.secure:
             # Our own close_notify is a courtesy: the peer has said all it had to say, and is often gone.
             with contextlib.suppress(WantRead, WantWrite, XferError):
@@ -208,6 +222,13 @@ class ReceivePump(Pump):
         self._end(None)
 
     # --- the end -------------------------------------------------------------------------------
+
+    def _end(self, reason: Exception | None) -> None:
+        """As for every pump; an answer that no longer matters keeps nobody from going on with the part."""
+        super()._end(reason)
+        asking, self._asking = self._asking, None
+        if asking is not None:
+            asking.cancel()
 
     def _release(self) -> None:
         self._put_buffer()

@@ -482,3 +482,18 @@ def test_an_end_that_is_confirmed_later(lab):
     lab.reactor.run_until(lambda: transfer.result.called)
     assert lab.outcome(transfer) == 5
     assert upload.ends == [("commit", None)]
+
+
+def test_a_cancelled_upload_does_not_wait_to_be_confirmed(lab):
+    """A client that was killed and comes back at once goes on with its part: nothing holds it meanwhile."""
+    answer = Deferred()
+    channel, client = lab.connect()
+    client.sendall(b"cut")
+    client.close()
+    upload = ScriptedUpload()
+    transfer = lab.transfers.upload(upload, channel, IMAGE, confirm=lambda: answer)
+    lab.reactor.turn()
+    reason = Truncated(detail="the control connection ended")
+    transfer.cancel(reason)
+    assert upload.ends == [("suspend", reason)]
+    assert lab.outcome(transfer) is reason
