@@ -1,7 +1,10 @@
 """The small parts: codes, sources, ledgers, reports and errors."""
 
+import json
 import os
+from pathlib import Path
 
+import attrs
 import pytest
 
 from twisted_xfer import errors
@@ -280,3 +283,15 @@ def test_short_writes_are_gone_on_with(tmp_path, monkeypatch):
     whole = make_hasher("sha256")
     whole.update(b"abcdefghi")
     assert hasher.digest() == whole.digest()
+
+
+def test_every_option_is_in_the_manual():
+    """With its default; but not what only ``xfer receive`` sets."""
+    manual = (Path(__file__).parents[3] / "docs/operate/transfers.rst").read_text("utf-8")
+    section = manual.partition("What a daemon allows")[2].partition("Completion")[0]
+    for field in attrs.fields(XferOptions):
+        if field.name.startswith("code"):
+            assert f"``{field.name}``" not in section
+        else:
+            assert f"``{field.name}``" in section
+            assert f"``{json.dumps(field.default)}``" in section
