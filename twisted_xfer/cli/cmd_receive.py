@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import socket
+from collections.abc import Callable
 from typing import Any, Final
 
 import click
@@ -74,17 +75,20 @@ def command(
         fail(error)
     announced = Announcement(name, receiver.port, "" if host in _ANY else host) if announce or name else None
     shown = announced.name if announced is not None else ""
-    _tell(receiver, host, os.path.abspath(directory), shown, as_json=as_json)
+
+    def tell() -> None:
+        _tell(receiver, host, os.path.abspath(directory), shown, as_json=as_json)
+
     try:
-        code = _wait(reactor, receiver, progress, once=once)
+        code = _wait(reactor, receiver, progress, tell, once=once)
     finally:
         if announced is not None:
             announced.close()
     raise SystemExit(int(code))
 
 
-def _wait(reactor: Any, receiver: Any, progress: Progress, *, once: bool) -> Exit:
-    """Turn the reactor until Ctrl-C, the first sender's end with ``once``, or a wrong code."""
+def _wait(reactor: Any, receiver: Any, progress: Progress, tell: Callable[[], object], *, once: bool) -> Exit:
+    """Say where we are, and turn the reactor until Ctrl-C, the first sender's end with ``once``, or a wrong code."""
     from twisted.internet.defer import Deferred
 
     from twisted_xfer.app.signals import Signals
@@ -116,6 +120,8 @@ def _wait(reactor: Any, receiver: Any, progress: Progress, *, once: bool) -> Exi
     ends = {"SIGINT": reactor.stop, "SIGTERM": reactor.stop}
     reactor.callWhenRunning(Signals(reactor.callFromThread, ends).install)
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(senders()))
+    # Only now, when Ctrl-C does what is said of it.
+    reactor.callWhenRunning(tell)
     reactor.run()
     progress.close()
     if not codes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any, Final
 
@@ -25,6 +26,13 @@ def size_text(size: int) -> str:
     return f"{value:.1f} TB"
 
 
+def _knows_its_width() -> bool:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns > 0
+    except (OSError, ValueError):
+        return False
+
+
 class Progress:
     """Hears the events of one command.
 
@@ -37,15 +45,22 @@ class Progress:
     def __init__(self, *, as_json: bool = False, bar: bool | None = None, dry_run: bool = False) -> None:
         self._json = as_json
         self._dry = dry_run
-        wanted = sys.stderr.isatty() if bar is None else bar
+        self._wanted = not as_json and (sys.stderr.isatty() if bar is None else bar)
         self._bar: Any = None
         self._over = self._known = False
+        #: Bytes of the whole that are not to be moved: there already, or gone on behind.
+        self._less = 0
         self._shown: dict[bytes, int] = {}
-        if wanted and not as_json:
-            from tqdm import tqdm
 
-            self._bar = tqdm(unit="B", unit_scale=True, dynamic_ncols=True, file=sys.stderr, leave=False)
-            self._bar.total = 0
+    def _show(self) -> None:
+        """The bar, from the first byte on: somebody who waits for a sender has nothing to look at."""
+        if not self._wanted or self._bar is not None:
+            return
+        from tqdm import tqdm
+
+        # A terminal that does not know its width says 0, which would leave no room for anything.
+        width: dict[str, Any] = {"dynamic_ncols": True} if _knows_its_width() else {"ncols": 80}
+        self._bar = tqdm(unit="B", unit_scale=True, file=sys.stderr, leave=False, total=0, **width)
 
     def __call__(self, event: TransferEvent) -> None:
         """One event."""
@@ -62,21 +77,27 @@ class Progress:
             result(f"skip {printable(event.path)} ({event.why})")
         elif event.kind == "done" and event.type == "file":
             self._done(event)
-        elif event.kind == "skipped" and self._known and event.type == "file":
-            self._bar.total -= event.size or 0
+        elif event.kind == "skipped" and event.type == "file":
+            self._spare(event.size or 0)
         elif event.kind in {"started", "progress"}:
             self._moving(event)
 
     @property
     def has_bar(self) -> bool:
         """Whether somebody watches a bar."""
-        return self._bar is not None
+        return self._wanted
 
     def expect(self, size: int) -> None:
         """So many bytes are to come in all, as far as the source says."""
+        self._show()
         if self._bar is not None:
             self._known = True
-            self._bar.total = max(size, self._bar.n)
+            self._bar.total = max(size - self._less, self._bar.n)
+
+    def _spare(self, size: int) -> None:
+        self._less += size
+        if self._known and self._bar is not None:
+            self._bar.total -= size
 
     def interrupted(self) -> None:
         """Connections that end from now on end by our own doing, and are no news."""
@@ -85,6 +106,8 @@ class Progress:
     def close(self) -> None:
         """Take the bar away."""
         bar, self._bar = self._bar, None
+        self._known, self._less = False, 0
+        self._shown.clear()
         if bar is not None:
             bar.close()
 
@@ -135,13 +158,16 @@ class Progress:
             say(text)
 
     def _moving(self, event: TransferEvent) -> None:
+        self._show()
         shown = self._shown.get(event.path)
         at = event.resumed if event.kind == "started" else event.position
         if shown is None:
             shown = event.resumed if event.kind == "started" else 0
             self._shown[event.path] = shown
+            if event.resumed:
+                self._spare(event.resumed)
             if self._bar is not None:
-                self._bar.total += -event.resumed if self._known else (event.size or 0) - event.resumed
+                self._bar.total += 0 if self._known else (event.size or 0) - event.resumed
                 self._bar.set_postfix_str(printable(event.path)[-40:], refresh=False)
         if self._bar is not None:
             self._bar.update(max(0, at - shown))
@@ -152,6 +178,7 @@ class Progress:
             say(f"{printable(event.path)}: {size_text(at)}{of}")
 
     def _done(self, event: TransferEvent) -> None:
+        self._show()
         shown = self._shown.pop(event.path, None)
         if self._bar is None:
             result(printable(event.stored_as or event.path))
