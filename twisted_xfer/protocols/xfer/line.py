@@ -7,6 +7,8 @@ meanwhile does not leave it with a descriptor that has become somebody else's.
 
 from __future__ import annotations
 
+import errno
+import os
 import select
 import socket
 from typing import Any, Final
@@ -16,6 +18,8 @@ from OpenSSL import SSL
 
 from twisted_xfer.errors import ConnectionLost
 
+#: What sendfile answers where a file system or a system has it not, or the file cannot be read.
+_NO_SENDFILE: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EOVERFLOW, errno.EIO})
 #: One read of records from the socket; measured: more falls out of the processor's cache.
 FETCH: Final = 128 * 1024
 #: What is encrypted at a time, and as records.
@@ -32,8 +36,12 @@ class Line(Shape):
         """Fill ``view`` as far as something has come; 0 at the end."""
         ...
 
-    def send(self, view: memoryview) -> int:
-        """Bytes taken of ``view``."""
+    def send(self, view: memoryview, *, more: bool = False) -> int:
+        """Bytes taken of ``view``; ``more``: something follows at once."""
+        ...
+
+    def send_file(self, fd: int, offset: int, size: int) -> int:
+        """Bytes taken of a file, past our memory; 0 when that cannot be."""
         ...
 
     def rest(self) -> bytes:
@@ -73,13 +81,24 @@ class PlainLine:
         except OSError as error:
             raise ConnectionLost(None, type(error).__name__) from error
 
-    def send(self, view: memoryview) -> int:
+    def send(self, view: memoryview, *, more: bool = False) -> int:
         """See Line."""
         try:
-            return self._sock.send(view)
+            return self._sock.send(view, socket.MSG_MORE if more else 0)
         except BlockingIOError:
             raise
         except OSError as error:
+            raise ConnectionLost(None, type(error).__name__) from error
+
+    def send_file(self, fd: int, offset: int, size: int) -> int:
+        """See Line. Nothing at the file's end, and where the system cannot do it."""
+        try:
+            return os.sendfile(self._sock.fileno(), fd, offset, size)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            if error.errno in _NO_SENDFILE:
+                return 0
             raise ConnectionLost(None, type(error).__name__) from error
 
     def rest(self) -> bytes:
@@ -132,7 +151,11 @@ class SecureLine:
                 raise ConnectionLost(None, type(error).__name__) from error
         return total
 
-    def send(self, view: memoryview) -> int:
+    def send_file(self, fd: int, offset: int, size: int) -> int:
+        """See Line: it has to be encrypted."""
+        return 0
+
+    def send(self, view: memoryview, *, more: bool = False) -> int:
         """See Line."""
         total, size, tls = 0, len(view), self._tls
         try:
