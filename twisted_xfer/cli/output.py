@@ -22,13 +22,14 @@ def result(text: str) -> None:
 
 def fail(error: BaseException | str, code: Exit | None = None) -> NoReturn:
     """Say what is wrong in one line, and end with the exit code for it."""
+    text = error
     if not isinstance(error, str):
         # It knows the whole daemon, which takes a third of the time that a small command takes.
         from twisted_xfer.app.explain import explain
 
-        error, given = explain(error), error
-        code = code if code is not None else _code(given)
-    say(f"xfer: {error}")
+        text = explain(error)
+        code = code if code is not None else _code(error)
+    say(f"xfer: {text}")
     raise SystemExit(int(code if code is not None else Exit.OTHER))
 
 
