@@ -44,6 +44,8 @@ def events(data, **limits):
         (b"RETR  leading\r\n", (b"RETR", b" leading")),
         (b"STOR -x\r\n", (b"STOR", b"-x")),
         (b"RETR \xd0\xb8\xff\xff\x80\r\n", (b"RETR", b"\xd0\xb8\xff\x80")),
+        (b"RETR \xff\xf1\xed\xfb\xff\r\n", (b"RETR", b"\xff\xf1\xed\xfb\xff")),
+        (b"MKD \xff\xfb\xea \xff\xf0\r\n", (b"MKD", b"\xff\xfb\xea \xff\xf0")),
         (b"RETR a\r\0b\r\n", (b"RETR", b"a\rb")),
         (b"RETR tab\there\x1b\r\n", (b"RETR", b"tab\there\x1b")),
         (b"LIST\r\n", (b"LIST", b"")),

@@ -124,6 +124,17 @@ def strip_telnet(data: bytes) -> tuple[bytes, bytes]:
     return b"".join(out), b""
 
 
+def _without_telnet(line: bytes) -> bytes:
+    """A line as it is without Telnet: commands (a Synch before ABOR, say) stand in front of the verb.
+
+    Behind it only IAC IAC means something. What looks like a command there is a name in a charset
+    with a letter 255 (cp1251, koi8-r) from a client that does not double it: those have been seen,
+    and Telnet commands within a path have not.
+    """
+    verb, blank, argument = line.partition(b" ")
+    return strip_telnet(verb)[0] + blank + argument.replace(_IAC + _IAC, _IAC)
+
+
 class ServerWire:
     """The reader. Feed it with receive_data, pull with next_command until None.
 
@@ -131,7 +142,7 @@ class ServerWire:
     yet are bounded by the caller, who stops reading the network while it does not pull.
     """
 
-    __slots__ = ("_buffer", "_line", "_max_line", "_scanned", "_start", "_swallowing", "_telnet", "_verbs")
+    __slots__ = ("_buffer", "_line", "_max_line", "_scanned", "_start", "_swallowing", "_verbs")
 
     def __init__(self, verbs: Mapping[bytes, Verb] = VERBS, max_line: int = MAX_LINE) -> None:
         self._verbs = verbs
@@ -142,17 +153,14 @@ class ServerWire:
         self._start = 0
         self._scanned = 0
         self._swallowing = False
-        self._telnet = b""
 
     @property
     def pending(self) -> int:
         """Bytes received that no command was made of yet."""
-        return len(self._buffer) - self._start + len(self._line) + len(self._telnet)
+        return len(self._buffer) - self._start + len(self._line)
 
     def receive_data(self, data: bytes) -> None:
-        """Take bytes from the network; Telnet commands are dropped here, also when split."""
-        if self._telnet or _IAC in data:
-            data, self._telnet = strip_telnet(self._telnet + data)
+        """Take bytes from the network."""
         if self._swallowing:
             end = data.find(b"\n")
             if end < 0:
@@ -206,6 +214,8 @@ class ServerWire:
             return Rejected(Reason.LINE_TOO_LONG, verb.translate(None, _CONTROLS))
         if line[-1:] == b"\r":
             line = line[:-1]
+        if _IAC in line:
+            line = _without_telnet(line)
         return match(self._verbs, line)
 
     def clear(self) -> int:
@@ -215,7 +225,6 @@ class ServerWire:
         """
         dropped = self.pending
         self._drop()
-        self._telnet = b""
         self._swallowing = False
         return dropped
 
