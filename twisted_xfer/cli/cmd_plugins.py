@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -14,6 +15,9 @@ from twisted_xfer.cli.output import fail, result, say
 
 if TYPE_CHECKING:
     from twisted_xfer.plugins.registry import PluginReport
+
+#: Characters of what is said about a plugin in the table; JSON has all of it.
+MAX_SUMMARY: Final = 90
 
 
 @click.group("plugins", invoke_without_command=True)
@@ -39,7 +43,7 @@ def command(context: click.Context, as_json: bool) -> None:
             result(json.dumps(line._asdict()))
             continue
         cells = "  ".join(str(cell).ljust(width) for cell, width in zip(line[:3], wide, strict=True))
-        result(f"{cells}  {line.summary}".rstrip())
+        result(f"{cells}  {textwrap.shorten(line.summary, MAX_SUMMARY, placeholder=' ...')}".rstrip())
         if line.problem:
             say(f"xfer: {line.kind} {line.name}: {line.problem}")
     if any(line.problem for line in lines):

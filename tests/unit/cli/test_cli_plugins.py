@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from twisted_xfer.cli.cmd_plugins import MAX_SUMMARY
 from twisted_xfer.cli.cmd_plugins_new import KINDS
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.main import xfer
@@ -26,6 +27,18 @@ def test_the_list_is_what_it_was_without_a_word():
     rows = [json.loads(line) for line in run("--json").output.splitlines()]
     assert ("protocol", "ftp") in {(row["kind"], row["name"]) for row in rows}
     assert [row for row in rows if row["problem"]] == []
+
+
+def test_long_words_are_cut_in_the_table_only():
+    """What a stranger says of a plugin does not fill the terminal; JSON has all of it."""
+    rows = [json.loads(line) for line in run("--json").output.splitlines()]
+    longest = max(rows, key=lambda row: len(row["summary"]))
+    assert len(longest["summary"]) > MAX_SUMMARY
+    (line,) = [
+        line for line in run().output.splitlines() if line.split()[:2] == [longest["kind"], longest["name"]]
+    ]
+    assert line.endswith(" ...")
+    assert len(line.partition(longest["summary"][:20])[2]) <= MAX_SUMMARY - 20
 
 
 def test_checkers_are_listed_with_their_distribution():
