@@ -4,10 +4,8 @@ import hashlib
 
 import pytest
 from twisted.internet import error
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
-from zope.interface import implementer
 
 from twisted_xfer.errors import (
     ConnectionLost,
@@ -19,45 +17,7 @@ from twisted_xfer.errors import (
 )
 from twisted_xfer.protocols.fetch import get
 from twisted_xfer.protocols.fetch.client import QUIET
-from twisted_xfer.testing.protocols import connect
-
-
-@implementer(IStreamClientEndpoint)
-class Endpoint:
-    """Connects at once to whoever holds ``server``, or answers as it is told."""
-
-    def __init__(self, answer=None):
-        self.server = None
-        self.answer = answer
-
-    def connect(self, protocolFactory):
-        if self.answer is not None:
-            return self.answer
-        self.server = connect(protocolFactory)
-        return succeed(self.server.protocol)
-
-
-class Outcome:
-    """What a coroutine came to."""
-
-    def __init__(self, coroutine):
-        self.result = self
-        Deferred.fromCoroutine(coroutine).addBoth(self._keep)
-
-    def _keep(self, result):
-        self.result = result
-
-    @property
-    def error(self):
-        return type(self.result.value)
-
-
-def feed(server, data, cuts):
-    """Deliver ``data`` in pieces of ``cuts`` bytes, as long as the client listens."""
-    for at in range(0, len(data), cuts):
-        if server.ended is None:
-            server.protocol.dataReceived(data[at : at + cuts])
-
+from twisted_xfer.testing.clients import MemoryEndpoint, Outcome, feed
 
 DATA = b"12345hello"
 MD5 = hashlib.md5(DATA).hexdigest().encode()
@@ -81,7 +41,7 @@ def sized(clock, endpoint, size=b"10"):
 @pytest.mark.parametrize("cuts", [1, 3, 10, 11, 100])
 def test_a_fetch_however_it_is_cut(cuts):
     """Command, readiness, and what was sent; file and digest merged or split."""
-    clock, endpoint = Clock(), Endpoint()
+    clock, endpoint = Clock(), MemoryEndpoint()
     outcome, got = fetch(clock, endpoint)
     server = sized(clock, endpoint)
     assert server.received() == b"ready to recv file"
@@ -98,7 +58,7 @@ def test_a_fetch_however_it_is_cut(cuts):
 )
 def test_a_wrong_digest(sent, kind):
     """Is no success."""
-    clock, endpoint = Clock(), Endpoint()
+    clock, endpoint = Clock(), MemoryEndpoint()
     outcome, _ = fetch(clock, endpoint)
     feed(sized(clock, endpoint), sent, 7)
     assert outcome.error is kind
@@ -106,21 +66,21 @@ def test_a_wrong_digest(sent, kind):
 
 def test_ends_that_come_too_early():
     """Before the size it is a missing file, later a cut one; silence is neither."""
-    clock, endpoint = Clock(), Endpoint()
+    clock, endpoint = Clock(), MemoryEndpoint()
     outcome, _ = fetch(clock, endpoint)
     endpoint.server.hang_up()
     assert outcome.error is NotFound
-    endpoint = Endpoint()
+    endpoint = MemoryEndpoint()
     outcome, _ = fetch(clock, endpoint)
     endpoint.server.transport.abortConnection()
     assert outcome.error is ConnectionLost
-    endpoint = Endpoint()
+    endpoint = MemoryEndpoint()
     outcome, _ = fetch(clock, endpoint)
     server = sized(clock, endpoint)
     feed(server, DATA[:4], 4)
     server.hang_up()
     assert outcome.error is Truncated
-    endpoint = Endpoint()
+    endpoint = MemoryEndpoint()
     outcome, _ = fetch(clock, endpoint)
     clock.advance(20)
     assert outcome.error is TimedOut
@@ -132,6 +92,6 @@ def test_no_connection(answer):
     """Refused, or never made."""
     answer.addErrback(lambda failure: failure)
     clock = Clock()
-    outcome, _ = fetch(clock, Endpoint(answer))
+    outcome, _ = fetch(clock, MemoryEndpoint(answer))
     clock.advance(20)
     assert outcome.error in {ConnectionLost, TimedOut}

@@ -4,10 +4,8 @@ import json
 
 import pytest
 from twisted.internet import error
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.defer import fail
 from twisted.internet.task import Clock
-from zope.interface import implementer
 
 from twisted_xfer.errors import (
     Busy,
@@ -18,48 +16,11 @@ from twisted_xfer.errors import (
     TimedOut,
 )
 from twisted_xfer.protocols.jim import Heard, log_in
-from twisted_xfer.testing.protocols import connect
-
-
-@implementer(IStreamClientEndpoint)
-class Endpoint:
-    """Connects at once to whoever holds ``server``, or answers as it is told."""
-
-    def __init__(self, answer=None):
-        self.server = None
-        self.answer = answer
-
-    def connect(self, protocolFactory):
-        if self.answer is not None:
-            return self.answer
-        self.server = connect(protocolFactory)
-        return succeed(self.server.protocol)
-
-
-class Outcome:
-    """What a coroutine came to."""
-
-    def __init__(self, coroutine):
-        self.result = self
-        Deferred.fromCoroutine(coroutine).addBoth(self._keep)
-
-    def _keep(self, result):
-        self.result = result
-
-    @property
-    def error(self):
-        return type(self.result.value)
-
-
-def feed(server, data, cuts):
-    """Deliver ``data`` in pieces of ``cuts`` bytes, as long as the client listens."""
-    for at in range(0, len(data), cuts):
-        if server.ended is None:
-            server.protocol.dataReceived(data[at : at + cuts])
+from twisted_xfer.testing.clients import MemoryEndpoint, Outcome, feed
 
 
 def begin(password="secret", clock=None):
-    endpoint = Endpoint()
+    endpoint = MemoryEndpoint()
     clock = clock or Clock()
     outcome = Outcome(log_in(endpoint, "alice", password, clock, lambda: 7.5, within=20))
     return outcome, endpoint.server
@@ -181,6 +142,6 @@ def test_the_end_while_entering():
     outcome, _ = begin(clock=clock)
     clock.advance(20)
     assert outcome.error is TimedOut
-    refused = Endpoint(fail(error.ConnectionRefusedError()))
+    refused = MemoryEndpoint(fail(error.ConnectionRefusedError()))
     outcome = Outcome(log_in(refused, "alice", None, clock, lambda: 0.0))
     assert outcome.error is ConnectionLost

@@ -6,10 +6,8 @@ import json
 
 import pytest
 from twisted.internet import error
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
-from zope.interface import implementer
 
 from twisted_xfer.errors import (
     ConnectionLost,
@@ -23,45 +21,7 @@ from twisted_xfer.errors import (
 from twisted_xfer.protocols.jsonftp import log_in
 from twisted_xfer.protocols.jsonftp.client import LAST_WORD
 from twisted_xfer.streams.drain import PAUSE, WITHIN
-from twisted_xfer.testing.protocols import connect
-
-
-@implementer(IStreamClientEndpoint)
-class Endpoint:
-    """Connects at once to whoever holds ``server``, or answers as it is told."""
-
-    def __init__(self, answer=None):
-        self.server = None
-        self.answer = answer
-
-    def connect(self, protocolFactory):
-        if self.answer is not None:
-            return self.answer
-        self.server = connect(protocolFactory)
-        return succeed(self.server.protocol)
-
-
-class Outcome:
-    """What a coroutine came to."""
-
-    def __init__(self, coroutine):
-        self.result = self
-        Deferred.fromCoroutine(coroutine).addBoth(self._keep)
-
-    def _keep(self, result):
-        self.result = result
-
-    @property
-    def error(self):
-        return type(self.result.value)
-
-
-def feed(server, data, cuts):
-    """Deliver ``data`` in pieces of ``cuts`` bytes, as long as the client listens."""
-    for at in range(0, len(data), cuts):
-        if server.ended is None:
-            server.protocol.dataReceived(data[at : at + cuts])
-
+from twisted_xfer.testing.clients import MemoryEndpoint, Outcome, feed
 
 DATA = b'{"data": 1}1{'
 MD5 = hashlib.md5(DATA).hexdigest()
@@ -79,7 +39,7 @@ def clock():
 @pytest.fixture
 def begun(clock):
     """A session, and the server's hands."""
-    endpoint = Endpoint()
+    endpoint = MemoryEndpoint()
     outcome = Outcome(log_in(endpoint, "alice", "secret", clock, within=20))
     sent = json.loads(endpoint.server.received())
     assert sent == {"action": "auth", "username": "alice", "password": "secret"}
@@ -92,7 +52,7 @@ def begun(clock):
 )
 def test_a_login_that_fails(clock, code, kind):
     """By its code; the connection is dropped."""
-    endpoint = Endpoint()
+    endpoint = MemoryEndpoint()
     outcome = Outcome(log_in(endpoint, "alice", "secret", clock))
     feed(endpoint.server, status(code), 5)
     assert outcome.error is kind
@@ -200,7 +160,7 @@ def test_the_end_of_the_connection(begun, clock):
     outcome = Outcome(session.ls())
     server.hang_up()
     assert outcome.error is ConnectionLost
-    endpoint = Endpoint()
+    endpoint = MemoryEndpoint()
     outcome = Outcome(log_in(endpoint, "alice", "secret", clock, within=20))
     clock.advance(20)
     assert outcome.error is TimedOut

@@ -6,10 +6,7 @@ import json
 import struct
 
 import pytest
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.task import Clock
-from zope.interface import implementer
 
 from twisted_xfer.errors import DigestMismatch, QuotaExceeded, RightMissing
 from twisted_xfer.interfaces import WriteIntent
@@ -17,6 +14,7 @@ from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.jsonftp import JSONFTPOptions, jsonftp, log_in
 from twisted_xfer.protocols.jsonftp.client import LAST_WORD
 from twisted_xfer.protocols.jsonftp.wire import frame
+from twisted_xfer.testing.clients import MemoryEndpoint, Outcome, feed
 from twisted_xfer.testing.contracts_protocol import ProtocolContract
 from twisted_xfer.testing.host import MemoryHost
 from twisted_xfer.testing.protocols import connect
@@ -113,51 +111,37 @@ def test_put(host, cuts, message, behind, word):
 # --- our client --------------------------------------------------------------------------------
 
 
-@implementer(IStreamClientEndpoint)
-class Endpoint:
-    def connect(self, protocolFactory):
-        self.server = connect(protocolFactory)
-        return succeed(self.server.protocol)
-
-
-class Outcome:
-    def __init__(self, coroutine):
-        self.result = self
-        Deferred.fromCoroutine(coroutine).addBoth(lambda result: setattr(self, "result", result))
-
-
 @pytest.fixture(params=[1, 1000])
 def begun(request):
     """A session, the server's hands and the clock."""
-    endpoint, clock = Endpoint(), Clock()
+    endpoint, clock = MemoryEndpoint(), Clock()
     outcome = Outcome(log_in(endpoint, "alice", "secret", clock, framed=True))
 
-    def feed(data):
-        for at in range(0, len(data), request.param):
-            endpoint.server.protocol.dataReceived(data[at : at + request.param])
+    def deliver(data):
+        feed(endpoint.server, data, request.param)
 
     assert endpoint.server.received() == LOGIN
-    feed(framed(status_code=254))
-    return outcome.result, endpoint.server, feed, clock
+    deliver(framed(status_code=254))
+    return outcome.result, endpoint.server, deliver, clock
 
 
 def test_our_get(begun):
     """No go-on is sent."""
-    session, server, feed, _ = begun
+    session, server, deliver, _ = begun
     got = []
     outcome = Outcome(session.get("f", got.append))
     assert server.received() == framed(action="get", filename="f", md5=True)
-    feed(framed(status_code=257, file_size=len(DATA)) + DATA + framed(status_code=258, md5=MD5))
+    deliver(framed(status_code=257, file_size=len(DATA)) + DATA + framed(status_code=258, md5=MD5))
     assert (outcome.result, b"".join(got), server.received()) == (len(DATA), DATA, b"")
 
 
 @pytest.mark.parametrize(("word", "good"), [("done", True), ("md5 false", False), (None, None)])
 def test_our_put(begun, word, good):
     """One object, the file, its digest; the answer is an object, or never comes."""
-    session, server, feed, clock = begun
+    session, server, deliver, clock = begun
     outcome = Outcome(session.put("f", len(DATA), io.BytesIO(DATA).read))
     assert server.received() == framed(action="put", filename="f", md5=True, file_size=len(DATA))
-    feed(framed(status_code=257))
+    deliver(framed(status_code=257))
     said, rest = server.received(), None
     assert said.startswith(DATA)
     (digest,), rest = objects(said[len(DATA) :])
@@ -166,7 +150,7 @@ def test_our_put(begun, word, good):
         clock.advance(LAST_WORD)
         assert outcome.result is False
         return
-    feed(framed(status_code=258, status_msg=word))
+    deliver(framed(status_code=258, status_msg=word))
     if good:
         assert outcome.result is True
     else:
@@ -179,15 +163,15 @@ def test_our_put(begun, word, good):
 )
 def test_our_put_refused(begun, text, kind):
     """The reason is in the text, where our own server says it."""
-    session, _, feed, _ = begun
+    session, _, deliver, _ = begun
     outcome = Outcome(session.put("f", len(DATA), io.BytesIO(DATA).read))
-    feed(framed(status_code=251, status_msg=text))
+    deliver(framed(status_code=251, status_msg=text))
     assert type(outcome.result.value) is kind
 
 
 def test_our_ls(begun):
     """A list in a frame."""
-    session, _, feed, _ = begun
+    session, _, deliver, _ = begun
     outcome = Outcome(session.ls())
-    feed(frame(b'["a", "b"]'))
+    deliver(frame(b'["a", "b"]'))
     assert outcome.result == ["a", "b"]

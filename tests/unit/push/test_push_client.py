@@ -4,53 +4,23 @@ import io
 
 import pytest
 from twisted.internet import error
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
-from zope.interface import implementer
 
 from twisted_xfer.errors import ConnectionLost, LocalProtocolError, SourceChanged, TimedOut
 from twisted_xfer.protocols.push import send
 from twisted_xfer.streams.drain import PAUSE, WITHIN
-from twisted_xfer.testing.protocols import connect
+from twisted_xfer.testing.clients import MemoryEndpoint, Outcome
 
 
-@implementer(IStreamClientEndpoint)
-class Endpoint:
-    """Connects at once to whoever holds ``server``, or answers as it is told."""
-
-    def __init__(self, answer=None):
-        self.server = None
-        self.answer = answer
+class HalfEndpoint(MemoryEndpoint):
+    """Its transport can be closed in one direction, which means nothing in memory."""
 
     def connect(self, protocolFactory):
-        if self.answer is not None:
-            return self.answer
-        self.server = connect(protocolFactory)
-        self.server.transport.loseWriteConnection = lambda: None
-        return succeed(self.server.protocol)
-
-
-class Outcome:
-    """What a coroutine came to."""
-
-    def __init__(self, coroutine):
-        self.result = self
-        Deferred.fromCoroutine(coroutine).addBoth(self._keep)
-
-    def _keep(self, result):
-        self.result = result
-
-    @property
-    def error(self):
-        return type(self.result.value)
-
-
-def feed(server, data, cuts):
-    """Deliver ``data`` in pieces of ``cuts`` bytes, as long as the client listens."""
-    for at in range(0, len(data), cuts):
-        if server.ended is None:
-            server.protocol.dataReceived(data[at : at + cuts])
+        connected = super().connect(protocolFactory)
+        if self.server is not None:
+            self.server.transport.loseWriteConnection = lambda: None
+        return connected
 
 
 def push(endpoint, clock, data=b"hello", size=None, **more):
@@ -60,7 +30,7 @@ def push(endpoint, clock, data=b"hello", size=None, **more):
 
 def test_the_header_goes_out_alone():
     """The file only when the queue has emptied, or the wait for that is over."""
-    clock, endpoint = Clock(), Endpoint()
+    clock, endpoint = Clock(), HalfEndpoint()
     endpoint_outcome = push(endpoint, clock, queued=lambda _transport: 1)
     server = endpoint.server
     assert server.received() == b"f<SEPARATOR>5"
@@ -76,7 +46,7 @@ def test_the_header_goes_out_alone():
 def test_a_receiver_that_resets_has_not_taken_it():
     """After the header, and after the file."""
     for wait in (0, WITHIN + PAUSE):
-        clock, endpoint = Clock(), Endpoint()
+        clock, endpoint = Clock(), HalfEndpoint()
         outcome = push(endpoint, clock)
         clock.advance(wait)
         endpoint.server.transport.abortConnection()
@@ -86,7 +56,7 @@ def test_a_receiver_that_resets_has_not_taken_it():
 
 def test_silence_ends():
     """A receiver that never closes."""
-    clock, endpoint = Clock(), Endpoint()
+    clock, endpoint = Clock(), HalfEndpoint()
     outcome = push(endpoint, clock)
     clock.advance(WITHIN + PAUSE)
     clock.advance(20)
@@ -96,7 +66,7 @@ def test_silence_ends():
 
 def test_a_file_that_got_shorter_is_not_sent_as_whole():
     """The connection is cut, so that no size fits."""
-    clock, endpoint = Clock(), Endpoint()
+    clock, endpoint = Clock(), HalfEndpoint()
     outcome = push(endpoint, clock, size=6)
     clock.advance(WITHIN + PAUSE)
     assert outcome.error is SourceChanged
@@ -108,12 +78,12 @@ def test_no_connection(answer):
     """Refused, or never made."""
     answer.addErrback(lambda failure: failure)
     clock = Clock()
-    outcome = push(Endpoint(answer), clock)
+    outcome = push(HalfEndpoint(answer), clock)
     clock.advance(20)
     assert outcome.error in {ConnectionLost, TimedOut}
 
 
 def test_a_bad_name_is_not_tried():
     """Before any connection is made."""
-    outcome = Outcome(send(Endpoint(), b"a<SEPARATOR>b", 0, io.BytesIO().read, Clock()))
+    outcome = Outcome(send(HalfEndpoint(), b"a<SEPARATOR>b", 0, io.BytesIO().read, Clock()))
     assert outcome.error is LocalProtocolError
