@@ -126,6 +126,35 @@ def test_stat_of_a_directory_is_bounded(make_rig):
     assert b"213 More entries" in reply
 
 
+def test_stat_of_a_pattern_takes_turns(user):
+    """A pattern that fits nothing of a large directory is looked for in many turns of the reactor."""
+    turns = []
+    user.protocol.later = turns.append
+    for number in range(1500):
+        user.storage_file(f"f{number}", b"")
+    assert user.say("STAT *.none") == b""
+    taken = 0
+    while turns:
+        turns.pop()()
+        taken += 1
+    assert user.take() == b"213-Status follows:\r\n213 End.\r\n"
+    assert taken >= 15
+
+
+def test_stat_of_a_pattern_ends_with_its_session(user):
+    """Nobody goes on to look for a client that is gone."""
+    turns = []
+    user.protocol.later = turns.append
+    for number in range(1500):
+        user.storage_file(f"f{number}", b"")
+    user.say("STAT *.none")
+    for _ in range(12):
+        turns.pop()()
+    user.lose()
+    turns.pop()()
+    assert turns == []
+
+
 def test_help(user):
     """HELP of everything, of one, of nothing."""
     assert b"RETR" in user.say("HELP")

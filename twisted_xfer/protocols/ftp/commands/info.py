@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred
 
 from twisted_xfer.interfaces import Eventually, FileInfo, TransferMode
 from twisted_xfer.interfaces.answers import resolve
-from twisted_xfer.protocols.ftp.commands.listing import open_listing, renamed
+from twisted_xfer.protocols.ftp.commands.listing import ENTRIES_PER_TURN, open_listing, renamed
+from twisted_xfer.protocols.ftp.commands.sorting import next_turn
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.wire import grammar
 from twisted_xfer.protocols.ftp.wire.listing import DEFAULT_FACTS, list_lines, mlst_feature
@@ -86,10 +87,18 @@ async def _path_status(session: FTPSession, argument: bytes) -> bytes:
     now = int(session.host.wall_time())
     listing, pattern, _ = await open_listing(session, grammar.parse_list_argument(argument).path)
     entries: list[FileInfo] = []
+    this_turn = 0
     try:
         # One more than is shown tells whether there are more.
-        while len(entries) <= most and (batch := await resolve(listing.next_batch(100))):
+        while len(entries) <= most and (batch := await resolve(listing.next_batch(ENTRIES_PER_TURN))):
             entries += [info for info in batch if pattern is None or pattern.match(info.name)]
+            this_turn += len(batch)
+            if this_turn >= ENTRIES_PER_TURN:
+                # A pattern may fit nothing of a million entries.
+                this_turn = 0
+                await next_turn(session.channel.later)
+                if session.closed:
+                    break
     finally:
         listing.close()
     lines = list_lines(renamed(session, entries[:most]), now).split(b"\r\n")[:-1]

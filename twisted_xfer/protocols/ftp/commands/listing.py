@@ -16,7 +16,7 @@ from twisted_xfer.errors import NotADirectory, NotFound
 from twisted_xfer.interfaces import Eventually, FileInfo, IListing, IReadFile, Right, TransferMode
 from twisted_xfer.interfaces.answers import resolve, then
 from twisted_xfer.paths import VirtualPath
-from twisted_xfer.protocols.ftp.commands.sorting import Sorted
+from twisted_xfer.protocols.ftp.commands.sorting import Later, Sorted, next_turn
 from twisted_xfer.protocols.ftp.commands.transfer import send
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.wire import grammar
@@ -42,9 +42,7 @@ Formatter = Callable[[list[FileInfo]], bytes]
 class ListingSource:
     """A listing as the bytes of a file that is made while it is read."""
 
-    def __init__(
-        self, listing: IListing, format_batch: Formatter, later: Callable[[Callable[[], None]], None]
-    ) -> None:
+    def __init__(self, listing: IListing, format_batch: Formatter, later: Later) -> None:
         self.info = FileInfo(b"", "other")
         self.offset = 0
         self.mode = "image"
@@ -63,9 +61,7 @@ class ListingSource:
         if lines:
             return lines
         # A pattern let nothing of this batch pass, which is not the end: others first, then go on.
-        turn: Deferred[None] = Deferred()
-        self._later(lambda: turn.callback(None))
-        return turn.addCallback(lambda _: self.read(0))
+        return next_turn(self._later).addCallback(lambda _: self.read(0))
 
     def advance(self, size: int) -> None:
         """Never called: there is no descriptor."""

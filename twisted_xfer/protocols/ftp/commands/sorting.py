@@ -19,6 +19,16 @@ MOST_SORTED: Final = 1000
 
 _BY_NAME: Final = attrgetter("name")
 
+#: Calls in a later turn of the reactor, as ``ControlChannel.later`` does.
+Later = Callable[[Callable[[], None]], None]
+
+
+def next_turn(later: Later) -> Deferred[None]:
+    """Fires in a later turn: for loops over directories of any size, which others must not wait for."""
+    turn: Deferred[None] = Deferred()
+    later(lambda: turn.callback(None))
+    return turn
+
 
 @implementer(IListing)
 class Sorted:
@@ -28,7 +38,7 @@ class Sorted:
         later: calls in a later turn of the reactor; asked for between the batches that are held.
     """
 
-    def __init__(self, inner: IListing, later: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(self, inner: IListing, later: Later) -> None:
         self._inner = inner
         self._later = later
         self._held: list[FileInfo] = []
@@ -64,9 +74,7 @@ class Sorted:
         if first:
             # Most directories end here, which the storage tells at once.
             return self.next_batch(limit)
-        turn: Deferred[None] = Deferred()
-        self._later(lambda: turn.callback(None))
-        return turn.addCallback(lambda _: self.next_batch(limit))
+        return next_turn(self._later).addCallback(lambda _: self.next_batch(limit))
 
     def close(self) -> None:
         """Close the directory."""
