@@ -23,7 +23,9 @@ def result(text: str) -> None:
 def fail(error: BaseException | str, code: Exit | None = None) -> NoReturn:
     """Say what is wrong in one line, and end with the exit code for it."""
     text = error
-    if not isinstance(error, str):
+    if isinstance(error, str):
+        text = error
+    else:
         # It knows the whole daemon, which takes a third of the time that a small command takes.
         from twisted_xfer.app.explain import explain
 
