@@ -131,7 +131,7 @@ def call(
 
     outcome = run(begin)
     if isinstance(outcome, BaseException):
-        fail(_sentence(outcome, target, asked), code_of(outcome))
+        fail(_sentence(outcome, target, asked.code, asked.user), code_of(outcome))
     found: T = outcome
     return found
 
@@ -219,7 +219,7 @@ def summary_code(summary: Summary) -> Exit:
     return Exit.SOME_FAILED
 
 
-def _sentence(error: BaseException, target: Target, asked: Asked) -> str:
+def _sentence(error: BaseException, target: Target, code: str = "", user: str = "") -> str:
     if isinstance(error, CannotConnect):
         hint = "" if "TLS" not in error.detail else "; if it was started with --plain, this must be too"
         return f"cannot connect to {target.place}: {printable_detail(error)}{hint}"
@@ -247,9 +247,9 @@ def _sentence(error: BaseException, target: Target, asked: Asked) -> str:
     if isinstance(error, LoginImpossible):
         return f"{target.place} wants another login ({printable_detail(error)}): give a user, --token-file, --cert or --code"
     if isinstance(error, LoginFailed) or (isinstance(error, PeerError) and error.name == "login_failed"):
-        if asked.code:
+        if code:
             return "wrong code; one guess is all there is, so that `xfer receive` must be started again"
-        return f"wrong {'user or password' if asked.user or target.username else 'token or certificate'}"
+        return f"wrong {'user or password' if user or target.username else 'token or certificate'}"
     if isinstance(error, Exception) and not isinstance(error, click.Abort):
         return error_text(error)
     return "interrupted"
