@@ -267,7 +267,8 @@ def test_a_line_that_is_cut_in_tls(places, line, way, huge):
         code, out, err = Command(places, "send", huge, url(line, f"run{number:02}"), "--json").end()
         assert code == 0, err
         assert (places / f"root/alice/run{number:02}/huge").read_bytes() == huge.read_bytes()
-        assert summary(out)["verified"] == BIG
+        # Where only the last word was lost, the file is there already when it is offered again.
+        assert summary(out)["verified"] == BIG or summary(out)["skipped"] == 1
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
