@@ -1,7 +1,6 @@
 """Content between a file and a line, as a thread moves it: over socket pairs, in clear and in TLS."""
 
 import contextlib
-import errno
 import os
 import socket
 import tempfile
@@ -308,7 +307,7 @@ def test_a_flipped_bit_in_tls_ends_the_line(tmp_path):
     out = outflow(source(tmp_path, os.urandom(1000)))
 
     class Flipping:
-        def send(self, view, *, more=False):
+        def send(self, view):
             data = bytearray(view)
             data[len(data) // 2] ^= 1
             return plain.send(memoryview(data))
@@ -321,70 +320,3 @@ def test_a_flipped_bit_in_tls_ends_the_line(tmp_path):
     assert into.position == 0
     for line in (plain, receiver):
         line.close()
-
-
-class Meddling:
-    """A line in clear before whose kernel somebody else gets to the file."""
-
-    def __init__(self, line, meddle):
-        self._line, self._meddle = line, meddle
-
-    def send_file(self, fd, offset, size):
-        self._meddle()
-        return self._line.send_file(fd, offset, size)
-
-    def send(self, view, *, more=False):
-        return self._line.send(view, more=more)
-
-
-def arrived(theirs):
-    """All content that came, and whether it ends with its frame."""
-    reader = FrameReader()
-    reader.raw = True
-    reader.receive_data(theirs.recv(1 << 20))
-    content = b""
-    while (frame := reader.next_frame()) is not None:
-        content += frame.data
-    return content, reader.at_boundary
-
-
-def test_a_file_that_shrinks_under_the_kernel_is_sent_as_it_was_read(tmp_path):
-    """The header has promised so many bytes, and the digest is theirs."""
-    ours, theirs = sockets()
-    content = os.urandom(5000)
-    out = outflow(source(tmp_path, content))
-    line = PlainLine(ours)
-    out.push(Meddling(line, lambda: os.truncate(tmp_path / "source", 0)), 5000)
-    assert arrived(theirs) == (content, True)
-    assert out.hasher.digest() == digest(content)
-    line.close()
-
-
-def test_a_file_that_changes_under_the_kernel_is_found_out(tmp_path):
-    """What arrives is not what the digest is of, so that the receiver's comparison fails."""
-    ours, theirs = sockets()
-    content = os.urandom(5000)
-    out = outflow(source(tmp_path, content))
-    line = PlainLine(ours)
-    out.push(Meddling(line, lambda: (tmp_path / "source").write_bytes(b"x" * 5000)), 5000)
-    got, whole = arrived(theirs)
-    assert whole
-    assert digest(got) != out.hasher.digest()
-    line.close()
-
-
-def test_a_system_without_sendfile_sends_what_was_read(tmp_path, monkeypatch):
-    """File systems differ; the content does not."""
-
-    def unable(*_args):
-        raise OSError(errno.EINVAL, "no")
-
-    monkeypatch.setattr(os, "sendfile", unable)
-    ours, theirs = sockets()
-    content = os.urandom(5000)
-    out = outflow(source(tmp_path, content))
-    line = PlainLine(ours)
-    out.push(line, 5000)
-    assert arrived(theirs) == (content, True)
-    assert not out.direct
-    line.close()

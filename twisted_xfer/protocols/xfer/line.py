@@ -7,8 +7,6 @@ meanwhile does not leave it with a descriptor that has become somebody else's.
 
 from __future__ import annotations
 
-import errno
-import os
 import select
 import socket
 from typing import Any, Final
@@ -18,8 +16,6 @@ from OpenSSL import SSL
 
 from twisted_xfer.errors import ConnectionLost
 
-#: What sendfile answers where a file system or a system has it not, or the file cannot be read.
-_NO_SENDFILE: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EOVERFLOW, errno.EIO})
 #: One read of records from the socket; measured: more falls out of the processor's cache.
 FETCH: Final = 128 * 1024
 #: What is encrypted at a time, and as records.
@@ -36,12 +32,8 @@ class Line(Shape):
         """Fill ``view`` as far as something has come; 0 at the end."""
         ...
 
-    def send(self, view: memoryview, *, more: bool = False) -> int:
-        """Bytes taken of ``view``; ``more``: something follows at once."""
-        ...
-
-    def send_file(self, fd: int, offset: int, size: int) -> int:
-        """Bytes taken of a file, past our memory; 0 when that cannot be."""
+    def send(self, view: memoryview) -> int:
+        """Bytes taken of ``view``."""
         ...
 
     def rest(self) -> bytes:
@@ -81,24 +73,13 @@ class PlainLine:
         except OSError as error:
             raise ConnectionLost(None, type(error).__name__) from error
 
-    def send(self, view: memoryview, *, more: bool = False) -> int:
+    def send(self, view: memoryview) -> int:
         """See Line."""
         try:
-            return self._sock.send(view, socket.MSG_MORE if more else 0)
+            return self._sock.send(view)
         except BlockingIOError:
             raise
         except OSError as error:
-            raise ConnectionLost(None, type(error).__name__) from error
-
-    def send_file(self, fd: int, offset: int, size: int) -> int:
-        """See Line. Nothing at the file's end, and where the system cannot do it."""
-        try:
-            return os.sendfile(self._sock.fileno(), fd, offset, size)
-        except BlockingIOError:
-            raise
-        except OSError as error:
-            if error.errno in _NO_SENDFILE:
-                return 0
             raise ConnectionLost(None, type(error).__name__) from error
 
     def rest(self) -> bytes:
@@ -121,13 +102,15 @@ class SecureLine:
     hands out and takes small pieces. Bounded: FETCH bytes not decrypted yet, FLIGHT not sent yet.
     """
 
-    __slots__ = ("_buffer", "_out", "_plain", "_tls")
+    __slots__ = ("_buffer", "_more", "_out", "_plain", "_tls")
 
     def __init__(self, sock: socket.socket, tls: SSL.Connection) -> None:
         self._plain = PlainLine(sock)
         self._tls = tls
         self._buffer = memoryview(bytearray(FETCH))
         self._out = memoryview(b"")
+        #: Whether OpenSSL may have records for us: asking in vain costs an exception.
+        self._more = True
 
     def recv_into(self, view: memoryview) -> int:
         """See Line. A close_notify is left to the reactor: it is told of by 0."""
@@ -151,17 +134,13 @@ class SecureLine:
                 raise ConnectionLost(None, type(error).__name__) from error
         return total
 
-    def send_file(self, fd: int, offset: int, size: int) -> int:
-        """See Line: it has to be encrypted."""
-        return 0
-
-    def send(self, view: memoryview, *, more: bool = False) -> int:
+    def send(self, view: memoryview) -> int:
         """See Line."""
         total, size, tls = 0, len(view), self._tls
         try:
-            while total < size and self._deliver():
+            while self._deliver() and total < size:
                 total += tls.send(view[total : total + SLICE])
-            self._deliver()
+                self._more = True
         except SSL.Error as error:
             raise ConnectionLost(None, type(error).__name__) from error
         if not total:
@@ -172,10 +151,15 @@ class SecureLine:
         """Send what was encrypted; False when the socket is full."""
         while True:
             if not self._out:
-                try:
-                    self._out = memoryview(self._tls.bio_read(FLIGHT))
-                except SSL.WantReadError:
+                if not self._more:
                     return True
+                try:
+                    records = self._tls.bio_read(FLIGHT)
+                except SSL.WantReadError:
+                    self._more = False
+                    return True
+                self._more = len(records) == FLIGHT
+                self._out = memoryview(records)
             try:
                 self._out = self._out[self._plain.send(self._out) :]
             except BlockingIOError:
@@ -184,6 +168,8 @@ class SecureLine:
     def rest(self) -> bytes:
         """See Line: records."""
         rest, self._out = bytes(self._out), memoryview(b"")
+        # Until the line is lent again, others have OpenSSL.
+        self._more = True
         return rest
 
     def wait(self, seconds: float, *, reading: bool) -> bool:

@@ -191,12 +191,16 @@ class TLSTransport:  # type: ignore[misc]  # TCP options are asked of ``raw``
             self._fail(error)
 
     def _flush(self) -> None:
-        while True:
+        more = True
+        while more:
             try:
-                self.raw.write(self._tls.bio_read(FLIGHT))
+                records = self._tls.bio_read(FLIGHT)
             except SSL.Error:
                 # Nothing there, which is a WantReadError.
                 return
+            # Asking once more in vain would cost an exception.
+            more = len(records) == FLIGHT
+            self.raw.write(records)
 
     def loseConnection(self) -> None:
         """Say close_notify behind all that was written, and wait for the peer's.
