@@ -112,6 +112,8 @@ class Watch:
 
 def test_watchers_see_one_rename_per_upload_and_nothing_else(tmp_path):
     """Under final names there is nothing but `moved_to`, once for each upload that ended well."""
+    renaming = tmp_path.with_suffix(".toml")
+    renaming.write_text('if_exists = "rename"\n')
     watch = Watch(tmp_path)
     with serve(tmp_path) as daemon, login(daemon) as ftp:
 
@@ -146,6 +148,10 @@ def test_watchers_see_one_rename_per_upload_and_nothing_else(tmp_path):
         connection.close()
         assert ftp.reply().startswith(b"226")
         assert seen() == [("moved_to", "new")], "appended to"
+    with serve(tmp_path, "--config", str(renaming)) as daemon, login(daemon) as ftp:
+        seen()
+        assert ftp.store("new", b"x").startswith(b"226")
+        assert seen() == [("moved_to", "new (1)")], "another name"
     watch.close()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from typing import Final
@@ -36,11 +35,10 @@ from twisted_xfer.storage.jail import Anchor
 from twisted_xfer.storage.local_files import make_info
 from twisted_xfer.storage.local_tree import lstat
 from twisted_xfer.storage.parts import read_only, write_key
+from twisted_xfer.storage.take_name import take_name
 
 #: Names tried for if_exists="rename" before AlreadyExists; each costs one link(2).
 MAX_RENAMES: Final = 1000
-#: What link(2) answers where a file system has no hard links.
-_NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
 
 
 @attrs.frozen
@@ -277,37 +275,16 @@ class StagedUpload(LocalUpload):
             self.replaced = old.st_size if old is not None and stat.S_ISREG(old.st_mode) else None
             return name
         self.replaced = None
-        if self._take_name(directory, name):
+        if take_name(directory, self._part, name):
             return name
         if intent.if_exists == "rename" and not intent.unique:
             for number in range(1, MAX_RENAMES):
                 candidate = numbered(name, number)
-                if self._take_name(directory, candidate):
+                if take_name(directory, self._part, candidate):
                     self.path = self.path.parent.child(candidate)
                     return candidate
         self._drop()
         raise AlreadyExists(bytes(self.path))
-
-    def _take_name(self, directory: int, name: bytes) -> bool:
-        """Publish under ``name`` only if it is free, in one step; False when it is taken."""
-        try:
-            os.link(self._part, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
-        except FileExistsError:
-            return False
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            # Without hard links the name is taken by an empty file, then replaced: nobody else
-            # can publish under it meanwhile.
-            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-            try:
-                os.close(os.open(name, flags, 0o600, dir_fd=directory))
-            except FileExistsError:
-                return False
-            os.rename(self._part, name, src_dir_fd=directory, dst_dir_fd=directory)
-            return True
-        os.unlink(self._part, dir_fd=directory)
-        return True
 
 
 @implementer(IUpload, IHasFileno)

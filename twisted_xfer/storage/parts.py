@@ -86,7 +86,11 @@ def open_part(directory: int, part: bytes, mode: int, create: bool = True) -> tu
             except FileNotFoundError:
                 linked = None
             if linked is not None and linked.st_ino == ours.st_ino:
-                return fd, ours
+                if linked.st_nlink == 1:
+                    return fd, linked
+                # Published, by a process that was killed before it took this name away: a write
+                # would go into the published file.
+                os.unlink(part, dir_fd=directory)
         except BaseException:
             os.close(fd)
             raise
@@ -136,12 +140,12 @@ def drop_part(directory: int, part: bytes) -> bool:
 
 
 def stat_part(directory: int, part: bytes) -> os.stat_result | None:
-    """The part's status; None when there is none, or an empty one, which says nothing."""
+    """The part's status; None when there is none, an empty one, which says nothing, or one that is published."""
     try:
         status = os.stat(part, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
         return None
-    return status if status.st_size and stat.S_ISREG(status.st_mode) else None
+    return status if status.st_size and status.st_nlink == 1 and stat.S_ISREG(status.st_mode) else None
 
 
 def read_key(fd: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 
@@ -12,7 +13,7 @@ from zope.interface import implementer
 from twisted_xfer import errors
 from twisted_xfer.interfaces import Expected, IBlocking, WriteIntent
 from twisted_xfer.paths import MAX_NAME
-from twisted_xfer.storage import local_stage
+from twisted_xfer.storage import local_stage, take_name
 from twisted_xfer.storage.count import count_tree
 from twisted_xfer.storage.digests import copy_prefix, file_digest, make_hasher
 from twisted_xfer.storage.local import LocalStorage
@@ -82,13 +83,16 @@ def test_in_place_meets_a_file_that_came_meanwhile(tmp_path, monkeypatch):
     assert get(storage, b"/a") == b"x"
 
 
-def test_publishing_without_hard_links(tmp_path, monkeypatch):
-    """Where link(2) is not to be had, refuse and rename still never overwrite."""
+@pytest.mark.parametrize("links", [True, False])
+def test_publishing_without_a_rename_to_free_names(tmp_path, monkeypatch, links):
+    """Where neither it nor link(2) is to be had, refuse and rename still never overwrite."""
 
     def no_links(*_, **__):
         raise OSError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(take_name, "_call", None)
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
     storage = LocalStorage(str(tmp_path))
     put(storage, b"/a", b"one", WriteIntent(if_exists="refuse"))
     upload = storage.open_write(path_of(b"/b"), WriteIntent(if_exists="refuse"))
@@ -283,3 +287,89 @@ def test_counting_follows_no_link_and_knows_its_bound(tmp_path):
         count_tree(fd, 4)
     os.close(fd)
     assert descriptors() == before
+
+
+def test_a_part_that_is_published_already_is_not_gone_on_with(tmp_path):
+    """A daemon killed between link and unlink leaves two names of one file: the final one stays as it is."""
+    storage = LocalStorage(str(tmp_path), owner="alice")
+    put_part(storage, b"/a", b"published")
+    (part,) = tmp_path.glob(".a.*.xpart")
+    os.link(part, tmp_path / "a")
+    upload = storage.open_write(path_of(b"/a"), WriteIntent(if_exists="rename"))
+    upload.write(b"next")
+    assert (tmp_path / "a").read_bytes() == b"published"
+    upload.commit()
+    assert (tmp_path / "a (1)").read_bytes() == b"next"
+    assert (tmp_path / "a").read_bytes() == b"published"
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_a_part_that_is_published_already_is_nobodys_file(tmp_path):
+    """Moved away since, it does not come back as something to resume."""
+    storage = LocalStorage(str(tmp_path), owner="alice")
+    put_part(storage, b"/a", b"published")
+    (part,) = tmp_path.glob(".a.*.xpart")
+    os.link(part, tmp_path / "b")
+    fails_with(errors.NotFound, lambda: storage.stat(path_of(b"/a")))
+    assert b"a" not in entries(storage)
+
+
+@pytest.mark.parametrize("policy", ["refuse", "rename"])
+def test_a_free_name_is_taken_by_one_rename(tmp_path, monkeypatch, policy):
+    """At no moment is there a link, so that a kill leaves the part or the file and watchers see a rename."""
+    storage = LocalStorage(str(tmp_path), owner="alice")
+    monkeypatch.setattr(os, "link", None)
+    upload = storage.open_write(path_of(b"/a"), WriteIntent(if_exists=policy))
+    upload.write(b"x")
+    upload.commit()
+    assert (tmp_path / "a").read_bytes() == b"x"
+    late = storage.open_write(path_of(b"/b"), WriteIntent(if_exists=policy))
+    late.write(b"late")
+    (tmp_path / "b").write_bytes(b"first")
+    if policy == "refuse":
+        fails_with(errors.AlreadyExists, late.commit)
+    else:
+        late.commit()
+        assert (tmp_path / "b (1)").read_bytes() == b"late"
+    assert (tmp_path / "b").read_bytes() == b"first"
+    assert list(tmp_path.glob(".*")) == []
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_name_that_cannot_be_published_is_not_left_empty(tmp_path, monkeypatch, links):
+    """Another error than that it is taken is told, and nothing stays under the name."""
+    monkeypatch.setattr(take_name, "_call", None)
+
+    def failing(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    def no_links(*_, **__):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    storage = LocalStorage(str(tmp_path))
+    upload = storage.open_write(path_of(b"/a"), WriteIntent(if_exists="refuse"))
+    upload.write(b"x")
+    monkeypatch.setattr(os, "link", failing if links else no_links)
+    monkeypatch.setattr(os, "rename", failing)
+    fails_with(errors.StorageFailure, upload.commit)
+    assert [name for name in os.listdir(tmp_path) if not name.startswith(".")] == []
+
+
+def test_systems_that_do_not_know_the_flag_are_told_from_errors(tmp_path, monkeypatch):
+    """EINVAL leads to the other way, ENOENT to the caller."""
+    directory = os.open(tmp_path, os.O_RDONLY)
+    try:
+        for code, wanted in [(errno.EINVAL, False), (errno.ENOENT, FileNotFoundError)]:
+
+            def answer(*_, code=code):
+                ctypes.set_errno(code)
+                return -1
+
+            monkeypatch.setattr(take_name, "_call", answer)
+            if wanted is False:
+                assert take_name.rename_to_free(directory, b"a", b"b") is False
+            else:
+                with pytest.raises(wanted):
+                    take_name.rename_to_free(directory, b"a", b"b")
+    finally:
+        os.close(directory)
