@@ -83,8 +83,8 @@ def test_tab(name, env, tmp_path):
     terminal = Terminal([shell(name), *flags], env, tmp_path / "here")
     try:
         terminal.type(begin, b"ready")
-        terminal.type(b"xfer rece\t", b"receive ")
-        terminal.type(b"--onc\t", b"--once ")
+        terminal.type(b"xfer comple\t", b"completion ")
+        terminal.type(b"\x15xfer receive --onc\t", b"--once ")
         terminal.type(b"\x15xfer send --if-exists refu\t", b"refuse ")
         terminal.type(b"some\t", b"some_film.mkv")
     finally:
