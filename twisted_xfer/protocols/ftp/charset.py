@@ -28,7 +28,7 @@ def is_utf8(charset: str) -> bool:
 
 
 class NameCodec:
-    """Converts whole paths both ways for one charset."""
+    """Converts whole paths both ways for one charset, and name by name where one cannot be converted."""
 
     __slots__ = ("_identity", "charset")
 
@@ -43,7 +43,15 @@ class NameCodec:
         try:
             return wire.decode(self.charset).encode("utf-8")
         except UnicodeError:
-            return wire
+            return b"/".join(map(self.to_storage, wire.split(b"/"))) if b"/" in wire else wire
+
+    def shown_raw(self, wire: bytes) -> bytes:
+        """The storage's bytes for a path whose last name was shown as it is, since it could not be converted.
+
+        It may well be that a client's bytes can be converted back all the same, to another name.
+        """
+        head, slash, last = wire.rstrip(b"/").rpartition(b"/")
+        return self.to_storage(head) + slash + last
 
     def to_wire(self, stored: bytes) -> bytes:
         """The client's bytes for a stored name."""
@@ -52,7 +60,7 @@ class NameCodec:
         try:
             return stored.decode("utf-8").encode(self.charset)
         except UnicodeError:
-            return stored
+            return b"/".join(map(self.to_wire, stored.split(b"/"))) if b"/" in stored else stored
 
 
 UTF8 = NameCodec()

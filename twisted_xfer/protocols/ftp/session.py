@@ -14,7 +14,7 @@ from typing import Final
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from twisted_xfer.errors import Cancelled, XferError
+from twisted_xfer.errors import Cancelled, NotFound, XferError
 from twisted_xfer.interfaces import Eventually
 from twisted_xfer.protocols.ftp.errormap import closes_connection, reply_for
 from twisted_xfer.protocols.ftp.state import SessionState
@@ -31,6 +31,9 @@ MAX_WAITING: Final = 64
 CLOSE_SECONDS: Final = 30.0
 #: Commands taken in one go before other sessions get their turn.
 COMMANDS_PER_TURN: Final = 50
+
+#: Commands that name what is not there yet.
+MAKES_NAMES: Final = frozenset({b"STOR", b"APPE", b"STOU", b"MKD", b"XMKD", b"RNTO"})
 
 #: Answers the last reply of the command, or nothing when all was said already.
 Handler = Callable[["FTPSession", bytes], Eventually[bytes]]
@@ -229,8 +232,11 @@ class FTPSession(SessionState):
         self.bad_commands = 0
         self.commands += 1
         self.running = command
+        self._call(handler, command.argument)
+
+    def _call(self, handler: Handler, argument: bytes) -> None:
         try:
-            answer = handler(self, command.argument)
+            answer = handler(self, argument)
         except XferError as error:
             self._failed(error)
         except Exception:  # noqa: BLE001 - our own bug must not cost the peer its session
@@ -265,6 +271,7 @@ class FTPSession(SessionState):
 
     def _finished(self, answer: bytes) -> None:
         self.running = None
+        self.raw_name = False
         self.transfer = None
         self.output.append(answer)
         if self.abort_replies:
@@ -276,7 +283,22 @@ class FTPSession(SessionState):
         if not self.turning and not self.closed:
             self.turn()
 
+    def _call_again(self) -> bool:
+        """Whether the command is tried with the name as it came: in listings stand names that fit no charset."""
+        command, codec, spelled = self.running, self.codec, self.spelled
+        if command is None or self.raw_name or command.verb.name in MAKES_NAMES:
+            return False
+        if codec.charset == "utf-8" or codec.shown_raw(spelled) == codec.to_storage(spelled):
+            return False
+        self.raw_name = True
+        if command.verb.name == b"RETR":
+            self.sequence.restart = self.sequence.taken
+        self._call(self.handlers[command.verb.canonical], command.argument)
+        return True
+
     def _failed(self, error: XferError) -> None:
+        if isinstance(error, NotFound) and self._call_again():
+            return
         if closes_connection(error):
             self.running = None
             self.refuse(reply_for(error))

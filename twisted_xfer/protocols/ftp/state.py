@@ -28,7 +28,7 @@ class SessionState:
     __slots__ = (
         "abort_replies", "avatar", "bad_commands", "channel", "closed", "codec", "codec_chosen", "commands", "cwd", "data", "deadline", "draining", "epsv_all", "facts",
         "handlers", "held", "host", "idle", "lease", "listener_codec", "local", "login", "mode", "opened", "options", "output", "paused", "peer", "protection",
-        "quitting", "running", "sequence", "session_id", "size_hint", "transfer", "turning", "username", "verbs", "waiting", "wire",
+        "quitting", "raw_name", "running", "sequence", "session_id", "size_hint", "spelled", "transfer", "turning", "username", "verbs", "waiting", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +66,9 @@ class SessionState:
         self.waiting: deque[Command | Rejected] = deque()
         self.running: Command | None = None
         self.transfer: ITransfer | None = None
+        #: The path that a client named last, as it came; and whether its last name is to be taken as it is.
+        self.spelled = b""
+        self.raw_name = False
         self.abort_replies = 0
         self.bad_commands = 0
         self.output: list[bytes] = []
@@ -120,7 +123,9 @@ class SessionState:
 
     def path(self, argument: bytes) -> VirtualPath:
         """The path that a client named. May raise NameInvalid."""
-        return VirtualPath.parse(self.codec.to_storage(argument), self.cwd)
+        self.spelled = argument
+        convert = self.codec.shown_raw if self.raw_name else self.codec.to_storage
+        return VirtualPath.parse(convert(argument), self.cwd)
 
     def shown(self, path: VirtualPath) -> bytes:
         """A path as the client's charset has it."""

@@ -59,13 +59,15 @@ class Sequence:
     ``take_restart`` or ``take_rename``.
     """
 
-    __slots__ = ("rename_from", "restart", "state")
+    __slots__ = ("rename_from", "restart", "state", "taken")
 
     #: What RNFR named, as the session resolved it; None when no rename is pending.
     rename_from: object | None
     #: The offset in bytes that REST set; 0 when none is pending.
     restart: int
     state: SessionState
+    #: The offset that was used up last, for a command that is begun a second time.
+    taken: int
 
     def __init__(self) -> None:
         self.reset()
@@ -75,6 +77,7 @@ class Sequence:
         self.state = SessionState.NEW
         self.rename_from = None
         self.restart = 0
+        self.taken = 0
 
     def enter(self, verb: Verb) -> bytes | None:
         """``check``, and ``begin`` when that refused nothing."""
@@ -104,8 +107,8 @@ class Sequence:
 
     def take_restart(self) -> int:
         """The pending offset in bytes, which is used up by this."""
-        offset, self.restart = self.restart, 0
-        return offset
+        self.taken, self.restart = self.restart, 0
+        return self.taken
 
     def take_rename(self) -> object | None:
         """What RNFR named, which is used up by this."""
