@@ -35,6 +35,8 @@ def env(tmp_path):
 def shell(name):
     found = shutil.which(name)
     if found is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{name} is not installed: tests/interop/install-clients has it on its list")
         pytest.skip(f"{name} is not installed")
     return found
 
