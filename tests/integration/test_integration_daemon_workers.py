@@ -97,18 +97,31 @@ def test_workers_do_not_outlive_a_killed_parent(daemon):
 
 
 def test_the_others_serve_on_when_one_dies(daemon):
-    """A dead worker is an error in the log and nothing that clients see."""
-    os.kill(workers(daemon)[0], signal.SIGKILL)
+    """A dead worker is an error in the log and nothing that clients see, and another takes its place."""
+    killed, other = workers(daemon)
+    os.kill(killed, signal.SIGKILL)
     wait_for(lambda: "has ended" in daemon.output)
     for _ in range(10):
         assert greeting(daemon).startswith(b"220")
+    wait_for(lambda: len(workers(daemon)) == 2)
+    assert other in workers(daemon)
+    assert killed not in workers(daemon)
+    os.kill(other, signal.SIGSTOP)
+    try:
+        assert greeting(daemon).startswith(b"220")
+    finally:
+        os.kill(other, signal.SIGCONT)
     assert daemon.stop() == 0
 
 
 def test_nothing_is_left_when_the_last_one_dies(daemon):
     """A daemon that cannot serve does not pretend to."""
-    for pid in workers(daemon):
+    pids = workers(daemon)
+    # It hears of both at once, before it could replace the first.
+    daemon.signal(signal.SIGSTOP)
+    for pid in pids:
         os.kill(pid, signal.SIGKILL)
+    daemon.signal(signal.SIGCONT)
     daemon.wait()
     assert "no worker is left" in daemon.output
 

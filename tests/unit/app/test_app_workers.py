@@ -195,3 +195,64 @@ def test_last_one_ends_the_daemon(group):
     second.processEnded(Failure(ProcessDone(0)))
     assert group.last == [1]
     assert started.called
+
+
+def test_one_that_dies_is_replaced(group):
+    """With the same sockets and configuration, after a delay that grows while its successors die soon."""
+    group.start()
+    first, second = group.reactor.spawned
+    first[0].childDataReceived(STATUS, b"ready\n")
+    second[0].childDataReceived(STATUS, b"ready\n")
+    for delay in (1, 2, 4, 8, 16, 32, 60, 60):
+        child, more = group.reactor.spawned[-1 if len(group.reactor.spawned) > 2 else 0]
+        child.childDataReceived(STATUS, b"ready\n")
+        child.processEnded(Failure(ProcessTerminated(9)))
+        before = len(group.reactor.spawned)
+        group.reactor.advance(delay - 0.5)
+        assert len(group.reactor.spawned) == before
+        group.reactor.advance(0.5)
+        assert len(group.reactor.spawned) == before + 1
+        again, more_again = group.reactor.spawned[-1]
+        assert (again.number, more_again["childFDs"]) == (1, more["childFDs"])
+        assert again.transport.written == child.transport.written
+    again.processEnded(Failure(ProcessTerminated(1)))
+    group.reactor.advance(60)
+    assert group.reactor.spawned[-1][0] is not again, "a successor is replaced even if it never served"
+    again = group.reactor.spawned[-1][0]
+    group.reactor.advance(61)
+    again.childDataReceived(STATUS, b"ready\n")
+    again.processEnded(Failure(ProcessTerminated(9)))
+    group.reactor.advance(1)
+    assert group.reactor.spawned[-1][0] is not again
+    assert group.last == []
+
+
+def test_one_that_never_served_is_not_replaced(group):
+    """What its start has against it would meet the next one too."""
+    group.start()
+    group.reactor.spawned[0][0].processEnded(Failure(ProcessTerminated(1)))
+    assert group.reactor.getDelayedCalls() == []
+
+
+def test_nobody_is_replaced_during_a_stop(group):
+    """Nor after the last one died: no timer is left."""
+    group.start()
+    (first, _), (second, _) = group.reactor.spawned
+    for child in (first, second):
+        child.childDataReceived(STATUS, b"ready\n")
+    first.processEnded(Failure(ProcessTerminated(9)))
+    stopped = group.stop()
+    second.processEnded(Failure(ProcessDone(0)))
+    assert stopped.called
+    assert group.reactor.getDelayedCalls() == []
+
+
+def test_nobody_is_replaced_after_the_last(group):
+    """The daemon ends."""
+    group.start()
+    for child, _ in group.reactor.spawned:
+        child.childDataReceived(STATUS, b"ready\n")
+    for child, _ in group.reactor.spawned:
+        child.processEnded(Failure(ProcessTerminated(9)))
+    assert group.last == [1]
+    assert group.reactor.getDelayedCalls() == []

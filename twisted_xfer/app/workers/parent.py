@@ -1,8 +1,9 @@
 """The parent of worker processes: it holds the sockets, starts the children and ends with them.
 
 A child is told its configuration over its standard input, which stays open: when the parent is
-gone, however that came, the child reads the end of it and stops. A child that dies is not
-replaced; when the last one has died, so does the daemon.
+gone, however that came, the child reads the end of it and stops. A child that dies is
+replaced, except one of the first that never served; when none is left, the daemon ends too, for a
+service manager to see.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, Final
 import attrs
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -32,6 +34,10 @@ STATUS: Final = 3
 READY: Final = b"ready\n"
 #: Seconds that a child has beyond its own grace period before it is killed.
 KILL_AFTER: Final = 5.0
+#: Seconds until a dead child is replaced; doubled up to SLOWEST as long as its successors live no
+#: longer than that, so that one that dies at every start costs little.
+REPLACE_AFTER: Final = 1.0
+SLOWEST: Final = 60.0
 #: What can be adopted; anything else (TLS, systemd, plugins of others) wraps more than a socket.
 _SHAREABLE: Final = ("tcp", "tcp6", "udp")
 
@@ -51,8 +57,10 @@ def check_shareable(config: Config) -> None:
 class _Child(ProcessProtocol):
     """One worker: ``ready`` fires when it serves (or has died), ``ended`` when it is gone."""
 
-    def __init__(self, number: int, told: bytes, log: Logger) -> None:
+    def __init__(self, number: int, told: bytes, log: Logger, born: float) -> None:
         self.number = number
+        self.born = born
+        self.served = False
         self.ready: Deferred[None] = Deferred()
         self.ended: Deferred[None] = Deferred()
         self.failed = False
@@ -68,6 +76,7 @@ class _Child(ProcessProtocol):
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """READY is all that a child says here."""
         if childFD == STATUS and not self.ready.called:
+            self.served = True
             self.ready.callback(None)
 
     def processEnded(self, reason: Failure) -> None:
@@ -115,6 +124,11 @@ class WorkerGroup:
         self._log = log
         self.log_file = log_file
         self.children: list[_Child] = []
+        self._told = b""
+        self._fds: dict[int, Any] = {}
+        #: By number: the delay before the next child of that number, and the call that makes it.
+        self._delays: dict[int, float] = {}
+        self._replacing: dict[int, IDelayedCall] = {}
 
     def start(self) -> Deferred[Any]:
         """Spawn the children once the reactor runs; fires when each serves or has failed."""
@@ -127,28 +141,41 @@ class WorkerGroup:
         if self.log_file and not config.log.file:
             config = attrs.evolve(config, log=attrs.evolve(config.log, file=self.log_file))
         sockets = [place.share() for place in self._places]
-        told = json.dumps(thaw(config)).encode() + b"\n"
-        fds: dict[int, Any] = {0: "w", 1: 1, 2: 2, STATUS: "r"}
-        fds.update({FIRST_SOCKET + index: number for index, number in enumerate(sockets)})
-        for number in range(1, config.workers + 1):
-            child = _Child(number, told, self._log)
-            self.children.append(child)
-            arguments = [
-                sys.executable,
-                "-m",
-                "twisted_xfer.app.workers.child",
-                str(number),
-                str(len(sockets)),
-            ]
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
-            self._reactor.spawnProcess(child, sys.executable, arguments, env=environment, childFDs=fds)
-            child.ended.addCallback(self._one_less)
+        self._told = json.dumps(thaw(config)).encode() + b"\n"
+        self._fds = {0: "w", 1: 1, 2: 2, STATUS: "r"}
+        self._fds.update({FIRST_SOCKET + index: number for index, number in enumerate(sockets)})
+        self.children = [self._spawn(number) for number in range(1, config.workers + 1)]
         DeferredList([child.ready for child in self.children]).chainDeferred(started)
 
-    def _one_less(self, _ended: None) -> None:
-        if all(child.failed for child in self.children):
+    def _spawn(self, number: int) -> _Child:
+        child = _Child(number, self._told, self._log, self._reactor.seconds())
+        sockets = len(self._fds) - FIRST_SOCKET
+        arguments = [sys.executable, "-m", "twisted_xfer.app.workers.child", str(number), str(sockets)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
+        self._reactor.spawnProcess(child, sys.executable, arguments, env=environment, childFDs=self._fds)
+        child.ended.addCallback(lambda _: self._one_less(child))
+        return child
+
+    def _one_less(self, child: _Child) -> None:
+        if all(other.failed for other in self.children):
             self._log.critical("xfer: no worker is left")
+            self._forget_replacements()
             self._on_last()
+        elif child.failed and (child.served or child.number in self._delays):
+            number, lived = child.number, self._reactor.seconds() - child.born
+            delay = REPLACE_AFTER if lived > SLOWEST else self._delays.get(number, REPLACE_AFTER)
+            self._delays[number] = min(delay * 2, SLOWEST)
+            self._replacing[number] = self._reactor.callLater(delay, self._replace, number)
+
+    def _replace(self, number: int) -> None:
+        del self._replacing[number]
+        self._log.info("xfer: worker {number} is started anew", number=number)
+        self.children[number - 1] = self._spawn(number)
+
+    def _forget_replacements(self) -> None:
+        for call in self._replacing.values():
+            call.cancel()
+        self._replacing.clear()
 
     def reload(self) -> None:
         """SIGHUP to each."""
@@ -164,6 +191,7 @@ class WorkerGroup:
 
     def stop(self) -> Deferred[Any]:
         """SIGTERM to each; fires when all are gone, killed if they must be."""
+        self._forget_replacements()
         waiting = [child for child in self.children if not child.ended.called]
         if not waiting:
             return succeed(None)
