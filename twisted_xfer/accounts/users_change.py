@@ -15,6 +15,8 @@ from twisted_xfer.errors import AlreadyExists, ConfigError, NotFound, Unsupporte
 #: What a file with one line each can say, in its order behind the name.
 LINE_FIELDS: Final = ("password", "home", "rights")
 
+NO_USER: Final = "there is no such user"
+
 
 def is_toml(text: str, file: str) -> bool:
     """Whether it is, or an empty one is to be, TOML: as the daemon decides."""
@@ -55,7 +57,7 @@ def change_user(
         ConfigError, Unsupported: as ``add_user``.
     """
     if name not in parse_users(text, file):
-        raise NotFound(name)
+        raise NotFound(name, NO_USER)
     _check(values)
     for key in unset:
         if key not in values:
@@ -63,6 +65,9 @@ def change_user(
     if is_toml(text, file):
         document = _document(text, file)
         _filled(document["users"][name], values)
+        if "password" in unset and "scram" not in values:
+            # A verifier of the password would go on letting it in.
+            unset = (*unset, "scram")
         for key in unset:
             document["users"][name].pop(key, None)
         return tomlkit.dumps(document)
@@ -80,7 +85,7 @@ def remove_user(text: str, file: str, name: str) -> str:
         NotFound: there is no such user.
     """
     if name not in parse_users(text, file):
-        raise NotFound(name)
+        raise NotFound(name, NO_USER)
     if is_toml(text, file):
         document = _document(text, file)
         del document["users"][name]
@@ -123,7 +128,7 @@ def _find_line(lines: list[str], name: str) -> tuple[int, list[str]]:
         fields = line.strip().split(":", 3)
         if fields[0] == name and len(fields) > 1:
             return at, fields
-    raise NotFound(name)
+    raise NotFound(name, NO_USER)
 
 
 def _line(name: str, old: Mapping[str, str], values: Mapping[str, Any]) -> str:

@@ -21,6 +21,8 @@ NEW_MODE: Final = 0o600
 #: The largest that is edited, in bytes; the daemon's own bound is this too.
 MAX_FILE: Final = 64 << 20
 
+NO_FILE: Final = "there is no such file"
+
 
 def edit_users(
     path: str,
@@ -50,7 +52,7 @@ def edit_users(
             if after != before:
                 _replace(real, after, os.fstat(descriptor))
     except FileNotFoundError as error:
-        raise NotFound(path) from error
+        raise NotFound(path, NO_FILE) from error
     except OSError as error:
         raise StorageFailure(path, error.strerror or "", errno=error.errno) from error
 
@@ -65,7 +67,7 @@ def read_users(path: str) -> str:
         with open(path, "rb") as file:
             return _read(file.fileno(), path)
     except FileNotFoundError as error:
-        raise NotFound(path) from error
+        raise NotFound(path, NO_FILE) from error
     except OSError as error:
         raise StorageFailure(path, error.strerror or "", errno=error.errno) from error
 

@@ -9,7 +9,7 @@ import tomlkit
 
 from twisted_xfer.accounts.secrets_text import check_token_name
 from twisted_xfer.accounts.tokens import KEY_BYTES, MAX_TOKENS, make_token, token_digest
-from twisted_xfer.accounts.users_change import is_toml
+from twisted_xfer.accounts.users_change import NO_USER, is_toml
 from twisted_xfer.accounts.users_text import check_setting, parse_users
 from twisted_xfer.errors import AlreadyExists, ConfigError, NotFound, Unsupported
 from twisted_xfer.interfaces import RandomBytes
@@ -50,7 +50,7 @@ def add_token(
     text = with_key(text, file, random)
     users = parse_users(text, file)
     if user not in users:
-        raise NotFound(user)
+        raise NotFound(user, NO_USER)
     if not is_toml(text, file):
         raise Unsupported(user, "a file with one line each holds no tokens: use TOML")
     if any(token.name == name for token in users[user].tokens):
@@ -79,7 +79,7 @@ def remove_token(text: str, file: str, user: str, name: str) -> str:
     """
     users = parse_users(text, file)
     if user not in users or all(token.name != name for token in users[user].tokens):
-        raise NotFound(name)
+        raise NotFound(name, "there is no such user or token")
     document: Any = tomlkit.parse(text)
     tokens = document["users"][user]["tokens"]
     del tokens[name]

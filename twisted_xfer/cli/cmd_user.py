@@ -138,7 +138,7 @@ def passwd(name: str, path: str, password_file: IO[bytes] | None, scram: bool | 
     from twisted_xfer.accounts.users_change import change_user, is_toml
 
     if name not in entries(path):
-        fail(NotFound(name), Exit.REFUSED)
+        fail(NotFound(name, "there is no such user"), Exit.REFUSED)
     secrets = _secrets(_ask(password_file), path, scram)
 
     def change(text: str) -> str:

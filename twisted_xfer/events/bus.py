@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from twisted_xfer.errors import Vetoed
+from twisted_xfer.errors import Vetoed, XferError
 from twisted_xfer.events.lane import Lane
 from twisted_xfer.interfaces import Event, IEventListener, IEvents, IHoldsFile, IVetoListener
 from twisted_xfer.interfaces.eventtypes import CATALOGUE
@@ -121,10 +121,23 @@ class EventBus:
                 await maybeDeferred(listener.before, event)
             except Vetoed as refusal:
                 refusal.fields.setdefault("listener", name)
+                # The client and the events hear only that a check refused.
+                self._tell_veto(
+                    "{listener} refused {path} of {username}: {reason}", name, event, refusal.detail
+                )
                 raise
             except Exception as error:
-                self._log.failure("veto listener {listener} failed", listener=name)
+                if isinstance(error, XferError):
+                    self._tell_veto(
+                        "{listener} could not check {path} of {username}: {reason}", name, event, str(error)
+                    )
+                else:
+                    self._log.failure("veto listener {listener} failed", listener=name)
                 raise Vetoed(event.fields.get("path"), "the listener failed", listener=name) from error
+
+    def _tell_veto(self, text: str, name: str, event: Event, reason: str) -> None:
+        path = event.fields.get("path")
+        self._log.warn(text, listener=name, path=repr(path), username=event.username, reason=reason)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """For each listener's name: events it ``failed`` on and events ``dropped`` for it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -16,6 +17,10 @@ from twisted_xfer.errors import ConfigError, TimedOut
 
 #: Bytes kept of what a program writes; the rest is read and thrown away.
 MAX_OUTPUT: Final = 4096
+#: Processes that a program started and that are killed with it: more than any sane one has.
+MAX_DESCENDANTS: Final = 1000
+#: Characters of one list of children in /proc: for so many of them.
+_MAX_READ: Final = 8 * MAX_DESCENDANTS
 #: Where a program finds the file that an event is about, when there is one.
 FILE_DESCRIPTOR: Final = 3
 #: The search path of programs; nothing of the daemon's own environment but what is named here.
@@ -88,6 +93,35 @@ def run_program(
     return run.ended
 
 
+def descendants(pid: int | None) -> list[int]:
+    """The processes that ``pid`` started, and those that they did; none on systems without Linux's /proc."""
+    found: list[int] = []
+    waiting = [] if pid is None else [pid]
+    while waiting and len(found) < MAX_DESCENDANTS:
+        children = _children(waiting.pop())[: MAX_DESCENDANTS - len(found)]
+        found += children
+        waiting += children
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        texts = []
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
+                texts.append(file.read(_MAX_READ))
+    except OSError:
+        return []
+    return [int(word) for text in texts for word in text.split()]
+
+
+def _kill(processes: Sequence[int]) -> None:
+    for pid in processes:
+        # Gone by itself, or another user's by its own doing.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+
+
 class _Run(ProcessProtocol):
     """One process."""
 
@@ -114,11 +148,13 @@ class _Run(ProcessProtocol):
         self.kill()
 
     def kill(self) -> None:
-        """End it."""
+        """End it, and what it started: a shell that is killed would leave what it waits for."""
         transport: Any = self.transport
         if transport is not None:
+            started = descendants(getattr(transport, "pid", None))
             with contextlib.suppress(ProcessExitedAlready):
                 transport.signalProcess("KILL")
+            _kill(started)
 
     def processExited(self, reason: Failure) -> None:
         """It has ended; others that it left behind may hold its pipes, and are not waited for."""

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTCP
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer
 from zope.interface import implementer
@@ -237,7 +237,9 @@ class WebhookPlugin:
         secret = read_secret(options.secret_file)
         if not IReactorTCP.providedBy(host.clock):
             raise ConfigError("webhook", remedy="run it in a daemon whose reactor can connect")
-        agent = Agent(host.clock, _policy(options.ca), connectTimeout=options.timeout)  # type: ignore[no-untyped-call]
+        agent = Agent(  # type: ignore[no-untyped-call]
+            host.clock, _policy(options.ca), connectTimeout=options.timeout, pool=_quiet_pool(host.clock)
+        )
         sender = WebhookSender(agent, host.clock, host.wall_time, options.url, secret, options.timeout)
         courier = Courier(
             "webhook",
@@ -252,6 +254,14 @@ class WebhookPlugin:
         )
         courier.start()
         return courier
+
+
+def _quiet_pool(reactor: Any) -> HTTPConnectionPool:
+    """Connections of one request each, of whose beginning and end nothing is logged: it would name the host."""
+    pool = HTTPConnectionPool(reactor, persistent=False)  # type: ignore[no-untyped-call]
+    quiet: Any = type("QuietFactory", (pool._factory,), {"noisy": False})
+    pool._factory = quiet
+    return pool
 
 
 def _policy(ca: str) -> BrowserLikePolicyForHTTPS:

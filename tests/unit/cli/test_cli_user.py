@@ -122,6 +122,28 @@ def test_set_and_unset(site):
     assert all(comment in text for comment in ("# Who may", "# for guests", "# the boss", "# Not to be"))
 
 
+def test_without_its_password_an_account_has_no_verifier_either(site):
+    """Else the password that was taken out would go on letting it in over xfer://."""
+    assert site.run("add", "carol").exit_code == 0
+    assert "scram" in site.file.read_text()
+    assert site.run("set", "carol", "--unset", "password").exit_code == 0
+    (row,) = [
+        row
+        for row in map(json.loads, site.run("list", "--json").stdout.splitlines())
+        if row["name"] == "carol"
+    ]
+    assert row == {"name": "carol", "password": False}
+
+
+@pytest.mark.parametrize("command", ["set", "remove", "passwd"])
+def test_who_is_not_there_is_told_in_words(site, command):
+    """And so is a file that is not."""
+    more = ["--comment", "x"] if command == "set" else []
+    assert site.run(command, "nobody", *more).stderr == "xfer: nobody: there is no such user\n"
+    done = site.run(command, "nobody", *more, users="/nowhere/u.toml")
+    assert done.stderr == "xfer: /nowhere/u.toml: there is no such file\n"
+
+
 def test_passwd_and_remove(site):
     """The hash is replaced; a removed account is gone, and the others are there."""
     assert site.run("passwd", "alice").exit_code == 0

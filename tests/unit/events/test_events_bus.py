@@ -4,11 +4,11 @@ import inspect
 
 import pytest
 from twisted.internet.defer import Deferred, succeed
-from twisted.logger import Logger
+from twisted.logger import Logger, formatEvent
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from twisted_xfer.errors import Vetoed
+from twisted_xfer.errors import TimedOut, Vetoed
 from twisted_xfer.events import EventBus
 from twisted_xfer.events.lane import LOG_EVERY, MAX_WAITING
 from twisted_xfer.interfaces import Event, IEventListener, IEvents, IHoldsFile, IVetoListener
@@ -287,6 +287,33 @@ def test_one_refusal_is_enough_and_names_the_listener(logs):
     assert failures[0].check(Vetoed)
     assert failures[0].value.fields == {"listener": "scanner"}
     assert second.heard == []
+
+
+def test_a_refusal_is_logged_with_its_reason(logs):
+    """The client hears only that a check refused; why is for the operator, in one line."""
+
+    def refuse(event):
+        raise Vetoed(event.fields["path"], "EICAR found")
+
+    bus = EventBus(lambda: 0.0, log=logs.log)
+    bus.add(Veto(refuse), "scanner")
+    bus.ask("upload.publish", path=b"/a\n", username="alice").addErrback(lambda _failure: None)
+    (line,) = [formatEvent(entry) for entry in logs.lines]
+    assert line == "scanner refused b'/a\\n' of alice: EICAR found"
+
+
+def test_a_veto_that_fails_on_purpose_is_one_line(logs):
+    """A program that took too long, or a queue that is full, is no bug that needs a traceback."""
+
+    def late(_event):
+        raise TimedOut(detail="the program took too long")
+
+    failures = []
+    bus_of(logs, Veto(late)).ask("upload.publish", path=b"/a", username="bob").addErrback(failures.append)
+    assert failures[0].check(Vetoed)
+    (entry,) = logs.lines
+    assert formatEvent(entry) == "Veto could not check b'/a' of bob: timeout: the program took too long"
+    assert "log_failure" not in entry
 
 
 def test_a_veto_may_take_its_time(logs):

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import time
 
 import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -121,6 +123,58 @@ def test_timeout_kills():
     assert box[0].check(TimedOut)
     assert "KILL" in reactor.spawned[0].calls
     assert reactor.getDelayedCalls() == []
+
+
+def test_timeout_kills_what_the_program_started(tmp_path):
+    """A shell that is killed leaves nothing of what it waits for."""
+    script = subprocess.Popen(
+        ["/bin/sh", "-c", "sh -c 'sleep 60; :' & sleep 60; :"],
+        stdin=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(1000):
+            found = exec_run.descendants(script.pid)
+            if len(found) == 3:
+                break
+            time.sleep(0.01)
+        assert len(found) == 3
+        run = exec_run._Run(b"")
+        run.transport = Transport(script)
+        run.kill()
+        script.wait(10)
+        for pid in found:
+            assert _state(pid) in {"", "Z"}
+    finally:
+        script.kill()
+    assert exec_run.descendants(script.pid) == []
+
+
+class Transport:
+    """Of a process that was not started by a reactor."""
+
+    def __init__(self, process):
+        self.pid = process.pid
+        self.signalProcess = lambda _name: process.kill()
+
+
+def _state(pid):
+    """The state of a process as ps has it, once the kernel is through with it; empty when it is gone."""
+    for _ in range(1000):
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                state = file.read().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
+        if state == "Z":
+            return state
+        time.sleep(0.01)
+    return state
+
+
+def test_descendants_are_bounded(monkeypatch):
+    """A program that forks without end does not keep us looking."""
+    monkeypatch.setattr(exec_run, "_children", lambda pid: [pid + 1, pid + 2])
+    assert len(exec_run.descendants(1)) == exec_run.MAX_DESCENDANTS
 
 
 def test_cancel_kills():

@@ -186,6 +186,19 @@ def test_most_at_the_limit_and_one_past():
     assert len(site.errors()) == 1
 
 
+def test_one_that_waits_long_is_not_pushed_out_by_those_that_went():
+    """What is bounded is how many wait, not how many came after the oldest."""
+    site = Site(most=3)
+    site.fails = RuntimeError("down")
+    site.tell("first")
+    site.fails = None
+    site.clock.advance(module.FIRST_DELAY)
+    site.tell(*"abcdefgh")
+    site.clock.advance(module.MAX_DELAY)
+    assert sorted(site.got) == ["a", "b", "c", "d", "e", "f", "first", "g", "h"]
+    assert site.courier.lost == 0
+
+
 def test_survives_a_restart(tmp_path):
     """What was under way or waited when the process was closed, or killed, is delivered by the next."""
     for killed in (False, True):

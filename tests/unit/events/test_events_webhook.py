@@ -21,7 +21,7 @@ from twisted_xfer.events import webhook as module
 from twisted_xfer.events.outbox import Refused
 from twisted_xfer.events.outbox_store import Parcel
 from twisted_xfer.events.webhook import WebhookFailed, WebhookSender, check_url, read_secret, signature
-from twisted_xfer.interfaces import IListenerPlugin
+from twisted_xfer.interfaces import Event, IListenerPlugin
 
 SECRET = b"canary-canary-canary"
 PARCEL = Parcel(1, "the-key", b'{"id":"file.delete"}\n', 0.0, 0)
@@ -191,15 +191,23 @@ def test_plugin(tmp_path):
     secret = tmp_path / "secret"
     secret.write_bytes(SECRET)
     secret.chmod(0o600)
-    options = {"url": "https://example.org/?canary", "secret_file": str(secret)}
+    options = {"url": "http://192.0.2.1/?canary", "secret_file": str(secret)}
     logged = []
+    clock = MemoryReactorClock()
     globalLogPublisher.addObserver(logged.append)
     try:
-        courier = module.webhook.open(module.WebhookOptions(**options), Host(MemoryReactorClock()))
+        courier = module.webhook.open(module.WebhookOptions(**options), Host(clock))
+        courier.start()
+        courier.on_event(Event("logout", 0.0))
+        clock.advance(0)
+        factory = clock.tcpClients[0][2]
+        factory.doStart()
+        factory.doStop()
         courier.close()
     finally:
         globalLogPublisher.removeObserver(logged.append)
     assert "canary" not in repr(logged) + repr(courier)
+    assert [entry for entry in logged if "192.0.2.1" in repr(entry)] == [], "nor where to"
     (tmp_path / "ca").write_text("none")
     for change, clock in (
         ({"url": "x"}, MemoryReactorClock()),
