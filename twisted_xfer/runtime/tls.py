@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from twisted_xfer.errors import DataTLSRefused, XferError
+from twisted_xfer.errors import ConfigError, DataTLSRefused, XferError
 from twisted_xfer.interfaces import ITLS, CertificateFacts, IChannel, ISecureChannel, ITLSSession
 from twisted_xfer.runtime.channels import SocketChannel
 from twisted_xfer.runtime.dial import DescriptorReactor
@@ -29,6 +29,7 @@ from twisted_xfer.runtime.tls_clear import leave_tls
 from twisted_xfer.runtime.tls_clients import ClientTrust, Policy, facts_of
 from twisted_xfer.runtime.tls_handshake import handshake_channel
 from twisted_xfer.runtime.tls_identity import Identity
+from twisted_xfer.runtime.tls_trial import refusal_of
 
 #: TLS 1.2 with forward secrecy and authenticated encryption only; 128 bits first, for they cost a
 #: third less than 256 and nobody breaks either.
@@ -202,13 +203,25 @@ class _Loaded:
         self.identities = tuple(identities)
         self.trust = trust
         self._suites = suites
+        for one in self.identities:
+            self._try(one)
         #: Contexts that SNI switches to, for their certificates alone: tickets and sessions stay
         #: with the context that the connection was made from.
         self._others = [(one, self.context(one)) for one in self.identities[1:]]
         self._shared: dict[bytes, tuple[SSL.Context, float]] = {}
 
-    def context(self, identity: Identity) -> SSL.Context:
-        """A fresh context with ``identity``."""
+    def _try(self, identity: Identity) -> None:
+        """Refuse what OpenSSL refuses now, and not when a client comes. Raises ConfigError."""
+        try:
+            reason = refusal_of(self.context(identity, asks=False))
+        except SSL.Error as error:
+            reason = reason_of(error)
+        if reason:
+            remedy = f"cannot be used ({reason}): get a certificate for a stronger key, such as P-256 or RSA of 2048 bits"
+            raise ConfigError("tls.certificate", value=identity.source, remedy=remedy)
+
+    def context(self, identity: Identity, *, asks: bool = True) -> SSL.Context:
+        """A fresh context with ``identity``, which asks clients for their certificates if they are to be asked."""
         context = SSL.Context(SSL.TLS_METHOD)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
         context.set_options(_OPTIONS)
@@ -222,7 +235,7 @@ class _Loaded:
         context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
         context.set_timeout(SESSION_SECONDS)
         watch_resumption(context)
-        if self.trust is not None:
+        if asks and self.trust is not None:
             # In those that SNI switches to as well: OpenSSL then verifies with their authorities.
             self.trust.apply(context)
         return context

@@ -308,6 +308,48 @@ def test_reload_by_hand(tmp_path):
     assert tls.identities is old
 
 
+def unusable(directory):
+    """PEM files that are in order, of a key that TLS has no signature for: X9.62's curve of Bitcoin."""
+    identity = made(ec.generate_private_key(ec.SECP256K1()), start=REAL_NOW)
+    certificate, key = directory / "k1.pem", directory / "k1-key.pem"
+    write_pem(identity, certificate, key)
+    return str(certificate), str(key)
+
+
+def test_a_certificate_that_openssl_serves_nobody_with_is_refused(tmp_path):
+    """At the start, with the file and why; also among those for SNI."""
+    good, bad = pair(tmp_path, "a"), unusable(tmp_path)
+    for files in ((bad,), (good, bad)):
+        with pytest.raises(ConfigError) as caught:
+            TLS(Clock(), TLSFiles(files))
+        assert caught.value.key == "tls.certificate"
+        assert caught.value.value == bad[0]
+        assert "cannot be used" in caught.value.remedy
+
+
+def test_a_key_that_openssl_finds_too_weak_is_refused():
+    """A wrong one would raise with the first client, and with each after it."""
+    with pytest.raises(ConfigError, match="cannot be used"):
+        TLS(Clock(), identities=[made(ec.generate_private_key(ec.SECP192R1()), start=REAL_NOW)])
+
+
+def test_reload_keeps_what_is_usable(tmp_path):
+    """A certificate that replaces a good one and serves nobody is told of, and not taken."""
+    certificate, key = pair(tmp_path, "a")
+    clock = Clock()
+    tls = TLS(clock, TLSFiles(((certificate, key),)))
+    old = tls.identities
+    bad, bad_key = unusable(tmp_path)
+    os.replace(bad, certificate)
+    os.replace(bad_key, key)
+    clock.advance(RECHECK_SECONDS)
+    tls.control_session()
+    with pytest.raises(ConfigError):
+        tls.reload()
+    assert tls.identities is old
+    assert serial(tls)[0] == old[0].chain[0].serial_number
+
+
 def test_only_sockets_are_secured():
     """Another kind of channel is closed and refused."""
 
