@@ -100,8 +100,24 @@ def test_site(user):
     assert user.say("SITE UTIME 20200102030405 f").startswith(b"200 ")
     assert user.say("MDTM f") == b"213 20200102030405\r\n"
     assert b" SITE UTIME " in user.say("SITE HELP")
+    assert user.say("SITE HELP chmod") == b"214 SITE CHMOD <octal> <path>: set permissions\r\n"
+    assert user.say("SITE HELP exec").startswith(b"502 ")
     assert user.say("SITE EXEC rm").startswith(b"504 ")
     assert user.say("SITE CHMOD").startswith(b"501 ")
+
+
+def test_names_that_end_with_a_blank(user):
+    """Whatever stands before the name, its blanks are of it."""
+    user.storage_file("f ", b"x")
+    for line in (
+        "SITE CHMOD 640 f ",
+        "SITE UTIME 20200102030405 f ",
+        "MFMT 20200102030405 f ",
+        "MDTM f ",
+        "SIZE f ",
+    ):
+        assert user.say("TYPE I", line).split(b"\r\n")[1][:1] == b"2", line
+    assert user.say("SITE UTIME f  20200102030405 20200102030405 20200102030405 UTC ").startswith(b"200 ")
 
 
 def test_mlst(user):

@@ -32,7 +32,7 @@ ANONYMOUS_NAMES: Final = frozenset({"anonymous", "ftp"})
 def user(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     """USER: 331, so that nobody learns which names exist; 232 when the client's certificate is enough (RFC 2228)."""
     # Names are looked up as text; bytes that are no UTF-8 survive as surrogates.
-    name = session.codec.to_storage(argument).decode("utf-8", "surrogateescape")
+    name = session.codec.to_storage(argument.rstrip(b" ")).decode("utf-8", "surrogateescape")
     if not session.protection.control and (
         session.protection.control_required or session.host.login.requires_tls(name)
     ):

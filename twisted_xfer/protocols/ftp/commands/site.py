@@ -31,11 +31,9 @@ def set_times(session: FTPSession, argument: bytes) -> Eventually[bytes]:
 def idle(session: FTPSession, argument: bytes) -> bytes:
     """SITE IDLE: show or set this session's idle time, within what the administrator allows."""
     most = int(session.options.max_idle)
-    if not argument:
+    wanted = grammar.parse_idle(argument, MIN_IDLE, most)
+    if wanted is None:
         return reply(200, f"Idle time is {int(session.idle)} seconds; most is {most}.")
-    wanted = grammar.parse_idle(argument)
-    if wanted is None or not MIN_IDLE <= wanted <= most:
-        return reply(501, f"SITE IDLE takes {MIN_IDLE} to {most} seconds.")
     session.idle = float(wanted)
     session.touch()
     return reply(200, f"Idle time set to {int(session.idle)} seconds.")
@@ -43,6 +41,10 @@ def idle(session: FTPSession, argument: bytes) -> bytes:
 
 def help_text(session: FTPSession, argument: bytes) -> bytes:
     """SITE HELP."""
+    name = argument.strip(b" ").upper()
+    if name:
+        verb = SITE_VERBS.get(name) or session.verbs.get(SITE_PREFIX + name)
+        return reply(502, "No such SITE command.") if verb is None else reply(214, verb.help)
     added = [verb for name, verb in session.verbs.items() if name.startswith(SITE_PREFIX)]
     lines = [verb.help for verb in [*SITE_VERBS.values(), *added]]
     return multiline(214, "These SITE commands are understood:", lines, "End.")

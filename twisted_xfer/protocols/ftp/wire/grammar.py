@@ -230,7 +230,7 @@ def parse_utime(argument: bytes) -> tuple[int, bytes]:
     Both forms that clients send: ``YYYYMMDDhhmm[ss] path``, and
     ``path access modification creation UTC`` with three times.
     """
-    words = argument.rsplit(b" ", 4)
+    words = argument.rstrip(b" ").rsplit(b" ", 4)
     if len(words) == 5 and words[4].upper() == b"UTC" and all(map(_is_stamp, words[1:4])):
         return _stamp(words[2]), words[0]
     stamp, _, path = argument.partition(b" ")
@@ -247,9 +247,10 @@ def _stamp(text: bytes) -> int:
     return parse_time(text.ljust(14, b"0"))
 
 
-def parse_idle(argument: bytes) -> int | None:
-    """SITE IDLE: seconds, or None when it only asks."""
-    return _decimal(argument, MAX_IDLE, "seconds", 1) if argument else None
+def parse_idle(argument: bytes, least: int = 1, most: int = MAX_IDLE) -> int | None:
+    """SITE IDLE: seconds within the bounds, or None when it only asks."""
+    text = argument.strip(b" ")
+    return _decimal(text, most, "seconds", least) if text else None
 
 
 def parse_utf8(value: bytes) -> bool:

@@ -38,7 +38,8 @@ class Command(NamedTuple):
     """A command that the table knows, with an argument of the right arity.
 
     ``argument`` is raw bytes: a path exactly as sent (CR NUL already read as CR, RFC 2640
-    section 3.1); for verbs without a path, outer spaces are gone.
+    section 3.1); for verbs without a path, outer spaces are gone, for those with one somewhere behind
+    the leading ones.
     """
 
     verb: Verb
@@ -88,8 +89,9 @@ def match(table: Mapping[bytes, Verb], line: bytes) -> Command | Rejected:
         if any(b"\0" in piece or b"\r" in piece for piece in pieces):
             return Rejected(Reason.BAD_BYTES, verb.name)
         argument = b"\r".join(pieces)
-    if not verb.path:
-        argument = argument if verb.secret else argument.strip(b" ")
+    if not (verb.path or verb.secret):
+        # Behind a time or a mode comes a path, and blanks at its end are of it.
+        argument = argument.lstrip(b" ") if verb.raw else argument.strip(b" ")
     rule = verb.argument
     if (rule == "required" and not argument) or (rule == "none" and argument):
         return Rejected(Reason.SYNTAX, verb.name)
