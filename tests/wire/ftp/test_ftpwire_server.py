@@ -72,7 +72,7 @@ def test_commands(line, expected):
         (b"USER\r\n", Reason.SYNTAX, b"USER"),
         (b"USER  \r\n", Reason.SYNTAX, b"USER"),
         (b"CWD \r\n", Reason.SYNTAX, b"CWD"),
-        (b"PWD x\r\n", Reason.SYNTAX, b"PWD"),
+        (b"PWD x\r\n", Reason.SURPLUS, b"PWD"),
         (b"TYPE I\x01\r\n", Reason.BAD_BYTES, b"TYPE"),
         (b"RETR a\0b\r\n", Reason.BAD_BYTES, b"RETR"),
         (b"RETR a\rb\r\n", Reason.BAD_BYTES, b"RETR"),

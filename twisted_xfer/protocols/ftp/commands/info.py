@@ -36,7 +36,7 @@ def help_text(session: FTPSession, argument: bytes) -> bytes:
     names = sorted(
         name for name, verb in session.verbs.items() if name in session.handlers and (tls or not verb.tls)
     )
-    rows = [b" ".join(name.ljust(5) for name in names[i : i + 8]) for i in range(0, len(names), 8)]
+    rows = [b" ".join(name.ljust(5) for name in names[i : i + 8]).rstrip() for i in range(0, len(names), 8)]
     return multiline(214, "These commands are understood:", rows, "End.")
 
 

@@ -184,7 +184,8 @@ RENAME_READY: Final = reply(350, "Ready for RNTO.")
 UNKNOWN_COMMAND: Final = REPLIES[500]
 LINE_TOO_LONG: Final = reply(500, "Line too long.")
 BAD_BYTES: Final = reply(501, "Control bytes are not allowed there.")
-WRONG_ARITY: Final = reply(501, "Argument missing, or one too many.")
+NO_ARGUMENT: Final = reply(501, "This command needs an argument.")
+SURPLUS_ARGUMENT: Final = reply(501, "This command takes no argument.")
 NOT_IMPLEMENTED: Final = REPLIES[502]
 
 

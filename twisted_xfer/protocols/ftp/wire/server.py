@@ -10,7 +10,13 @@ import enum
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from twisted_xfer.protocols.ftp.wire.replies import BAD_BYTES, LINE_TOO_LONG, WRONG_ARITY, unknown_reply
+from twisted_xfer.protocols.ftp.wire.replies import (
+    BAD_BYTES,
+    LINE_TOO_LONG,
+    NO_ARGUMENT,
+    SURPLUS_ARGUMENT,
+    unknown_reply,
+)
 from twisted_xfer.protocols.ftp.wire.verbs import MAX_VERB, VERBS, Verb
 
 #: A path of PATH_MAX (4096), a verb, SITE and a timestamp before it, CRLF; RFC 959 has no number.
@@ -30,7 +36,8 @@ class Reason(enum.Enum):
 
     LINE_TOO_LONG = "line too long"
     UNKNOWN = "unknown command"
-    SYNTAX = "argument missing or too many"
+    SYNTAX = "argument missing"
+    SURPLUS = "argument too many"
     BAD_BYTES = "control bytes"
 
 
@@ -67,7 +74,8 @@ class Rejected(NamedTuple):
 _REPLIES: Final = {
     Reason.LINE_TOO_LONG: LINE_TOO_LONG,
     Reason.BAD_BYTES: BAD_BYTES,
-    Reason.SYNTAX: WRONG_ARITY,
+    Reason.SYNTAX: NO_ARGUMENT,
+    Reason.SURPLUS: SURPLUS_ARGUMENT,
 }
 
 
@@ -93,8 +101,10 @@ def match(table: Mapping[bytes, Verb], line: bytes) -> Command | Rejected:
         # Behind a time or a mode comes a path, and blanks at its end are of it.
         argument = argument.lstrip(b" ") if verb.raw else argument.strip(b" ")
     rule = verb.argument
-    if (rule == "required" and not argument) or (rule == "none" and argument):
+    if rule == "required" and not argument:
         return Rejected(Reason.SYNTAX, verb.name)
+    if rule == "none" and argument:
+        return Rejected(Reason.SURPLUS, verb.name)
     return Command(verb, argument)
 
 
