@@ -259,8 +259,9 @@ class WebhookPlugin:
 def _quiet_pool(reactor: Any) -> HTTPConnectionPool:
     """Connections of one request each, of whose beginning and end nothing is logged: it would name the host."""
     pool = HTTPConnectionPool(reactor, persistent=False)  # type: ignore[no-untyped-call]
-    quiet: Any = type("QuietFactory", (pool._factory,), {"noisy": False})
-    pool._factory = quiet
+    # There is no public way.
+    quiet: Any = type("QuietFactory", (pool._factory,), {"noisy": False})  # noqa: SLF001
+    pool._factory = quiet  # noqa: SLF001
     return pool
 
 
