@@ -179,9 +179,10 @@ def test_account_that_wants_tls(place):
             assert ftp.pwd() == "/"
 
 
-def test_data_in_clear(place):
-    """Where data must be in TLS: 521 for a transfer, 534 for PROT C, and no file begun."""
-    with daemon(place, '[protocols.ftp]\nrequire_tls = "data"') as running:
+@pytest.mark.parametrize("where", ["[protocols.ftp]", "[accounts.alice]"])
+def test_data_in_clear(place, where):
+    """Where data must be in TLS, by listener or account: 521 for a transfer, 534 for PROT C, and no file begun."""
+    with daemon(place, f'{where}\nrequire_tls = "data"') as running:
         ftp = ftplib.FTP(timeout=SECONDS)
         ftp.connect("localhost", running.address("ftp")[1])
         ftp.login("alice", "secret")

@@ -43,7 +43,7 @@ def admit(account: Account, context: LoginContext, now: float) -> None:
             raise LoginRefused(account.username, "outside its hours")
     if account.networks and not _lies_in(context.peer, _networks(account.networks)):
         raise LoginRefused(account.username, "not from one of its networks")
-    if account.require_tls and not context.secure:
+    if not context.secure and (account.tls_login or (account.tls_data and not context.data_apart)):
         raise TLSRequired(account.username)
 
 

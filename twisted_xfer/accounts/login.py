@@ -94,7 +94,7 @@ class Login:
         if self._require_tls:
             return True
         account = self._accounts.account(username) if self._accounts is not None else None
-        return account is not None and account.require_tls
+        return account is not None and account.tls_login
 
     def takes(self, kind: Any) -> bool:
         """See ILogin."""

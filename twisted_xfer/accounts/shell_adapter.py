@@ -232,7 +232,7 @@ class ShellRealm:
         name = avatar_id.username if isinstance(avatar_id, Account) else avatar_id or ANONYMOUS_NAME
         account = attrs.evolve(self._defaults, username=plain_username(name))
         context = mind if isinstance(mind, LoginContext) else LoginContext("", "", "")
-        if account.require_tls and not context.secure:
+        if not context.secure and (account.tls_login or (account.tls_data and not context.data_apart)):
             raise errors.TLSRequired(account.username)
         lease = self._limits.session(account.username, context.peer, account.max_sessions)
         # As text, which is what Twisted's own FTP gives them: a home of bytes takes no path of text.

@@ -209,6 +209,13 @@ def _flag(value: Any, key: str, file: str) -> bool:
     return value
 
 
+def _require_tls(value: Any, key: str, file: str) -> Any:
+    if not isinstance(value, bool) and value not in ("none", "control", "data", "both"):
+        remedy = 'give true or false, or "control", "data", "both" or "none"'
+        raise ConfigError(key, value=value, file=file, remedy=remedy)
+    return value
+
+
 def _count(value: Any, key: str, file: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ConfigError(key, value=value, file=file, remedy="give a whole number, 0 or more")
@@ -337,7 +344,7 @@ _ACCOUNT_FIELDS: Final[Mapping[str, Callable[[Any, str, str], Any]]] = {
     "path_rights": _path_rights,
     "charset": _charset,
     "max_sessions": _count,
-    "require_tls": _flag,
+    "require_tls": _require_tls,
     "quota_bytes": _size,
     "quota_files": _count,
     "directory_quotas": _directory_quotas,

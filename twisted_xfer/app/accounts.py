@@ -159,7 +159,7 @@ class _AccountTable:
     path_rights: dict[str, str | list[str]] = attrs.field(factory=dict)
     charset: str = ""
     max_sessions: int = 0
-    require_tls: bool = False
+    require_tls: Literal["none", "control", "data", "both"] | bool = False
     quota_bytes: int | str | None = None
     quota_files: int | None = None
     directory_quotas: dict[str, Any] = attrs.field(factory=dict)

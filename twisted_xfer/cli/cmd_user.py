@@ -61,7 +61,7 @@ _SETTINGS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ),
     ("--group", {"multiple": True, "help": "A group of the file that gives it defaults; repeatable."}),
     ("--comment", {"help": "For people."}),
-    ("--require-tls/--no-require-tls", {"default": None, "help": "Whether it may log in in the clear."}),
+    ("--require-tls/--no-require-tls", {"default": None, "help": "Neither logins nor content in clear."}),
     ("--enable/--disable", {"default": None, "help": "Whether it may log in at all."}),
 )
 #: Options that are called differently in the file.

@@ -41,7 +41,8 @@ class LoginContext:
     ``certificate`` says what a verified client certificate says, None without one. ``factors`` are what
     proved the account where that certificate had a part in it, {"certificate"} or {"certificate",
     "password"}, and are empty otherwise; ``certificate_of`` is the account whose certificate came with a
-    password. ILogin fills both in, protocols leave them.
+    password. ILogin fills both in, protocols leave them. ``data_apart``: content does not go over this
+    connection, and the protocol asks for ``Account.tls_data`` itself where it does.
     """
 
     protocol: str
@@ -52,6 +53,7 @@ class LoginContext:
     certificate: CertificateFacts | None = None
     factors: frozenset[str] = frozenset()
     certificate_of: str = ""
+    data_apart: bool = False
 
 
 @attrs.frozen
@@ -67,6 +69,8 @@ class Account:
     local time; none: always) and from ``networks`` (such as "10.0.0.0/8"; none: anywhere). ``within`` is a
     virtual directory outside of which it has no right, whatever the others say; empty: none.
 
+    ``require_tls`` is what must not be in clear; true means both.
+
     ``certificates`` say by which client certificates it may log in: "cn:alice", "san:alice@example.com" or
     "sha256:HEX". ``require`` is what it takes; empty: a certificate of its own or its password, whichever comes.
     """
@@ -77,7 +81,7 @@ class Account:
     path_rights: tuple[tuple[str, frozenset[Right]], ...] = ()
     charset: str = ""
     max_sessions: int = 0
-    require_tls: bool = False
+    require_tls: bool | Literal["none", "control", "data", "both"] = False
     quota_bytes: int | None = None
     quota_files: int | None = None
     rate_up: int = 0
@@ -93,6 +97,16 @@ class Account:
     within: str = ""
     certificates: tuple[str, ...] = ()
     require: Literal["", "password", "certificate", "certificate+password"] = ""
+
+    @property
+    def tls_login(self) -> bool:
+        """Whether it may not log in in clear."""
+        return self.require_tls in {"control", "both", True}
+
+    @property
+    def tls_data(self) -> bool:
+        """Whether nothing of it may be transferred in clear."""
+        return self.require_tls in {"data", "both", True}
 
 
 class ILimiter(Interface):

@@ -73,6 +73,29 @@ def test_tls_is_asked_for_last():
 
 
 @pytest.mark.parametrize(
+    ("need", "clear", "apart"),
+    [
+        ("none", True, True),
+        (False, True, True),
+        ("control", False, False),
+        ("data", False, True),
+        ("both", False, False),
+        (True, False, False),
+    ],
+)
+def test_what_must_not_be_in_clear(need, clear, apart):
+    """Of one connection for all, and of a control connection that has its data elsewhere."""
+    account = Account("a", require_tls=need)
+    for context, good in ((at(), clear), (attrs.evolve(at(), data_apart=True), apart)):
+        if good:
+            admit(account, context, NOON)
+        else:
+            with pytest.raises(TLSRequired):
+                admit(account, context, NOON)
+    admit(account, at(secure=True), NOON)
+
+
+@pytest.mark.parametrize(
     ("text", "inside", "outside"),
     [
         ("mon-fri 08:00-18:00", [(0, 480), (4, 1079)], [(0, 479), (4, 1080), (5, 600)]),

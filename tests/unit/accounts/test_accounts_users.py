@@ -160,6 +160,7 @@ def test_placeholders_of_homes():
         ("[users.alice]\nmax_sessions = true", "users.alice.max_sessions"),
         ('[users.alice]\nquota_bytes = "1 X"', "users.alice.quota_bytes"),
         ('[users.alice]\nrequire_tls = "yes"', "users.alice.require_tls"),
+        ("[users.alice]\nrequire_tls = 1", "users.alice.require_tls"),
         ("[users.alice]\nhome = 7", "users.alice.home"),
         ('[users.alice]\nhome = "{rooot}/x"', "users.alice.home"),
         ('[users.alice]\nhome = "{root}/{0}"', "users.alice.home"),

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import ITLSTransport
 from zope.interface import alsoProvides
 
-from twisted_xfer.interfaces import Timeouts
+from twisted_xfer.interfaces import Account, Timeouts
 from twisted_xfer.protocols.ftp.options import FTPOptions
 from twisted_xfer.protocols.ftp.plugin import implicit
 from twisted_xfer.protocols.ftp.siblings import MAX_EACH, MEMORY, SWEEP_AT, Siblings
@@ -252,6 +252,22 @@ def test_policies(secure_rig, policy, user, prot_c, transfer):
     assert rig.say("PROT C")[:3] == prot_c
     rig.say("EPSV")
     assert rig.say("LIST")[:3] == transfer
+
+
+@pytest.mark.parametrize(
+    ("need", "prot_c", "transfer"),
+    [("none", b"200", b"150"), ("control", b"200", b"150"), ("data", b"534", b"521"), (True, b"534", b"521")],
+)
+def test_policies_of_an_account(secure_rig, need, prot_c, transfer):
+    """What an account may not have in clear holds where the listener allows everything."""
+    rig = secure_rig(account=Account("", require_tls=need))
+    secured(rig).login()
+    rig.say("PBSZ 0")
+    assert rig.say("PROT C")[:3] == prot_c
+    rig.say("EPSV")
+    assert rig.say("LIST")[:3] == transfer
+    rig.say("PROT P")
+    assert rig.session.protection.refused is None
 
 
 def private(rig, mode):

@@ -38,11 +38,12 @@ class Protection:
         private: data connections use TLS (PROT P).
         sized: PBSZ was given.
         client: what CLNT said.
+        data_by_account: whoever is logged in transfers nothing without TLS, whatever the listener allows.
     """
 
     __slots__ = (
         "_host", "_must", "_options", "_peer", "_resumed", "_session_id", "_since", "_spent", "_thrifty", "_username",
-        "cleared", "client", "control", "handshaking", "private", "siblings", "silent", "sized", "tls",
+        "cleared", "client", "control", "data_by_account", "handshaking", "private", "siblings", "silent", "sized", "tls",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +66,7 @@ class Protection:
         self.private = False
         self.sized = False
         self.client = ""
+        self.data_by_account = False
 
     @property
     def control_required(self) -> bool:
@@ -74,7 +76,7 @@ class Protection:
     @property
     def data_required(self) -> bool:
         """Whether nothing may be transferred without TLS."""
-        return self._must in {"data", "both", True}
+        return self.data_by_account or self._must in {"data", "both", True}
 
     @property
     def facts(self) -> CertificateFacts | None:

@@ -73,7 +73,13 @@ def password(session: FTPSession, argument: bytes) -> Eventually[bytes]:
 def _context(session: FTPSession) -> LoginContext:
     protection = session.protection
     return LoginContext(
-        "ftp", session.session_id, session.peer, session.local, protection.control, protection.facts
+        "ftp",
+        session.session_id,
+        session.peer,
+        session.local,
+        protection.control,
+        protection.facts,
+        data_apart=True,
     )
 
 
@@ -114,6 +120,7 @@ def _welcome(session: FTPSession, avatar: IAvatar) -> bytes:
             session.host.log.error("{user}: no charset {charset}", user=avatar.username, charset=charset)
             raise LoginRefused(avatar.username, "unknown charset") from None
     session.avatar = avatar
+    session.protection.data_by_account = avatar.account.tls_data
     if session.protection.control:
         session.protection.logged_in(avatar.username)
     session.username = avatar.username
