@@ -203,21 +203,24 @@ async def attempts(
     begin: Callable[[], Awaitable[T]],
     retries: int,
     moved: Callable[[], int],
+    reached: Callable[[], int],
     again: Callable[[XferError, float], object],
 ) -> T:
     """What ``begin()`` answers, begun again when there was no connection or it broke.
 
-    ``retries`` counts those in a row that bring nothing to ``moved()``; ``again`` is told of each. A server
-    that is there and says nothing is not asked again: scripts do that for files that they do not have.
+    ``retries`` counts those in a row after which ``reached()`` is no further than ever before: bytes that
+    ``moved()`` may be the same ones each time. ``again`` is told of each. A server that is there and says
+    nothing is not asked again: scripts do that for files that they do not have.
     """
-    wait, left, before = FIRST_WAIT, retries, moved()
+    wait, left, furthest = FIRST_WAIT, retries, reached()
     while True:
+        before = moved()
         try:
             return await begin()
         except (ConnectionLost, TimedOut, Truncated) as error:
-            if moved() > before:
-                wait, left, before = FIRST_WAIT, retries, moved()
-            elif isinstance(error, TimedOut) and error.detail != "no connection":
+            if reached() > furthest:
+                wait, left, furthest = FIRST_WAIT, retries, reached()
+            elif moved() == before and isinstance(error, TimedOut) and error.detail != "no connection":
                 raise
             if not left:
                 raise

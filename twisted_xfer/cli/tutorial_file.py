@@ -51,6 +51,7 @@ class File:
     position: int = 0
     moved: int = 0
     resumed: int = 0
+    reached: int = 0
 
     def limiter(self, reactor: Any) -> RateLimit | None:
         """A bucket for one attempt."""
@@ -72,6 +73,7 @@ class File:
         """Bytes moved."""
         self.position += count
         self.moved += count
+        self.reached = max(self.reached, self.position)
         self.tell("progress")
 
     async def bring(self, reactor: Any, begin: Callable[[], Awaitable[bool]], retries: int) -> bool:
@@ -82,7 +84,7 @@ class File:
         """
         again = lambda error, wait: self.tell("reconnecting", error=error, seconds=wait)  # noqa: E731
         try:
-            return await attempts(reactor, begin, retries, lambda: self.moved, again)
+            return await attempts(reactor, begin, retries, lambda: self.moved, lambda: self.reached, again)
         except XferError as error:
             if error.subject is None and not isinstance(error, LoginFailed | ConnectionLost | TimedOut):
                 error.subject = self.name
