@@ -130,7 +130,9 @@ def warnings(config: Config, *, checkers: bool = False, asked: Iterable[object] 
         found += _of_workers(config)
     found += strangers(config, asked)
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        found.append("running as root: give twistd --uid and --gid")
+        found.append(
+            "running as root, which serving does not need: run it as another user (twistd --uid and --gid)"
+        )
     return found
 
 

@@ -149,6 +149,14 @@ def test_no_needless_warning(monkeypatch):
     assert warnings(load.load("", flags)) == []
 
 
+def test_root_is_warned_of(monkeypatch):
+    """In words that also fit xfer serve, which has no twistd."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    flags = {"listen": ["ftp=tcp:1:interface=127.0.0.1"], "auth": ["users:/u"]}
+    (warning,) = warnings(load.load("", flags))
+    assert warning.startswith("running as root, which serving does not need")
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [
