@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted_xfer.app.config import Config
 from twisted_xfer.errors import ConfigError
 from twisted_xfer.runtime.tls import TLS, TLSFiles
-from twisted_xfer.runtime.tls_identity import Identity, self_signed, write_pem
+from twisted_xfer.runtime.tls_identity import Identity, exposure, self_signed, write_pem
 
 
 def tls_files(config: Config) -> TLSFiles | None:
@@ -49,6 +49,8 @@ def certificate_warnings(config: Config, now: dt.datetime) -> list[str]:
         except ConfigError:
             continue
         found += identity.warnings(now)
+        if exposed := exposure(key):
+            found.append(exposed)
     if _reads_certificates(config) and (files is None or not files.asks):
         found.append("accounts want client certificates, and nobody is asked for one: give --tls-client-ca")
     with contextlib.suppress(ConfigError):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import os
+import stat
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -98,6 +101,7 @@ class Identity:
                 f"the certificate {self.source} is not valid before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M}: "
                 "check the clock"
             )
+        found += self._chain_warnings(now)
         weak = _weakness(leaf)
         if weak:
             found.append(f"the key of {self.source} is weak ({weak}): make a new one")
@@ -106,6 +110,36 @@ class Identity:
                 f"the certificate {self.source} names no host (subjectAltName): clients that verify will refuse it"
             )
         return found
+
+    def _chain_warnings(self, now: dt.datetime) -> list[str]:
+        """Of the certificates behind the leaf: clients need them all, and in this order (RFC 8446 section 4.4.2)."""
+        found: list[str] = []
+        for one, issuer in pairwise(self.chain):
+            if one.issuer != issuer.subject:
+                found.append(
+                    f"the chain in {self.source} is broken: behind {one.subject.rfc4514_string()!r} belongs "
+                    f"the certificate of {one.issuer.rfc4514_string()!r}"
+                )
+            if issuer.not_valid_after_utc - now < dt.timedelta(days=EXPIRY_DAYS):
+                found.append(
+                    f"the certificate of {issuer.subject.rfc4514_string()!r} in {self.source} ends on "
+                    f"{issuer.not_valid_after_utc:%Y-%m-%d}: fetch the new chain"
+                )
+        return found
+
+
+def exposure(key: str) -> str:
+    """A warning about who may read or replace the file ``key``; empty when that is as it should be.
+
+    A group may read it: that is how systems give keys to daemons that are not root.
+    """
+    try:
+        mode = stat.S_IMODE(os.stat(key).st_mode)
+    except OSError:
+        return ""
+    if mode & (stat.S_IRWXO | stat.S_IWGRP) & ~stat.S_IXOTH:
+        return f"the key {key} is everybody's on this machine (mode {mode:04o}): chmod 600 {key}"
+    return ""
 
 
 def self_signed(

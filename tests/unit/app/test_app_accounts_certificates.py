@@ -1,6 +1,7 @@
 """Certificates of accounts by configuration: checkers, precedence over a users file, and warnings."""
 
 import datetime as dt
+import os
 
 import pytest
 from client_pki import DAY, Authority, bundle, now
@@ -122,3 +123,6 @@ def test_warnings(place):
     for table in ({"auth": ["certificate:/x"]}, {"accounts": {"a": {"require": "certificate"}}}):
         assert any("--tls-client-ca" in warning for warning in certificate_warnings(parse(table), now()))
     assert certificate_warnings(parse({"accounts": {"a": {"require": "password"}}}), now()) == []
+    config = configured(place, ca)
+    os.chmod(config.tls.key, 0o644)
+    assert any("mode 0644" in warning for warning in certificate_warnings(config, now()))

@@ -18,7 +18,14 @@ from twisted_xfer.errors import ConfigError, DataTLSRefused
 from twisted_xfer.interfaces import ITLS, ITLSSession
 from twisted_xfer.runtime.tls import RECHECK_SECONDS, RENEW_SECONDS, TLS, TLSFiles, has_aes
 from twisted_xfer.runtime.tls_binding import CAN_SHARE
-from twisted_xfer.runtime.tls_identity import EXPIRY_DAYS, LEAST_RSA_BITS, Identity, self_signed, write_pem
+from twisted_xfer.runtime.tls_identity import (
+    EXPIRY_DAYS,
+    LEAST_RSA_BITS,
+    Identity,
+    exposure,
+    self_signed,
+    write_pem,
+)
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 REAL_NOW = dt.datetime.now(dt.UTC)
@@ -154,6 +161,44 @@ def test_warnings():
     assert "names no host" in made(key, names=()).warnings(NOW)[0]
     assert made(rsa.generate_private_key(65537, LEAST_RSA_BITS)).warnings(NOW) == []
     assert "RSA of 1024 bits" in made(rsa.generate_private_key(65537, 1024)).warnings(NOW)[0]
+
+
+def test_warnings_of_the_chain():
+    """Of what stands behind the leaf: its end, and a certificate that does not belong there."""
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(3)]
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("leaf", "middle", "top")]
+    days = (90, 30, 90)
+    chain = [
+        x509.CertificateBuilder()
+        .subject_name(names[at])
+        .issuer_name(names[min(at + 1, 2)])
+        .public_key(keys[at].public_key())
+        .serial_number(1)
+        .not_valid_before(NOW)
+        .not_valid_after(NOW + dt.timedelta(days=days[at]))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("a.example")]), critical=False)
+        .sign(keys[min(at + 1, 2)], hashes.SHA256())
+        for at in range(3)
+    ]
+    limit = NOW + dt.timedelta(days=30 - EXPIRY_DAYS)
+    whole = Identity.of(chain, keys[0], source="a.pem")
+    assert whole.warnings(limit) == []
+    (late,) = whole.warnings(limit + dt.timedelta(seconds=1))
+    assert "'CN=middle' in a.pem ends on 2026-01-31" in late
+    (broken,) = Identity.of([chain[0], chain[2]], keys[0], source="a.pem").warnings(NOW)
+    assert "behind 'CN=leaf' belongs the certificate of 'CN=middle'" in broken
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"), [(0o600, False), (0o640, False), (0o644, True), (0o602, True), (0o660, True)]
+)
+def test_a_key_that_is_everybodys(tmp_path, mode, told):
+    """A group may read it, for daemons that are not root; nobody else, and nobody but its owner writes."""
+    _, key = pair(tmp_path, "a")
+    os.chmod(key, mode)
+    assert bool(exposure(key)) is told
+    assert not told or f"{mode:04o}" in exposure(key)
+    assert exposure(str(tmp_path / "missing")) == ""
 
 
 def test_interfaces(tmp_path):
