@@ -163,5 +163,6 @@ SITE_VERBS: Final[Mapping[bytes, Verb]] = with_rows({}, _SITE_ROWS)
 DATA_VERBS: Final = frozenset({b"RETR", b"STOR", b"APPE", b"STOU", b"LIST", b"NLST", b"MLSD"})
 #: First words of HTTP and SMTP, without those that are commands of FTP as well.
 FOREIGN_VERBS: Final = frozenset(
-    b"GET POST HEAD PUT CONNECT OPTIONS PATCH TRACE PRI PROPFIND EHLO HELO LHLO MAIL RCPT DATA STARTTLS".split()
+    b"GET POST HEAD PUT DELETE CONNECT OPTIONS PATCH TRACE PRI PROPFIND "
+    b"EHLO HELO LHLO MAIL RCPT DATA BDAT RSET VRFY EXPN ETRN STARTTLS".split()
 )
