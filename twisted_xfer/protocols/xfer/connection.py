@@ -27,6 +27,9 @@ from twisted_xfer.protocols.xfer.wire.messages import Error, Message, Ping, Pong
 
 #: The most that is read from the socket at once: content in bulk does not come this way, see bulk.py.
 READ_SIZE: Final = 64 * 1024
+#: What we have said beyond a full transport; past it we listen no more until the peer has read it. A
+#: window of entries with paths of any length gets its answers within that.
+MAX_UNREAD: Final = 1024 * 1024
 #: Silence after which we ask, and after which we give up, in seconds.
 PING_AFTER: Final = 15.0
 DEAD_AFTER: Final = 60.0
@@ -49,7 +52,8 @@ class Connection(Lending, Protocol):
     """One end. Subclasses do the handshake in ``handshake`` and then set ``role``.
 
     What the peer controls is bounded: input by the link and by pausing the transport, output by
-    ``writable``, which those who send content wait for; time by the two constants above.
+    ``writable``, which those who send content wait for, and answers by MAX_UNREAD, past which nothing
+    more is listened to that would need an answer; time by the two constants above.
     """
 
     def __init__(self, side: Literal["caller", "listener"], clock: IReactorTime) -> None:
@@ -63,6 +67,7 @@ class Connection(Lending, Protocol):
         self.reason: XferError | None = None
         self._paused = False
         self._pulling = False
+        self._unread = 0
         self._last_heard = 0.0
         #: When something other than PING and PONG was said, or the peer took what we had for it.
         self.last_moved = 0.0
@@ -132,7 +137,7 @@ class Connection(Lending, Protocol):
             return
         self._pulling = True
         try:
-            while not self._paused and not self._closing:
+            while self._listens and not self._closing:
                 event = self.link.next_event()
                 if event is None:
                     break
@@ -181,15 +186,26 @@ class Connection(Lending, Protocol):
                 return
             self._pull()
             producer = IPushProducer(self.transport, None)
-            if producer is not None and not self._paused and not self.closed:
+            if producer is not None and self._listens and not self.closed:
                 producer.resumeProducing()
+
+    @property
+    def _listens(self) -> bool:
+        """Whether events are taken: neither a role has paused us, nor a peer that does not read."""
+        return not self._paused and self._unread <= MAX_UNREAD
 
     # --- output ----------------------------------------------------------------------------
 
     def send(self, message: Message) -> None:
         """Send a message."""
         if not self._closing and self.transport is not None:
-            self.write_pieces([self.link.encode(message)])
+            frame = self.link.encode(message)
+            self.write_pieces([frame])
+            if self._full:
+                # Others wait for ``writable``; an answer cannot, so what asks for it must.
+                self._unread += len(frame)
+                if self._unread > MAX_UNREAD and not self.lent:
+                    IPushProducer(self.transport).pauseProducing()
 
     def send_data(self, stream: int, data: bytes) -> None:
         """Send a DATA frame."""
@@ -213,7 +229,12 @@ class Connection(Lending, Protocol):
         """There is room again."""
         self._full = False
         self.last_moved = self.clock.seconds()
+        unread, self._unread = self._unread, 0
         self.wake()
+        if unread > MAX_UNREAD and not self._closing and not self.lent:
+            self._pull()
+            if self._listens and not self._closing:
+                IPushProducer(self.transport).resumeProducing()
 
     def stopProducing(self) -> None:
         """The connection is going away."""
@@ -222,11 +243,12 @@ class Connection(Lending, Protocol):
     def line_is_back(self) -> None:
         """Go on with what waited while a thread had the line."""
         self._last_heard = self.last_moved = self.clock.seconds()
+        self._unread = 0
         if self._close_later:
             self._close_now()
         if not self._paused:
             self._pull()
-        if not self._paused and not self.lent:
+        if self._listens and not self.lent:
             IPushProducer(self.transport).resumeProducing()
 
     # --- the end ---------------------------------------------------------------------------
@@ -243,6 +265,7 @@ class Connection(Lending, Protocol):
         """Close once everything was sent."""
         if not self._closing and self.transport is not None:
             self._closing = True
+            self._paused = not self._listens
             self.resumeProducing()
             if self.lent:
                 self._close_later = True
