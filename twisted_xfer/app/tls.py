@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from twisted.logger import Logger
 
@@ -13,6 +14,9 @@ from twisted_xfer.app.config import Config
 from twisted_xfer.errors import ConfigError
 from twisted_xfer.runtime.tls import TLS, TLSFiles
 from twisted_xfer.runtime.tls_identity import Identity, exposure, self_signed, write_pem
+
+#: access(2) asks for the real user otherwise, who stays root with ``twistd --euid``.
+_EFFECTIVE: Final = os.access in os.supports_effective_ids
 
 
 def tls_files(config: Config) -> TLSFiles | None:
@@ -40,9 +44,14 @@ def make_tls(config: Config, reactor: Any, log: Logger) -> TLS | None:
 
 
 def certificate_warnings(config: Config, now: dt.datetime) -> list[str]:
-    """What is about to go wrong with the certificates; nothing about files that cannot be read."""
+    """What is about to go wrong with the certificates, which were read once already, maybe with more rights."""
     files = tls_files(config)
-    found: list[str] = []
+    found = [
+        f"{path} cannot be read any more, now that the daemon is another user: renewed, it is taken up at the "
+        "next start only; let a group of that user read it"
+        for path in dict.fromkeys(files.paths if files is not None else ())
+        if not os.access(path, os.R_OK, effective_ids=_EFFECTIVE)
+    ]
     for certificate, key in files.pairs if files is not None else ():
         try:
             identity = Identity.load(certificate, key)

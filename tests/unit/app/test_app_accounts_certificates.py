@@ -126,3 +126,16 @@ def test_warnings(place):
     config = configured(place, ca)
     os.chmod(config.tls.key, 0o644)
     assert any("mode 0644" in warning for warning in certificate_warnings(config, now()))
+
+
+def test_a_key_out_of_reach(place, monkeypatch):
+    """As root reads it at the start and another user serves, which is when nobody would learn of a renewal that fails."""
+    config = configured(place, Authority())
+    assert certificate_warnings(config, now()) == []
+
+    def access(path, mode, *, effective_ids):
+        return path != config.tls.key
+
+    monkeypatch.setattr("os.access", access)
+    (told,) = certificate_warnings(config, now())
+    assert told.startswith(f"{config.tls.key} cannot be read any more")
