@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 from twisted_xfer.interfaces import ITLSSession
 
@@ -21,6 +21,10 @@ class ControlChannel(Protocol):
 
     def reclaim_ports(self) -> None:
         """Have other sessions give back the passive ports that they only keep for their next transfer."""
+
+    def others(self) -> Iterable[Any]:
+        """The other sessions of the same listener, in this process."""
+        ...
 
     def send(self, data: bytes) -> None:
         """Send a reply."""

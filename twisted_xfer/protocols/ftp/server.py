@@ -212,6 +212,10 @@ class FTPServerProtocol(Protocol):
         for session in self.factory.sessions:
             session.data.release_lingering()
 
+    def others(self) -> list[FTPSession]:
+        """The listener's other sessions."""
+        return [session for session in self.factory.sessions if session is not self.session]
+
     @property
     def can_start_tls(self) -> bool:
         """Whether this transport can."""

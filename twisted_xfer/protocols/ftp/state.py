@@ -28,7 +28,7 @@ class SessionState:
     __slots__ = (
         "abort_replies", "avatar", "bad_commands", "channel", "closed", "codec", "codec_chosen", "commands", "cwd", "data", "deadline", "draining", "epsv_all", "facts",
         "handlers", "held", "host", "idle", "lease", "listener_codec", "local", "login", "mode", "opened", "options", "output", "paused", "peer", "protection",
-        "quitting", "raw_name", "running", "sequence", "session_id", "size_hint", "spelled", "transfer", "turning", "username", "verbs", "waiting", "wire",
+        "quitting", "raw_name", "running", "sequence", "session_id", "size_hint", "spelled", "transfer", "turning", "uploading", "username", "verbs", "waiting", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +66,8 @@ class SessionState:
         self.waiting: deque[Command | Rejected] = deque()
         self.running: Command | None = None
         self.transfer: ITransfer | None = None
+        #: What the running transfer writes, below the account's root.
+        self.uploading: VirtualPath | None = None
         #: The path that a client named last, as it came; and whether its last name is to be taken as it is.
         self.spelled = b""
         self.raw_name = False

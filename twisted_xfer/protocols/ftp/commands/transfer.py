@@ -6,10 +6,11 @@ from typing import Final
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from twisted_xfer.errors import Cancelled, RemoteProtocolError, XferError
+from twisted_xfer.errors import Busy, Cancelled, RemoteProtocolError, XferError
 from twisted_xfer.interfaces import Eventually, IChannel, IReadFile, IUpload, TransferMode, WriteIntent
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.protocols.ftp.commands.ending import Ending
+from twisted_xfer.protocols.ftp.commands.takeover import taken_over
 from twisted_xfer.protocols.ftp.data import as_connection_failure
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.wire.replies import NOTHING_TO_ABORT, TRANSFER_COMPLETE, reply
@@ -121,7 +122,13 @@ async def _receive(session: FTPSession, argument: bytes, intent: WriteIntent) ->
     avatar = session.user()
     mode = session.mode
     path = session.path(argument)
-    upload: IUpload = await resolve(avatar.open_write(path, intent))
+    upload: IUpload
+    try:
+        upload = await resolve(avatar.open_write(path, intent))
+    except Busy:
+        if not ((intent.offset or intent.append) and await taken_over(session, path)):
+            raise
+        upload = await resolve(avatar.open_write(path, intent))
     opening = _OPENING[mode]
     if intent.unique:
         opening = reply(150, b"FILE: " + session.codec.to_wire(upload.path.name))
@@ -145,7 +152,11 @@ async def _receive(session: FTPSession, argument: bytes, intent: WriteIntent) ->
         confirm=Ending(session, channel, upload, size).look,
     )
     session.transfer = transfer
-    await transfer.result
+    session.uploading = path
+    try:
+        await transfer.result
+    finally:
+        session.uploading = None
     if not intent.unique and upload.path != path:
         # The name was taken, and the policy is to choose another.
         return reply(226, b"Transfer complete; stored as " + session.codec.to_wire(upload.path.name))
