@@ -16,7 +16,7 @@ from twisted_xfer.accounts.charges import Charge, Published
 from twisted_xfer.accounts.handles import wrap_read, wrap_upload
 from twisted_xfer.accounts.quota import AccountQuota, charges
 from twisted_xfer.accounts.reports import Reporter
-from twisted_xfer.accounts.rights import PathRights
+from twisted_xfer.accounts.rights import PathRights, rights_to_write, under_policy
 from twisted_xfer.errors import NotFound, QuotaExceeded, RightMissing, Unsupported
 from twisted_xfer.interfaces import (
     Account,
@@ -157,8 +157,11 @@ class Avatar:
 
         Rights: write for a new name; write and overwrite to replace what is published there;
         append to continue it (APPE, REST at its end), and overwrite too if that cuts it. Going on
-        with one's own unpublished part is writing a new name.
+        with one's own unpublished part is writing a new name. Where the account has a policy for
+        taken names, nothing is replaced against it.
         """
+        if self.account.if_exists:
+            intent = under_policy(intent, self.account.if_exists)
         rights = self._at(path)
         if self._quota is not None or (rights & _FULL_WRITE) != _FULL_WRITE:
             return Deferred.fromCoroutine(self._open_write_checked(path, intent, rights))
@@ -177,7 +180,7 @@ class Avatar:
         if not rights & _FULL_WRITE:
             self._refuse(Right.WRITE, path)
         published = None if intent.unique else await resolve(self._published(path))
-        for right in _rights_to_write(intent, published):
+        for right in rights_to_write(intent, published):
             if right not in rights:
                 self._refuse(right, path)
         quota = self._quota
@@ -381,18 +384,3 @@ class Avatar:
         if info.kind == "dir":
             return None
         return info.size if info.kind == "file" else 0
-
-
-def _rights_to_write(intent: WriteIntent, published: int | None) -> tuple[Right, ...]:
-    """Which rights ``intent`` takes where ``published`` bytes, or nothing, stand already."""
-    if published is None or intent.unique:
-        return (Right.WRITE,)
-    # With a key it goes on with one's own part or begins anew, and never continues what is published.
-    if intent.append and not intent.key:
-        return (Right.APPEND,)
-    if intent.offset and not intent.key:
-        return (Right.APPEND,) if intent.offset >= published else (Right.APPEND, Right.OVERWRITE)
-    if intent.if_exists != "overwrite":
-        # The storage itself refuses or takes another name.
-        return (Right.WRITE,)
-    return (Right.WRITE, Right.OVERWRITE)

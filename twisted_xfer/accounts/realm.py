@@ -104,7 +104,8 @@ class Realm:
         storage: whose views are the accounts' homes.
         root: where homes live, in the storage's spelling of a place.
         home_template: with ``{root}`` and ``{username}``; such a home is made at first login.
-        defaults: settings of users whom a checker knows but ``accounts`` does not.
+        defaults: settings of users whom a checker knows but ``accounts`` does not; ``if_exists`` of all
+            who have none.
         accounts: settings by user name, or None.
         events, limits, clock: as everywhere.
         anonymous: the directory of nobody in particular, relative to the root; None: refused. It is read
@@ -154,7 +155,12 @@ class Realm:
             # All rights is what an account has that nothing is said of: nobody in particular never has.
             rights = READ_ONLY if settings.rights == ALL_RIGHTS else settings.rights
             self._anonymous = attrs.evolve(
-                settings, username=ANONYMOUS_NAME, home=home, rights=rights, certificates=(), require=""
+                self._by_default(settings),
+                username=ANONYMOUS_NAME,
+                home=home,
+                rights=rights,
+                certificates=(),
+                require="",
             )
 
     def requestAvatar(self, avatarId: Any, mind: Any, *interfaces: Any) -> Any:
@@ -199,7 +205,7 @@ class Realm:
     def _account(self, avatar_id: Any) -> Account:
         if isinstance(avatar_id, Account):
             plain_username(avatar_id.username)
-            return avatar_id
+            return self._by_default(avatar_id)
         if avatar_id is ANONYMOUS or avatar_id == ANONYMOUS:
             if self._anonymous is None:
                 raise LoginRefused(ANONYMOUS_NAME, "no anonymous access")
@@ -210,12 +216,18 @@ class Realm:
         username = plain.username if plain is not None else plain_username(avatar_id)
         found = self._accounts.account(username) if self._accounts is not None else None
         if found is not None:
-            return found
+            return self._by_default(found)
         if plain is None:
             if len(self._plain) >= MAX_PLAIN:
                 self._plain.clear()
             plain = self._plain[avatar_id] = attrs.evolve(self._defaults, username=username)
         return plain
+
+    def _by_default(self, account: Account) -> Account:
+        """``account`` with what the daemon says of taken names, where it says nothing itself."""
+        if account.if_exists or not self._defaults.if_exists:
+            return account
+        return attrs.evolve(account, if_exists=self._defaults.if_exists)
 
     def _owner(self, account: Account, context: LoginContext) -> str:
         """Whose parts the session sees: its account's; of nobody in particular only its own.

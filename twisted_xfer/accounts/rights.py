@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, Literal
+
+import attrs
 
 from twisted_xfer.errors import ConfigError
-from twisted_xfer.interfaces import ALL_RIGHTS, READ_ONLY, Right
+from twisted_xfer.interfaces import ALL_RIGHTS, READ_ONLY, Right, WriteIntent
 from twisted_xfer.paths import MAX_PATH, VirtualPath
 
 #: Names for the usual sets, beside the rights' own names.
@@ -190,3 +192,29 @@ class PathRights:
     def varied(self) -> bool:
         """Whether any path differs from the base."""
         return bool(self._rules) or self._within is not None
+
+
+def rights_to_write(intent: WriteIntent, published: int | None) -> tuple[Right, ...]:
+    """Which rights ``intent`` takes where ``published`` bytes, or nothing, stand already."""
+    if published is None or intent.unique:
+        return (Right.WRITE,)
+    # With a key it goes on with one's own part or begins anew, and never continues what is published.
+    if intent.append and not intent.key:
+        return (Right.APPEND,)
+    if intent.offset and not intent.key:
+        return (Right.APPEND,) if intent.offset >= published else (Right.APPEND, Right.OVERWRITE)
+    if intent.if_exists != "overwrite":
+        # The storage itself refuses or takes another name.
+        return (Right.WRITE,)
+    return (Right.WRITE, Right.OVERWRITE)
+
+
+def under_policy(intent: WriteIntent, if_exists: Literal["overwrite", "refuse", "rename"]) -> WriteIntent:
+    """``intent`` where the account says what becomes of taken names: a protocol may ask for less, not for more.
+
+    Going on with what is published (APPE, REST) is no replacing, and has rights of its own.
+    """
+    replaces = intent.if_exists == "overwrite" and not intent.unique
+    if not replaces or if_exists == "overwrite" or ((intent.append or intent.offset) and not intent.key):
+        return intent
+    return attrs.evolve(intent, if_exists=if_exists)

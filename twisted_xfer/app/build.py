@@ -41,7 +41,7 @@ from twisted_xfer.app.verify import about, check_anonymous, check_endpoint, chec
 from twisted_xfer.app.workers.parent import WorkerGroup, check_shareable
 from twisted_xfer.errors import ConfigError, NotADirectory, NotFound, PermissionDenied, PluginError, XferError
 from twisted_xfer.events.bus import EventBus
-from twisted_xfer.interfaces import IQuotaLedger, IStorage
+from twisted_xfer.interfaces import Account, IQuotaLedger, IStorage
 from twisted_xfer.plugins.options import options_from_table
 from twisted_xfer.plugins.registry import Registry
 from twisted_xfer.runtime.blocking import BlockingPools
@@ -318,6 +318,7 @@ class _Builder:
             limits=host.limits,
             clock=self.reactor,
             home_template=config.home,
+            defaults=Account("", if_exists=config.if_exists),
             accounts=accounts,
             anonymous=config.anonymous or None,
             ledger=ledger,

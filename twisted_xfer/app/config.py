@@ -257,7 +257,9 @@ class Config:
     workers: int = setting(rules.WORKERS, 1)
     charset: str = setting(rules.CHARSET, "utf-8")
     uploads: str = setting(rules.choice("staged", "in-place"), "staged")
-    if_exists: str = setting(rules.choice("", "overwrite", "refuse", "rename"), "")
+    if_exists: Literal["", "overwrite", "refuse", "rename"] = setting(
+        rules.choice("", "overwrite", "refuse", "rename"), ""
+    )
     parts_expire: float = setting(DAYS, DEFAULT_PARTS_EXPIRE)
     symlinks: str = setting(rules.choice("inside", "none", "follow"), "inside")
     fsync: bool = setting(rules.FLAG, default=False)

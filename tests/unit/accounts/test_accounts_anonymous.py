@@ -18,7 +18,7 @@ class UsersFile:
         return Account(username, rights=frozenset({Right.DELETE}))
 
 
-def enter(inline):
+def enter(inline, **more):
     accounts = Accounts(inline, [UsersFile()])
     realm = Realm(
         Tree(),
@@ -28,6 +28,7 @@ def enter(inline):
         clock=Clock(),
         accounts=accounts,
         anonymous="pub",
+        **more,
     )
     return realm.requestAvatar(ANONYMOUS, CONTEXT, IAvatar)[1].account
 
@@ -57,3 +58,11 @@ def test_other_settings():
         }
     )
     assert account == Account("anonymous", home="/r/pub", rights=READ_ONLY, quota_bytes=7)
+
+
+def test_what_the_daemon_says_of_taken_names():
+    """Holds unless the account says something itself."""
+    refusing = Account("", if_exists="refuse")
+    assert enter({}, defaults=refusing).if_exists == "refuse"
+    own = {"anonymous": Account("anonymous", if_exists="rename")}
+    assert enter(own, defaults=refusing).if_exists == "rename"

@@ -281,6 +281,32 @@ def test_rights_by_path():
         avatar.open_read(B)
 
 
+@pytest.mark.parametrize(
+    ("own", "asked", "wanted"),
+    [
+        ("", {}, "overwrite"),
+        ("overwrite", {"if_exists": "refuse"}, "refuse"),
+        ("refuse", {}, "refuse"),
+        ("rename", {}, "rename"),
+        ("rename", {"if_exists": "refuse"}, "refuse"),
+        ("refuse", {"append": True, "key": "0123456789abcdef"}, "refuse"),
+        ("refuse", {"append": True}, "overwrite"),
+        ("refuse", {"offset": 3}, "overwrite"),
+        ("refuse", {"unique": True}, "overwrite"),
+    ],
+)
+def test_the_accounts_policy_for_taken_names_holds_for_every_protocol(monkeypatch, own, asked, wanted):
+    """A protocol that would replace a file cannot; going on with one is APPE's and REST's business."""
+    avatar, tree, _, _ = make(account={"if_exists": own})
+    seen = []
+    open_write = tree.open_write
+    monkeypatch.setattr(
+        tree, "open_write", lambda path, intent: seen.append(intent) or open_write(path, intent)
+    )
+    avatar.open_write(A, WriteIntent(**asked))
+    assert [intent.if_exists for intent in seen] == [wanted]
+
+
 def test_moving_a_directory_does_not_move_it_out_of_its_rules():
     """What lies below in a guarded place guards what is above it against a rename."""
     secret = [("/a/secret/**", frozenset({Right.LIST}))]

@@ -207,6 +207,26 @@ def test_back_off_refuses_when_the_queue_is_too_long():
     assert checker.asked == 0
 
 
+class KnownAccounts:
+    """Settings of one user."""
+
+    def __init__(self, account):
+        self.account = lambda name: account if name == account.username else None
+
+
+@pytest.mark.parametrize(("own", "wanted"), [("", "refuse"), ("rename", "rename")])
+def test_what_the_daemon_says_of_taken_names_holds_for_accounts_that_say_nothing(own, wanted):
+    """Also where a users file has other settings of them."""
+    account = Account("alice", if_exists=own, max_sessions=3)
+    house = House(accounts=KnownAccounts(account), defaults=Account("", if_exists="refuse"))
+    avatar = house.enter()
+    got = []
+    if hasattr(avatar, "addCallback"):
+        avatar.addCallback(got.append)
+        (avatar,) = got
+    assert (avatar.account.if_exists, avatar.account.max_sessions) == (wanted, 3)
+
+
 def test_the_peer_hangs_up_while_the_checker_works():
     """The avatar that comes all the same is logged out, and its place is free."""
     slow = Deferred()

@@ -87,6 +87,41 @@ def test_policies_for_a_taken_name(net, home, tmp_path, policy, content, extra):
     assert [path.read_bytes() for path in home.glob("f (*).txt")] == ([extra] if extra else [])
 
 
+@pytest.mark.parametrize(
+    ("own", "asked", "content", "extra"),
+    [
+        ("refuse", "overwrite", b"old", None),
+        ("refuse", "skip-same", b"old", None),
+        ("rename", "overwrite", b"old", b"new"),
+        ("rename", "skip-same", b"old", b"new"),
+        ("refuse", "rename", b"old", b"new"),
+        ("overwrite", "refuse", b"old", None),
+    ],
+)
+def test_the_accounts_own_policy_keeps_what_is_there(tmp_path, own, asked, content, extra):
+    """Whatever the sender asks for, and a dry run says the same; who asks for less gets that."""
+    (tmp_path / "f.txt").write_bytes(b"new")
+    net = local_net(tmp_path / "root", accounts={"alice": Account("alice", if_exists=own)})
+    home = tmp_path / "root/alice"
+    home.mkdir(exist_ok=True)
+    (home / "f.txt").write_bytes(b"old")
+    for dry in (True, False):
+        summary = net.send([tmp_path / "f.txt"], if_exists=asked, dry_run=dry)
+        assert [error.name for _, error in summary.failures] == ([] if extra else ["exists"])
+        assert (home / "f.txt").read_bytes() == content
+    assert [path.read_bytes() for path in home.glob("f (*).txt")] == ([extra] if extra else [])
+    net.close_clean()
+
+
+def test_the_accounts_own_policy_skips_what_is_the_same(tmp_path):
+    """Nothing would be replaced, so nothing is refused."""
+    (tmp_path / "f.txt").write_bytes(b"new")
+    net = local_net(tmp_path / "root", accounts={"alice": Account("alice", if_exists="refuse")})
+    assert net.send([tmp_path / "f.txt"]).files == 1
+    assert net.send([tmp_path / "f.txt"]).skipped == 1
+    net.close_clean()
+
+
 def test_links_are_refused_and_the_rest_goes_on(net, home, tmp_path):
     """By default nobody makes links at the other end."""
     (tmp_path / "t").mkdir()

@@ -64,6 +64,8 @@ class Placing:
         self.rules = rules
         self._hash_name = hash_name
         self._avatar = IAvatar(storage) if IAvatar.providedBy(storage) else None
+        #: What the account itself wants of names that are taken, where it says so.
+        self._own_policy = "" if self._avatar is None else self._avatar.account.if_exists
         #: What a dry run was told that there is room for.
         self._asked_bytes = self._asked_files = 0
 
@@ -147,6 +149,10 @@ class Placing:
         why = self._no_need(if_exists, entry, info)
         if why:
             return why
+        if self._own_policy == "rename":
+            return await self._room(entry, path)
+        if self._own_policy == "refuse":
+            raise AlreadyExists(bytes(path))
         if self._avatar is not None and not self._avatar.may(Right.OVERWRITE, path):
             raise RightMissing(bytes(path), right=Right.OVERWRITE.value)
         await self._room(entry, path, replaced=info.size)
@@ -203,7 +209,7 @@ class Placing:
         """The upload under the policy asked for, or why the entry is to be skipped.
 
         Raises:
-            AlreadyExists: and the sender asked to refuse then.
+            AlreadyExists: and the sender asked to refuse then, or the account has that policy.
             RightMissing, Busy, QuotaExceeded...: as the storage says.
         """
         if entry.path in self.rules.done:
@@ -222,6 +228,10 @@ class Placing:
             why = self._no_need(if_exists, entry, info)
             if why:
                 return why
+        if self._own_policy == "rename":
+            return await self._open_as(entry, path, "rename", resume=resume), "rename"
+        if self._own_policy == "refuse":
+            raise AlreadyExists(bytes(path))
         if self._avatar is not None and not self._avatar.may(Right.OVERWRITE, path):
             # Going on with a part asks the avatar for less than replacing a file does.
             raise RightMissing(bytes(path), right=Right.OVERWRITE.value)
