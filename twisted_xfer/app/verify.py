@@ -62,13 +62,21 @@ def protocol_table(config: Config, listen: Listen, plugin: IProtocolPlugin) -> d
     """What is set for one place: its own options over its protocol's section.
 
     That in turn goes over the section of the protocol which the plugin names as ``variant_of``.
+
+    Raises:
+        ConfigError: it allows in clear what ``require_tls`` of the daemon forbids everywhere.
     """
     base = getattr(plugin, "variant_of", "")
-    return {
+    table = {
         **(config.protocol_options(base) if base else {}),
         **config.protocol_options(listen.protocol),
         **thaw(listen.options),
     }
+    need = table.get("require_tls", True)
+    if config.require_tls and need in ("none", "control", "data", False):
+        remedy = "allows in clear what require_tls (--require-tls) forbids everywhere: leave one of the two out"
+        raise ConfigError(f"protocols.{listen.protocol}.require_tls", value=need, remedy=remedy)
+    return table
 
 
 def _check_sections(config: Config, registry: Registry) -> None:

@@ -9,6 +9,7 @@ from twisted_xfer.app import load
 from twisted_xfer.app.accounts import inline_accounts
 from twisted_xfer.app.check import check
 from twisted_xfer.app.explain import explain
+from twisted_xfer.app.tls import make_demo_certificate
 from twisted_xfer.app.verify import about, check_anonymous, check_files
 from twisted_xfer.errors import ConfigError, PluginError
 from twisted_xfer.interfaces import READ_ONLY
@@ -42,6 +43,9 @@ WRONG = [
     ('auth = ["nosuch:x"]', "auth = 'nosuch'", "no such type"),
     ('root = "nix"', "root = ", "make it, or give --root"),
     ('charset = "utf-16"', "charset = 'utf-16'", "the name of a Python codec"),
+    ('charset = "utf-7"', "charset = 'utf-7'", "the name of a Python codec"),
+    ('charset = "unicode_escape"', "charset = 'unicode_escape'", "the name of a Python codec"),
+    ('charset = "idna"', "charset = 'idna'", "the name of a Python codec"),
 ]
 
 
@@ -110,6 +114,30 @@ def test_endpoints_with_tls_of_their_own(tmp_path, protocol):
     assert code == 1
     assert "ftps=tcp:2990" in said
     assert "--tls-certificate" in said
+
+
+@pytest.mark.parametrize(
+    ("more", "good"),
+    [
+        ('listen = [{ protocol = "ftp", endpoint = "tcp:7", require_tls = "none" }]', False),
+        ('[protocols.ftp]\nrequire_tls = "data"', False),
+        ("[protocols.ftp]\nrequire_tls = false", False),
+        ('[protocols.ftp]\nrequire_tls = "both"', True),
+        ("[protocols.ftp]\nrequire_tls = true", True),
+        ("", True),
+    ],
+)
+def test_tls_that_is_required_everywhere(tmp_path, more, good):
+    """A listener that allows something in clear contradicts it, and is not silently let to."""
+    make_demo_certificate(str(tmp_path))
+    pair = f'[tls]\ncertificate = "{tmp_path}/certificate.pem"\nkey = "{tmp_path}/key.pem"'
+    path = tmp_path / "xfer.toml"
+    path.write_text(f"require_tls = true\n{more}\n{pair}\n")
+    code, said = checked(path)
+    assert (code == 0) is good, said
+    assert good or "protocols.ftp.require_tls" in said
+    path.write_text(f"{more}\n{pair}\n")
+    assert checked(path)[0] == 0
 
 
 def test_files_that_are_there(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twisted_xfer.errors import LimitReached, XferError
+from twisted_xfer.errors import DataTLSRefused, LimitReached, XferError
 from twisted_xfer.interfaces import Account, Right, Timeouts
 from twisted_xfer.protocols.ftp.commands import HANDLERS
 from twisted_xfer.protocols.ftp.commands.site import SITE_HANDLERS
@@ -168,6 +168,15 @@ def test_unknown_errors_do_not_leak():
     """The text of an error of unknown type is for the log only."""
     assert b"canary" not in reply_for(RuntimeError("canary"))
     assert reply_for(RuntimeError("canary")).startswith(b"451 ")
+
+
+def test_why_there_is_no_tls_on_a_data_connection():
+    """In words that say what to change, even where a certificate's name is no ASCII."""
+    assert reply_for(DataTLSRefused(detail="TLS handshake took too long")).startswith(
+        b"522 TLS on the data connection failed (TLS handshake took too long): "
+    )
+    assert reply_for(DataTLSRefused()).startswith(b"522 TLS on the data connection failed: ")
+    assert reply_for(DataTLSRefused(detail="certificate '\u0416\udc80' refused")).startswith(b"522 ")
 
 
 def test_421_closes(user):

@@ -11,6 +11,8 @@ from typing import Final
 from twisted_xfer import errors as e
 from twisted_xfer.protocols.ftp.wire.replies import reply
 
+_NO_TLS: Final = "TLS on the data connection failed"
+_START_IT: Final = "after PROT P start it there, as client."
 #: Error class to (reply code, text). The nearest class in the error's own order of bases counts.
 TABLE: Final[dict[type[e.XferError], tuple[int, str]]] = {
     e.XferError: (451, "Requested action aborted: local error in processing."),
@@ -40,7 +42,7 @@ TABLE: Final[dict[type[e.XferError], tuple[int, str]]] = {
     e.Cancelled: (426, "Transfer aborted."),
     e.DataConnectionFailed: (425, "Can't open data connection."),
     e.DataPeerRefused: (425, "Data connection refused: it must be with the control connection's address."),
-    e.DataTLSRefused: (522, "TLS on the data connection failed: after PROT P start it there, as client."),
+    e.DataTLSRefused: (522, f"{_NO_TLS}: {_START_IT}"),
     e.DigestMismatch: (451, "What arrived is not what was announced."),
     e.SourceChanged: (451, "The file changed while it was read."),
     e.PrefixMismatch: (451, "What was kept is not the beginning of this file."),
@@ -83,6 +85,9 @@ def reply_for(error: BaseException) -> bytes:
         text = _NOT_RESUMED
     elif isinstance(error, e.DataTLSRefused) and error.fields.get("certificate"):
         text = _OTHER_CERTIFICATE
+    elif isinstance(error, e.DataTLSRefused) and error.detail:
+        # OpenSSL's words and ours; of the peer's only a name, in quotes and cut short.
+        text = f"{_NO_TLS} ({error.detail}): {_START_IT}"
     elif isinstance(error, e.QuotaExceeded) and "left" in error.fields:
         text = f"Quota exceeded: {error.fields['left']} {error.fields.get('unit', 'bytes')} left."
     elif isinstance(error, e.RemoteProtocolError) and error.detail:
