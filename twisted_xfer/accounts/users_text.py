@@ -31,6 +31,7 @@ MAX_TEXTS: Final = 100
 #: What a home may hold, see ``realm.home_of``.
 _PLACEHOLDER: Final = re.compile(r"\{(?:root|username)\}")
 _SIZES: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_ASCII: Final = "".join(map(chr, range(32, 127)))
 
 
 class Entry(NamedTuple):
@@ -239,8 +240,8 @@ def _charset(value: Any, key: str, file: str) -> str:
     if not name:
         return ""
     try:
-        # A path's slash must be a slash in it: no UTF-16, no codec that is not of text.
-        if b"/a".decode(name) == "/a":
+        # ASCII must be itself in it, both ways: no UTF-16 or UTF-7, no escapes, no codec that is not of text.
+        if _ASCII.encode(name) == _ASCII.encode() and _ASCII.encode().decode(name) == _ASCII:
             return codecs.lookup(name).name
     except (LookupError, ValueError):
         pass

@@ -28,6 +28,7 @@ MAX_SECONDS: Final = 86_400.0
 MAX_WORKERS: Final = 1024
 #: Of a host name, RFC 1123 section 2.1; a label of it has at most 63.
 MAX_HOST: Final = 253
+_ASCII: Final = "".join(map(chr, range(32, 127)))
 _LABEL: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 
 
@@ -168,8 +169,8 @@ def _home(value: object) -> str:
 def _charset(value: object) -> str:
     name = _non_empty(value)
     try:
-        # A path's slash must be a slash in it: no UTF-16, no codec that is not of text.
-        if b"/a".decode(name) == "/a":
+        # ASCII must be itself in it, both ways: no UTF-16 or UTF-7, no escapes, no codec that is not of text.
+        if _ASCII.encode(name) == _ASCII.encode() and _ASCII.encode().decode(name) == _ASCII:
             return codecs.lookup(name).name
     except LookupError:
         pass

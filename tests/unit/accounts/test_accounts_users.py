@@ -156,6 +156,8 @@ def test_placeholders_of_homes():
         ('[users.alice.path_rights]\n"/a" = "wrte"', "users.alice.path_rights./a"),
         ('[users.alice]\ncharset = "klingon"', "users.alice.charset"),
         ('[users.alice]\ncharset = "base64"', "users.alice.charset"),
+        ('[users.alice]\ncharset = "unicode_escape"', "users.alice.charset"),
+        ('[users.alice]\ncharset = "hz"', "users.alice.charset"),
         ("[users.alice]\nmax_sessions = -1", "users.alice.max_sessions"),
         ("[users.alice]\nmax_sessions = true", "users.alice.max_sessions"),
         ('[users.alice]\nquota_bytes = "1 X"', "users.alice.quota_bytes"),
