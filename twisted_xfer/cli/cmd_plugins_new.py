@@ -48,6 +48,7 @@ def new(kind: str, name: str, directory: Path | None) -> None:
         fail(
             f"{name!r} is no name for a plugin: lower-case letters, digits and _, as in my_{kind}", Exit.USAGE
         )
+    _refuse_taken(kind, name)
     target = directory or Path("xfer-" + name.replace("_", "-"))
     files = skeleton(kind, name)
     try:
@@ -64,6 +65,15 @@ def new(kind: str, name: str, directory: Path | None) -> None:
     for path in files:
         result(str(target / path))
     say(f"Try it: cd {target} && pip install -e . pytest && pytest && xfer plugins")
+
+
+def _refuse_taken(kind: str, name: str) -> None:
+    """End with an explanation when another plugin has the name: no daemon starts with two of them."""
+    from twisted_xfer.plugins.survey import provider
+
+    kind = _RECORD_KINDS.get(kind, kind)
+    if (taken := provider(kind, name)) is not None:
+        fail(f"there is a {kind} plugin of this name already: {taken}; choose another one", Exit.USAGE)
 
 
 def skeleton(kind: str, name: str) -> dict[str, str]:

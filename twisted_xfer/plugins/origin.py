@@ -6,6 +6,8 @@ Slow (reads the metadata of everything installed), so only asked for reports and
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from importlib import metadata
 
 from twisted_xfer.interfaces import IPluginRecord
@@ -21,6 +23,14 @@ def drop_in_file(record: IPluginRecord) -> str:
     return ""
 
 
+@lru_cache(maxsize=1)
+def _by_package(
+    _path: tuple[str, ...], ask: Callable[[], Mapping[str, list[str]]]
+) -> Mapping[str, list[str]]:
+    """What is installed does not change while a report is made, and reading it takes a tenth of a second."""
+    return ask()
+
+
 def distribution_of(target: str) -> str:
     """``"name version"`` of the distribution that holds the plugin, or empty if it is not installed.
 
@@ -30,7 +40,7 @@ def distribution_of(target: str) -> str:
     """
     module = target.partition(":")[0]
     top = module.partition(".")[0]
-    names = metadata.packages_distributions().get(top, [])
+    names = _by_package(tuple(sys.path), metadata.packages_distributions).get(top, [])
     if len(set(names)) > 1:
         names = [name for name in names if _has_module(name, module)]
     for name in [*names, top]:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 from zope.interface import implementer
 
 from twisted_xfer.interfaces import IPluginRecord, PluginKind
+
+KINDS: Final = ("protocol", "storage", "quota", "listener", "command")
 
 
 def _module_and_attribute(_record: object, _attribute: object, value: str) -> None:
     module, colon, name = value.partition(":")
     if not (colon and name.isidentifier() and all(part.isidentifier() for part in module.split("."))):
         raise ValueError(f"{value!r} is not of the form package.module:attribute")
+
+
+def _kind(_record: object, _attribute: object, value: str) -> None:
+    if value not in KINDS:
+        raise ValueError(f"{value!r} is no kind of plugin; there are {', '.join(KINDS)}")
 
 
 @implementer(IPluginRecord)
@@ -27,9 +36,7 @@ class PluginRecord:
         ValueError: ``kind`` is none of ours, ``name`` is empty or ``target`` has another form.
     """
 
-    kind: PluginKind = attrs.field(
-        validator=attrs.validators.in_(("protocol", "storage", "quota", "listener", "command"))
-    )
+    kind: PluginKind = attrs.field(validator=_kind)
     name: str = attrs.field(validator=attrs.validators.min_len(1))
     target: str = attrs.field(validator=_module_and_attribute)
     summary: str = ""

@@ -127,19 +127,23 @@ def _load(record: IPluginRecord) -> Any:
     module, _, attribute = record.target.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # a stranger's module may fail in any way
+    except (Exception, SystemExit) as error:  # a stranger's module may fail in any way
         raise PluginError(
             record.name, f"cannot import {record.target}: {type(error).__name__}: {_line(error)}"
         ) from error
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
 def _verify(record: IPluginRecord, plugin: Any) -> None:
     """Refuse what would fail later, at a worse time."""
     interface = INTERFACES[record.kind]
+    declared: bool = interface.providedBy(plugin)
+    if not declared:
+        what = f"{record.target} is no {interface.__name__}"
+        raise PluginError(record.name, f"{what}: its class is not @implementer({interface.__name__})")
     try:
         verifyObject(interface, plugin)
     except Invalid as error:

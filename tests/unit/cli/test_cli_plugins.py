@@ -1,5 +1,6 @@
 """`xfer plugins`: the list, and the skeletons of `xfer plugins new`, whose own tests are run."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -50,17 +51,97 @@ def test_checkers_are_listed_with_their_distribution():
     assert checkers["users"]["summary"].startswith("Accounts from a file")
 
 
-def test_two_checkers_of_one_name_are_a_problem(monkeypatch):
+@pytest.fixture
+def drop_in(tmp_path, monkeypatch):
+    """Writes a drop-in among those of Twisted, for one test."""
+    import twisted.plugins
+
+    monkeypatch.setattr(twisted.plugins, "__path__", [*twisted.plugins.__path__, str(tmp_path)])
+
+    def write(text, name="xfer_test_survey"):
+        (tmp_path / f"{name}.py").write_text(text)
+        importlib.invalidate_caches()
+
+    before = set(sys.modules)
+    yield write
+    for name in set(sys.modules) - before:
+        if name.startswith("twisted.plugins.xfer_test_"):
+            del sys.modules[name]
+            vars(twisted.plugins).pop(name.rpartition(".")[2], None)
+
+
+def test_two_checkers_of_one_name_are_a_problem(drop_in):
     """twistd would take one of them without a word."""
-    from twisted.cred import strcred
-
-    from twisted_xfer.accounts.strcred_users import UsersCheckerFactory
-
-    pair = [UsersCheckerFactory(), UsersCheckerFactory()]
-    monkeypatch.setattr(strcred, "findCheckerFactories", lambda: pair)
+    drop_in(
+        "from twisted_xfer.accounts.strcred_users import UsersCheckerFactory\nagain = UsersCheckerFactory()\n"
+    )
     done = run()
     assert done.exit_code == Exit.OTHER
     assert "checker users: another checker has this name" in done.output
+
+
+def test_two_plugins_of_one_name_keep_nothing_from_the_list(drop_in):
+    """Both are there, with where the other one is, and all the others too."""
+    drop_in(
+        "from twisted_xfer.plugins.records import PluginRecord\n"
+        'mine = PluginRecord("protocol", "ftp", "twisted_xfer.protocols.push.plugin:push", "Mine")\n'
+    )
+    done = run("--json")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.exit_code == Exit.OTHER
+    mine, theirs = sorted(
+        (row for row in rows if row["name"] == "ftp"), key=lambda row: row["summary"], reverse=True
+    )
+    assert (
+        "calls itself 'push'; no daemon starts with two of this name; the other is twisted_xfer"
+        in mine["problem"]
+    )
+    assert "xfer_test_survey.py" in theirs["problem"]
+    assert "timeecho" in {row["name"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("import xfer_test_is_not_there\n", "ModuleNotFoundError: No module named 'xfer_test_is_not_there'"),
+        ("def f(:\n", "SyntaxError: invalid syntax"),
+        ("raise SystemExit(3)\n", "SystemExit: 3"),
+        (
+            "from twisted_xfer.plugins.records import PluginRecord\nx = PluginRecord('listner', 'x', 'x:y', '')\n",
+            "'listner' is no kind of plugin; there are protocol, storage, quota, listener, command",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_a_problem(drop_in, text, problem):
+    """In one line about that file, without a traceback; everything else is listed."""
+    drop_in(text)
+    done = run()
+    assert done.exit_code == Exit.OTHER
+    assert f"xfer: drop-in xfer_test_survey: {problem}" in done.stderr.replace("ValueError: ", "")
+    assert "Traceback" not in done.stderr
+    assert "timeecho" in done.stdout
+
+
+def test_a_plugin_that_ends_the_process_is_a_problem(drop_in, tmp_path, monkeypatch):
+    """sys.exit() at import ends neither the list nor the daemon."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "xfer_test_exits.py").write_text("raise SystemExit(3)\n")
+    drop_in(
+        "from twisted_xfer.plugins.records import PluginRecord\n"
+        'mine = PluginRecord("listener", "exits", "xfer_test_exits:x", "Exits")\n'
+    )
+    done = run()
+    assert "listener exits: cannot import xfer_test_exits:x: SystemExit: 3" in done.stderr
+    assert "timeecho" in done.stdout
+
+
+def test_a_name_that_is_taken_is_told_at_once(tmp_path):
+    """No daemon would start with two of a name."""
+    done = run("new", "protocol", "ftp", "--directory", str(tmp_path / "made"))
+    assert done.exit_code == Exit.USAGE
+    assert "there is a protocol plugin of this name already: twisted_xfer.protocols.ftp" in done.stderr
+    assert not (tmp_path / "made").exists()
+    assert run("new", "listener", "ftp", "--directory", str(tmp_path / "made")).exit_code == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
