@@ -305,6 +305,7 @@ class TLS:
         self._suites = _AES_FIRST if aes() else _CHACHA_FIRST
         self._stamp: Stamp = () if files is None else files.stamp()
         self._checked = reactor.seconds()
+        self._trouble = ""
         self._loaded = self._read() if files is not None else _Loaded(identities, self._suites, trust)
 
     @property
@@ -341,13 +342,18 @@ class TLS:
             return
         self._checked = now
         if self._files.stamp() == self._stamp:
+            self._trouble = ""
             return
         try:
             self.reload()
         except XferError as error:
-            # Often only one of the two files has been replaced yet: the next look sees both.
-            self._log.error("certificates not reloaded: {error}", error=error)
+            # Often only one of the two files has been replaced yet: the next look sees both. What
+            # stays wrong for weeks is told once, or once more when it is wrong in another way.
+            if (trouble := str(error)) != self._trouble:
+                self._trouble = trouble
+                self._log.error("certificates not reloaded: {error}", error=trouble)
         else:
+            self._trouble = ""
             self._log.info("certificates reloaded")
 
     def _read(self) -> _Loaded:

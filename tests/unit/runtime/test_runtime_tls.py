@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from twisted.internet.task import Clock
+from twisted.logger import Logger
 from zope.interface.verify import verifyObject
 
 from twisted_xfer.errors import ConfigError, DataTLSRefused
@@ -340,6 +341,30 @@ def test_reload_on_change(tmp_path):
     tls.control_session()
     assert tls.identities[0].names == {"b"}
     assert kept.creator.serverConnectionForTLS(None) is not None
+
+
+def test_what_stays_wrong_is_told_once(tmp_path):
+    """Not with every client for weeks; again when it is wrong in another way, or wrong again."""
+    certificate, key = pair(tmp_path, "a")
+    told = []
+    clock = Clock()
+    tls = TLS(clock, TLSFiles(((certificate, key),)), log=Logger(observer=told.append))
+
+    def look():
+        clock.advance(RECHECK_SECONDS)
+        tls.control_session()
+        return [event["log_level"].name for event in told]
+
+    kept = certificate + ".kept"
+    os.rename(certificate, kept)
+    assert [look(), look()] == [["error"], ["error"]]
+    with open(certificate, "w") as junk:
+        junk.write("junk")
+    assert [look(), look()] == [["error"] * 2] * 2
+    os.rename(kept, certificate)
+    assert look() == ["error"] * 2
+    os.unlink(certificate)
+    assert look() == ["error"] * 3
 
 
 def test_reload_by_hand(tmp_path):
