@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from twisted_xfer.errors import Cancelled, ConnectionLost, TimedOut, Truncated
 from twisted_xfer.interfaces import Timeouts
@@ -228,6 +228,34 @@ def test_drain_idle_and_busy(user):
     assert not drained.called
     user.lose()
     assert drained.called
+
+
+def test_a_drain_that_is_cut_short(user):
+    """The transfer ends with 426, and 421 says why the connection does."""
+    user.start_download()
+    drained = user.factory.drain()
+    drained.addErrback(lambda failure: failure.trap(CancelledError))
+    drained.cancel()
+    assert user.transfers.made[-1].cancelled is not None
+    told = user.take()
+    assert told.startswith(b"426 ")
+    assert b"\r\n421 " in told
+    assert user.transport.disconnecting
+    user.lose()
+    user.factory.stopFactory()
+
+
+def test_a_drain_that_is_cut_short_in_a_command(user):
+    """Whatever runs: 421 and the end."""
+    user.session.handlers = {**user.session.handlers, b"PWD": lambda session, argument: Deferred()}
+    user.say("PWD")
+    drained = user.factory.drain()
+    drained.addErrback(lambda failure: failure.trap(CancelledError))
+    assert not drained.called
+    drained.cancel()
+    assert drained.called
+    assert user.take().startswith(b"421 ")
+    assert user.transport.disconnecting
 
 
 def test_drain_of_an_idle_session(user):

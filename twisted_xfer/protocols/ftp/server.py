@@ -350,14 +350,22 @@ class FTPFactory(Factory):
             self._sweep = None
 
     def drain(self) -> Deferred[None]:
-        """Tell idle sessions to go, let transfers end; fires when nobody is left."""
+        """Tell idle sessions to go, let transfers end; fires when nobody is left. Cancelled: it waits no longer."""
         if not self.sessions:
             return succeed(None)
-        self._drained = Deferred()
+        self._drained = Deferred(self._hurry)
         drained = self._drained
         for session in list(self.sessions):
             session.drain()
         return drained
+
+    def _hurry(self, drained: Deferred[None]) -> None:
+        for session in list(self.sessions):
+            session.hurry()
+        if self._drained is not None:
+            # Whoever is still there is cut off.
+            self._drained = None
+            self._stop_sweep()
 
     def stopFactory(self) -> None:
         """The port is closed."""

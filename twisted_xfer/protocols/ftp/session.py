@@ -133,6 +133,13 @@ class FTPSession(SessionState):
         if self.running is None:
             self.refuse(reply(421, "Service closing control connection."))
 
+    def hurry(self) -> None:
+        """The daemon waits no longer: a transfer ends with 426, and the client is told why in any case."""
+        if self.transfer is not None:
+            self.transfer.cancel(Cancelled(None, "the daemon stops"))
+        if not self.quitting and not self.closed:
+            self.refuse(reply(421, "Service closing control connection."))
+
     # --- the queue ---------------------------------------------------------------------
 
     def turn(self) -> None:
