@@ -320,8 +320,8 @@ def test_refusals_are_told(secure_rig):
     """As an event, and in words that say what to change."""
     rig = private(secure_rig(), "require")
     transfer(rig, "LIST", resumed=False)
-    told = [fields["refused"] for name, fields in rig.events.seen if name == "data.not_resumed"]
-    assert told == [True]
+    (told,) = [fields for name, fields in rig.events.seen if name == "data.not_resumed"]
+    assert (told["refused"], told["username"], told["session"]) == (True, "alice", rig.session.session_id)
 
 
 def test_auto_bears_with_a_spent_ticket(secure_rig):

@@ -236,6 +236,7 @@ class Protection:
                 "data.not_resumed",
                 session=self._session_id,
                 protocol="ftp",
+                username=self._username,
                 peer=self._peer,
                 refused=refused,
             )
