@@ -44,7 +44,7 @@ class Options(usage.Options, AuthOptionMixin):
             "anonymous",
             None,
             None,
-            "Anonymous read-only access to this directory below the root ('.': the root).",
+            "Anonymous read-only access to this directory, relative to the root ('.': the root).",
         ],
         ["home", None, None, "Template of homes; default: {root}/{username}, made at the first login."],
         ["tls-certificate", None, None, "PEM file with the certificate chain."],
