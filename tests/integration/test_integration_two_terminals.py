@@ -67,6 +67,8 @@ def xfer(tmp_path):
         (("send", "file", "smb://host/"), 2, "not a scheme"),
         (("send", "file", "xfer://127.0.0.1:1/"), 4, "nobody listens there"),
         (("get", "xfer://127.0.0.1:1/file"), 4, "nobody listens there"),
+        (("ls", "xfer://a..b/"), 4, "cannot connect to a..b:5001: no such host"),
+        (("ls", f"xfer://{'a' * 64}.example/"), 4, "no such host"),
         (("get", "xfer://127.0.0.1:1/file", "nowhere"), 2, "does not exist"),
         (("rm", "xfer://127.0.0.1:1/"), 2, "the root itself stays"),
         (("receive", "nowhere"), 2, "does not exist"),
@@ -84,9 +86,9 @@ def test_what_is_forgotten_or_mistyped(xfer, args, code, words):
 def test_errors_from_a_daemon(xfer, url):
     """Each in words, with the name for scripts behind it."""
     for args, code, words in (
-        (("ls", url + "/nothing"), 6, "is not there (not_found)"),
-        (("get", url + "/nothing"), 6, "is not there (not_found)"),
-        (("rm", url + "/nothing"), 6, "is not there (not_found)"),
+        (("ls", url + "/nothing"), 6, "xfer: nothing: is not there (not_found)\n"),
+        (("get", url + "/nothing"), 6, "xfer: nothing: is not there (not_found)\n"),
+        (("rm", url + "/nothing"), 6, "xfer: nothing: is not there (not_found)\n"),
         (("send", "file", url.replace("alice@", "bob@")), 5, "wrong user or password"),
     ):
         found, out, err = xfer(*args, "--plain")
@@ -94,7 +96,7 @@ def test_errors_from_a_daemon(xfer, url):
         assert words in err
     assert xfer("send", "tree", url, "--plain")[0] == 0
     found, _, err = xfer("rm", url + "/tree", "--plain")
-    assert (found, err) == (6, "xfer: is not empty (not_empty)\n")
+    assert (found, err) == (6, "xfer: tree: is not empty (not_empty)\n")
     found, _, err = xfer("send", "tree", url, "--plain", "--if-exists", "refuse")
     assert found == 6
     assert "tree/a: is there already (exists)\n" in err

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Final, TypeVar
 
 import attrs
 import click
@@ -32,6 +32,7 @@ from twisted_xfer.errors import (
 from twisted_xfer.protocols.xfer.caller import CannotConnect, Login, LoginImpossible, Target, UntrustedKey
 from twisted_xfer.protocols.xfer.errormap import PeerError, number_for
 from twisted_xfer.protocols.xfer.report import Summary
+from twisted_xfer.protocols.xfer.wire.paths import printable
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -44,6 +45,9 @@ _BY_HUNDRED = {
     5: Exit.INTEGRITY,
     6: Exit.RESUMABLE,
 }
+
+#: Refused by policy and storage: it is about what the URL names.
+_OF_A_PATH: Final = (3, 4)
 
 
 def login_options(command: F) -> F:
@@ -228,7 +232,12 @@ def _sentence(error: BaseException, target: Target, code: str = "", user: str = 
     if isinstance(error, UntrustedKey) and error.subject is None:
         return f"{target.place} is not trusted: {printable_detail(error)}"
     if isinstance(error, UntrustedKey):
-        expected = target.pin or KnownKeys().get(target.place)
+        if target.pin:
+            return (
+                f"{target.place} has another key than the URL says: sha256={error.subject!s}. Either the pin behind # is "
+                "wrong or old, or somebody is in between"
+            )
+        expected = KnownKeys().get(target.place)
         if expected:
             return (
                 f"{target.place} has another key than before: sha256={error.subject!s}, not sha256={expected}. "
@@ -250,6 +259,8 @@ def _sentence(error: BaseException, target: Target, code: str = "", user: str = 
         if code:
             return "wrong code; one guess is all there is, so that `xfer receive` must be started again"
         return f"wrong {'user or password' if user or target.username else 'token or certificate'}"
+    if isinstance(error, PeerError) and error.number // 100 in _OF_A_PATH and target.path:
+        return f"{printable(target.path)}: {error_text(error)}"
     if isinstance(error, Exception) and not isinstance(error, click.Abort):
         return error_text(error)
     return "interrupted"

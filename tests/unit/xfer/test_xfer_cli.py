@@ -149,7 +149,7 @@ def test_an_end_of_our_own_is_no_news(capsys):
         (errors.NoSpace(), "no space left there (no_space)"),
         (PeerError(300, "exists", "by \x1b[31m"), "is there already (exists: by ?[31m)"),
         (PeerError(399, "of_tomorrow", "what?"), "of_tomorrow: what?"),
-        (errors.RemoteProtocolError(detail="out of order"), "remote_protocol out of order"),
+        (errors.RemoteProtocolError(detail="out of order"), "remote_protocol: out of order"),
         (ValueError("secret"), "unknown error"),
     ],
 )

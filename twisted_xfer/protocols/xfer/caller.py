@@ -376,8 +376,8 @@ async def call(
         return made[0]
 
     factory = _OneFactory(build)
-    where = endpoint or endpoint_for(reactor, target, login)
     try:
+        where = endpoint or endpoint_for(reactor, target, login)
         await where.connect(factory)
     except XferError:
         raise

@@ -73,7 +73,8 @@ def from_peer(message: Error | Refuse) -> PeerError:
 
 def no_connection(error: Exception) -> str:
     """Why there is none, in fewer words than Twisted's."""
-    if isinstance(error, reasons.DNSLookupError):
+    # A name with a part too long, or empty, is no name for IDNA.
+    if isinstance(error, reasons.DNSLookupError | UnicodeError):
         return "no such host"
     if isinstance(error, reasons.ConnectionRefusedError):
         return "nobody listens there"
