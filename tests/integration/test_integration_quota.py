@@ -21,6 +21,7 @@ PARALLEL = 50
 XFER = "from twisted_xfer.cli.main import main; main()"
 CONFIG = """
 root = "{root}"
+uploads = "{uploads}"
 listen = ["ftp=tcp:0:interface=127.0.0.1"]
 auth = ["memory:alice:secret:bob:secret"]
 workers = {workers}
@@ -40,12 +41,14 @@ def daemon(tmp_path):
     """A maker of daemons over one root and one ledger."""
     made = []
 
-    def make(size, plugin="sqlite", workers=1):
+    def make(size, plugin="sqlite", workers=1, uploads="staged"):
         (tmp_path / "root").mkdir(exist_ok=True)
         more = f'file = "{tmp_path}/quota.sqlite"' if plugin == "sqlite" else ""
         config = tmp_path / "xfer.toml"
         config.write_text(
-            CONFIG.format(root=tmp_path / "root", size=size, plugin=plugin, workers=workers, more=more)
+            CONFIG.format(
+                root=tmp_path / "root", size=size, plugin=plugin, workers=workers, more=more, uploads=uploads
+            )
         )
         made.append(Daemon(["--config", str(config)]))
         made[-1].start()
@@ -153,6 +156,25 @@ def test_fifty_clients_at_once_and_never_one_byte_over(daemon, tmp_path, plugin,
     assert clients[0].store("rest", b"x" * left).startswith(b"226")
     for client in clients:
         client.sock.close()
+
+
+def test_nobody_deletes_bytes_off_a_quota_that_are_not_counted_yet(daemon, tmp_path):
+    """Written in place, a file is there before it is counted: until its end it keeps its name."""
+    server = daemon(5000, uploads="in-place")
+    with login(server) as ftp, login(server) as other:
+        assert ftp.store("old", b"o" * 3000).startswith(b"226")
+        connection = ftp.passive()
+        assert ftp.say("STOR new").startswith(b"150")
+        connection.sendall(b"n" * 1500)
+        wait_for(lambda: (tmp_path / "root/alice/new").stat().st_size == 1500)
+        assert other.say("DELE new").startswith(b"450")
+        assert other.say("RNFR new").startswith(b"350")
+        assert other.say("RNTO in").startswith(b"450")
+        connection.close()
+        assert ftp.reply().startswith(b"226")
+        assert in_ledger(ftp) == on_disk(tmp_path) == (4500, 2)
+        assert other.say("DELE new").startswith(b"250")
+        assert in_ledger(ftp) == on_disk(tmp_path) == (3000, 1)
 
 
 def test_exact_after_clients_and_daemons_that_were_killed(daemon, tmp_path):

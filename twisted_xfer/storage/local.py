@@ -65,7 +65,7 @@ from twisted_xfer.storage.local_tree import (
     refuse_part_name,
 )
 from twisted_xfer.storage.local_upload import Target, require_file
-from twisted_xfer.storage.parts import drop_part, part_name, stat_part
+from twisted_xfer.storage.parts import drop_part, part_name, refuse_in_use, stat_part
 
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LIST: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -289,6 +289,8 @@ class LocalStorage(LocalTree):
         try:
             directory, name = self._locate(anchor.fd, path)
             try:
+                if not self._staged:
+                    refuse_in_use(directory, name, path)
                 gone = self._unlink(directory, name, path)
                 if self._staged:
                     gone = self._drop_part(directory, name, gone) or gone
@@ -349,6 +351,9 @@ class LocalStorage(LocalTree):
             try:
                 new_directory, new = self._locate(root, target)
                 try:
+                    if not self._staged:
+                        refuse_in_use(old_directory, old, source)
+                        refuse_in_use(new_directory, new, target)
                     os.rename(old, new, src_dir_fd=old_directory, dst_dir_fd=new_directory)
                 finally:
                     release(root, new_directory)

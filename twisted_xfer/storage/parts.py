@@ -15,7 +15,7 @@ import stat
 from typing import Final, NamedTuple
 
 from twisted_xfer.errors import Busy, NotAFile
-from twisted_xfer.paths import MAX_DEPTH, MAX_NAME
+from twisted_xfer.paths import MAX_DEPTH, MAX_NAME, VirtualPath
 
 SUFFIX: Final = b".xpart"
 _HASH_BYTES: Final = 8
@@ -27,6 +27,7 @@ KEY_ATTRIBUTE: Final = b"user.xfer.key"
 #: A part can be replaced under us only by another session's commit or removal, each time anew.
 _LOCK_ATTEMPTS: Final = 4
 
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _OPEN: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -61,6 +62,30 @@ def lock(fd: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def refuse_in_use(directory: int, name: bytes, path: VirtualPath) -> None:
+    """Refuse what would take the name from a file that is being written in place.
+
+    Its bytes are not counted before its end: whoever could remove it meanwhile would get them off a
+    quota that they are not in.
+
+    Raises:
+        Busy: an upload holds the file.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+            return
+        fd = os.open(name, _READ, dir_fd=directory)
+    except OSError:
+        # Not there, or not ours to read: whatever is done to it says so, or is not an upload of ours.
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Busy(bytes(path), "an upload of this name is under way") from None
+    finally:
+        os.close(fd)
 
 
 def open_part(directory: int, part: bytes, mode: int, create: bool = True) -> tuple[int, os.stat_result]:

@@ -373,3 +373,26 @@ def test_systems_that_do_not_know_the_flag_are_told_from_errors(tmp_path, monkey
                     take_name.rename_to_free(directory, b"a", b"b")
     finally:
         os.close(directory)
+
+
+def test_a_file_that_is_written_in_place_keeps_its_name(tmp_path):
+    """Not removed, moved or replaced by a move until its upload has ended; then it is."""
+    storage = LocalStorage(str(tmp_path), uploads="in-place")
+    put(storage, b"/other", b"other")
+    upload = storage.open_write(path_of(b"/a"), WriteIntent())
+    upload.write(b"half")
+    for call in (
+        lambda: storage.remove(path_of(b"/a")),
+        lambda: storage.rename(path_of(b"/a"), path_of(b"/b")),
+        lambda: storage.rename(path_of(b"/other"), path_of(b"/a")),
+    ):
+        fails_with(errors.Busy, call)
+    assert sorted(entries(storage)) == [b"a", b"other"]
+    upload.commit()
+    storage.rename(path_of(b"/other"), path_of(b"/a"))
+    storage.rename(path_of(b"/a"), path_of(b"/b"))
+    storage.remove(path_of(b"/b"))
+    assert entries(storage) == {}
+    fails_with(errors.NotFound, lambda: storage.remove(path_of(b"/b")))
+    os.mkfifo(tmp_path / "fifo")
+    storage.remove(path_of(b"/fifo"))
