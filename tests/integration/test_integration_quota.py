@@ -169,7 +169,7 @@ def test_nobody_deletes_bytes_off_a_quota_that_are_not_counted_yet(daemon, tmp_p
         wait_for(lambda: (tmp_path / "root/alice/new").stat().st_size == 1500)
         assert other.say("DELE new").startswith(b"450")
         assert other.say("RNFR new").startswith(b"350")
-        assert other.say("RNTO in").startswith(b"450")
+        assert other.say("RNTO moved").startswith(b"450")
         connection.close()
         assert ftp.reply().startswith(b"226")
         assert in_ledger(ftp) == on_disk(tmp_path) == (4500, 2)
