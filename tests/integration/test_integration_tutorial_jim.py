@@ -113,6 +113,8 @@ class CourseServer(threading.Thread):
         if self.wrap is not None:
             client = self.wrap(client)
         client.settimeout(20)
+        # Three small objects in a row would wait for the other side's delayed acknowledgement.
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # A client that has all it wants may be gone before the last probe is out.
         with client, contextlib.suppress(ConnectionError):
             self.serve(client)

@@ -14,7 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from tutorial_support import SEED, TIMES, Wire, run_ours, serve, tls_connect, tls_wrapper
+from tutorial_support import (
+    AT_ONCE,
+    FEW,
+    SEED,
+    TIMES,
+    Wire,
+    connected,
+    run_ours,
+    serve,
+    tls_connect,
+    tls_wrapper,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -94,28 +105,24 @@ class FramedClient(FTPClient):
         return self.hear()["status_msg"].encode()
 
 
-def ten_at_a_time(connect, work):
-    """What ``work(client, number)`` gives for each of 200 numbers, on ten connections of 20 each."""
+def many_at_a_time(connect, kind, work):
+    """What ``work(client, numbers)`` gives for each of 200 numbers, on as many connections as ``kind`` bears."""
+    at_once = AT_ONCE if kind is FramedClient else FEW
 
     def some(first):
         with connect() as sock:
-            return work(sock, range(first, first + TIMES // 10))
+            return work(kind(sock), range(first, first + TIMES // at_once))
 
-    with ThreadPoolExecutor(10) as pool:
-        return [one for some in pool.map(some, range(0, TIMES, TIMES // 10)) for one in some]
-
-
-def gets(kind):
-    def work(sock, numbers):
-        client = kind(sock)
-        return [client.get("data.bin") for _ in numbers]
-
-    return work
+    with ThreadPoolExecutor(at_once) as pool:
+        return [one for some in pool.map(some, range(0, TIMES, TIMES // at_once)) for one in some]
 
 
-def puts(kind, tag):
-    def work(sock, numbers):
-        client = kind(sock)
+def gets(client, numbers):
+    return [client.get("data.bin") for _ in numbers]
+
+
+def puts(tag):
+    def work(client, numbers):
         return [client.put(f"sub/{tag}-{number}", DATA) for number in numbers]
 
     return work
@@ -132,11 +139,11 @@ def test_the_scripts_clients_get_and_put(server, kind, way):
     """200 of 200: file and digest never stick, though the client reads as far as it likes."""
     where = server.address("jsonftp")
     wire = None if way == "plain" else Wire(where, "server", _both_objects if way == "merged" else None)
-    connect = lambda: socket.create_connection(wire.address if wire else where, 20)  # noqa: E731
+    connect = lambda: connected(wire.address if wire else where)  # noqa: E731
     with wire or contextlib.nullcontext():
-        assert ten_at_a_time(connect, gets(kind)) == [(DATA, MD5)] * TIMES
+        assert many_at_a_time(connect, kind, gets) == [(DATA, MD5)] * TIMES
         tag = f"{kind.__name__}-{way}"
-        assert ten_at_a_time(connect, puts(kind, tag)) == [b"done"] * TIMES
+        assert many_at_a_time(connect, kind, puts(tag)) == [b"done"] * TIMES
     stored = [path.read_bytes() for path in (server.home / "sub").glob(f"{tag}-*")]
     assert stored == [DATA] * TIMES
 
@@ -145,7 +152,7 @@ def test_the_scripts_clients_get_and_put(server, kind, way):
 def test_in_tls(server, kind):
     """The same through an ssl: endpoint, 200 times."""
     connect = lambda: tls_connect(server, "jsonftp")  # noqa: E731
-    assert ten_at_a_time(connect, gets(kind)) == [(DATA, MD5)] * TIMES
+    assert many_at_a_time(connect, kind, gets) == [(DATA, MD5)] * TIMES
     with connect() as sock:
         client = kind(sock)
         client.say({"action": "cd", "path": "sub"})
@@ -162,7 +169,7 @@ class FTPServer(threading.Thread):
     def __init__(self, last_word=True, wrap=None):
         super().__init__(daemon=True)
         self.wrap = wrap
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=100)
         self.address = self.listener.getsockname()
         self.files = {"data.bin": DATA}
         self.last_word = last_word
@@ -180,6 +187,7 @@ class FTPServer(threading.Thread):
         if self.wrap is not None:
             request = self.wrap(request)
         request.settimeout(20)
+        request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             while data := request.recv(1024).strip():
                 self.handle(request, json.loads(data.decode()))
@@ -224,6 +232,7 @@ class FramedServer(FTPServer):
     """A course's server, in the words of the article: lengths, sizes with the name, no 1."""
 
     def serve(self, request):
+        request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with contextlib.suppress(OSError, struct.error):
             while data := self.read(request):
                 self.handle(request, data)
@@ -269,7 +278,7 @@ class FramedServer(FTPServer):
 
 TALK = """
     from twisted.internet.defer import gatherResults
-    from twisted_xfer.protocols.jsonftp import log_in
+    from twisted_xfer.protocols.jsonftp import client, log_in
 
     async def one(reactor, port, password, times, framed, ca):
         session = await log_in(endpoint(reactor, port, ca), "alice", password, reactor, within=20, framed=framed)
@@ -293,8 +302,9 @@ TALK = """
 
     numbers = iter(range(1000))
 
-    async def work(reactor, port, password, times, framed, ca):
-        at_once = min(10, int(times))
+    async def work(reactor, port, password, times, framed, patience, ca):
+        client.LAST_WORD = float(patience)
+        at_once = min(40 if framed == "yes" else 10, int(times))
         try:
             found = await gatherResults([
                 Deferred.fromCoroutine(one(reactor, port, password, int(times) // at_once, framed == "yes", ca))
@@ -306,9 +316,9 @@ TALK = """
 """
 
 
-def talk(port, password="secret", times=TIMES, framed=False, ca=""):
+def talk(port, password="secret", times=TIMES, framed=False, ca="", patience=5):
     """What the sessions found, all the same; or the error."""
-    code, said, failed = run_ours(TALK, port, password, times, "yes" if framed else "no", ca)
+    code, said, failed = run_ours(TALK, port, password, times, "yes" if framed else "no", patience, ca)
     assert (code, failed) == (0, "")
     return said
 
@@ -365,7 +375,7 @@ def test_our_client_in_tls_with_the_articles_server(script, tmp_path):
 def test_a_server_without_a_last_word(script):
     """What it stored is not known to be right."""
     server = script(last_word=False)
-    assert talk(server.address[1], times=1).startswith("(False, ")
+    assert talk(server.address[1], times=1, patience=0.5).startswith("(False, ")
     assert talk(server.address[1], "wrong", 1) == "login_failed"
 
 

@@ -18,6 +18,11 @@ from twisted_xfer.testing.server import XferServer, make_certificate
 
 #: How often each way of merging and splitting is tried.
 TIMES = 200
+#: How many of those go on at a time: much of each is a wait, for the kernel or for silence.
+AT_ONCE = 40
+#: As many where a script has to read within the 20 ms that our side gives it: 40 threads of one process,
+#: on a machine with other work, would not.
+FEW = 10
 SEED = 6
 
 
@@ -27,6 +32,13 @@ def serve(tmp_path_factory, *protocols, users=None, config=None):
     users = {"alice": "secret"} if users is None else users
     with XferServer(directory=directory, users=users, tls=True, protocols=protocols, config=config) as server:
         yield server
+
+
+def connected(where):
+    """A script's socket. Small messages in a row do not wait for delayed acknowledgements: 200 times 40 ms."""
+    sock = socket.create_connection(where, 20)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
 
 
 def wait_for(condition, seconds=20.0):
@@ -39,7 +51,7 @@ def wait_for(condition, seconds=20.0):
 
 def tls_connect(server, protocol):
     """A socket in TLS, as ``ssl`` makes it, at one of a server's protocols."""
-    plain = socket.create_connection(server.address(protocol, tls=True), 20)
+    plain = connected(server.address(protocol, tls=True))
     return server.ssl_context().wrap_socket(plain, server_hostname="localhost")
 
 
