@@ -16,7 +16,7 @@ from twisted_xfer.protocols.xfer.choosing import Chosen
 from twisted_xfer.protocols.xfer.content import HASHES, make_hasher
 from twisted_xfer.protocols.xfer.disk_tree import DiskSource
 from twisted_xfer.protocols.xfer.errormap import PeerError, error_message, is_transient, number_for, refusal
-from twisted_xfer.protocols.xfer.holes import hash_prefix
+from twisted_xfer.protocols.xfer.holes import hash_range
 from twisted_xfer.protocols.xfer.options import XferOptions
 from twisted_xfer.protocols.xfer.pairing import ALPHABET, Pairing, binding_of, hello_digest, make_code, normal
 from twisted_xfer.protocols.xfer.plugin import plugin
@@ -93,9 +93,11 @@ def test_prefixes_hash_like_the_whole(tmp_path, name):
     try:
         hasher = make_hasher(name)
         hasher.update(b"abcd")
-        assert hash_prefix(fd, 4, name).digest() == hasher.digest()
+        prefix = make_hasher(name)
+        hash_range(fd, 0, 4, prefix)
+        assert prefix.digest() == hasher.digest()
         with pytest.raises(errors.SourceChanged):
-            hash_prefix(fd, 7, name)
+            hash_range(fd, 4, 7, prefix)
     finally:
         os.close(fd)
     with pytest.raises(errors.Unsupported):

@@ -71,6 +71,8 @@ class Connection(Lending, Protocol):
         self._last_heard = 0.0
         #: When something other than PING and PONG was said, or the peer took what we had for it.
         self.last_moved = 0.0
+        #: Until when the peer has something to do that nothing is heard of.
+        self.patient_until = 0.0
         self._watch: IDelayedCall | None = None
         self._close_later = False
 
@@ -307,7 +309,7 @@ class Connection(Lending, Protocol):
             self.cut(TimedOut(None, "nothing heard"))
         elif silent >= PING_AFTER and self.role is not None:
             self.send(Ping())
-        self.check_idle(self.clock.seconds() - self.last_moved)
+        self.check_idle(self.clock.seconds() - max(self.last_moved, self.patient_until))
 
     def check_idle(self, seconds: float) -> None:
         """For subclasses: nothing has moved for so long."""

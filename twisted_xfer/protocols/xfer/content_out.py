@@ -15,10 +15,11 @@ from twisted_xfer.protocols.xfer.content import (
     load,
     make_hasher,
 )
-from twisted_xfer.protocols.xfer.holes import find_hole, hash_prefix, hash_zeros, is_sparse
+from twisted_xfer.protocols.xfer.holes import find_hole, hash_zeros, is_sparse
 from twisted_xfer.protocols.xfer.pacing import pace
 from twisted_xfer.protocols.xfer.packing import REST, pays
 from twisted_xfer.protocols.xfer.packing import pack as pack_piece
+from twisted_xfer.protocols.xfer.prefix import hash_prefix
 from twisted_xfer.protocols.xfer.report import TransferEvent
 from twisted_xfer.protocols.xfer.sources import Offer, has_changed
 from twisted_xfer.protocols.xfer.wire.frames import MAX_PACKED, Data, Packed, encode_packed
@@ -50,22 +51,32 @@ class ContentSender:
         try:
             hasher, position = make_hasher(self._role.hash_name), 0
             if take.offset:
-                hasher, position = await self._go_on(stream, file, take)
+                hasher, position = await self._go_on(stream, out, file, take)
+            if out.failed is not None:
+                raise out.failed
             out.resumed = position
             self._role.tell(TransferEvent("started", out.offer.path, size=out.offer.size, resumed=position))
             await self._content(stream, out, file, hasher, position)
         finally:
             file.close(out.failed or self._role.gone_because)
 
-    async def _go_on(self, stream: int, file: IReadFile, take: Take) -> tuple[Hasher, int]:
+    async def _go_on(self, stream: int, out: Outgoing, file: IReadFile, take: Take) -> tuple[Hasher, int]:
         """Where to go on: behind the prefix if the receiver's is ours, else at 0."""
         if IHasFileno.providedBy(file):
             fd = IHasFileno(file).fileno()
-            hasher: Hasher = await self._role.blocking.run(hash_prefix, fd, take.offset, self._role.hash_name)
+            role = self._role
+            hasher = await hash_prefix(
+                role.connection,
+                role.blocking,
+                fd,
+                take.offset,
+                role.hash_name,
+                wanted=lambda: not role.gone() and out.failed is None,
+            )
             if hasher.digest() == take.prefix_digest:
                 file.advance(take.offset)
                 return hasher, take.offset
-        if not self._role.gone():
+        if not self._role.gone() and out.failed is None:
             message = Restart(stream=stream)
             self._role.books.sent(message)
             self._role.connection.send(message)

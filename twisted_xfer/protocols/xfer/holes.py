@@ -11,7 +11,7 @@ import os
 from typing import Final
 
 from twisted_xfer.errors import SourceChanged
-from twisted_xfer.protocols.xfer.content import CHUNK, Hasher, from_system, load, make_hasher
+from twisted_xfer.protocols.xfer.content import CHUNK, Hasher, from_system, load
 
 #: Shorter ones are cheaper to send: a frame, a segment's digest and a wait for a thread each.
 LEAST_HOLE: Final = 256 * 1024
@@ -85,18 +85,16 @@ def store_hole(fd: int, offset: int, size: int, hasher: Hasher) -> None:
     hash_zeros(hasher, size)
 
 
-def hash_prefix(fd: int, size: int, name: str) -> Hasher:
-    """A hasher that has seen the first ``size`` bytes; holes among them are not read.
+def hash_range(fd: int, position: int, until: int, hasher: Hasher) -> None:
+    """Hash the bytes from ``position`` to ``until``; holes among them are not read.
 
     Raises:
         SourceChanged: there are fewer. StorageFailure: they cannot be read.
     """
-    hasher = make_hasher(name)
-    position = 0
-    known = min(size, os.fstat(fd).st_size)
+    known = min(until, os.fstat(fd).st_size)
     sparse = is_sparse(fd)
-    while position < size:
-        start, end = find_hole(fd, position, known) if sparse and position < known else (size, size)
+    while position < until:
+        start, end = find_hole(fd, position, known) if sparse and position < known else (until, until)
         while position < start:
             data = load(fd, position, min(CHUNK, start - position), hasher)
             if not data:
@@ -105,7 +103,6 @@ def hash_prefix(fd: int, size: int, name: str) -> Hasher:
         if position < end:
             hash_zeros(hasher, end - position)
             position = end
-    return hasher
 
 
 def zeros(size: int) -> memoryview:

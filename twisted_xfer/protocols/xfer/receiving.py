@@ -20,15 +20,16 @@ from twisted_xfer.protocols.xfer.connection import Connection
 from twisted_xfer.protocols.xfer.content import make_hasher
 from twisted_xfer.protocols.xfer.content_in import ContentReceiver
 from twisted_xfer.protocols.xfer.errormap import error_message, refusal
-from twisted_xfer.protocols.xfer.holes import hash_prefix
 from twisted_xfer.protocols.xfer.incoming import Incoming, Waiting, put_away
 from twisted_xfer.protocols.xfer.pacing import pace
 from twisted_xfer.protocols.xfer.placing import Placing, Rules
+from twisted_xfer.protocols.xfer.prefix import be_patient, hash_prefix
 from twisted_xfer.protocols.xfer.report import OnEvent, TransferEvent, ignore, skip_kind
 from twisted_xfer.protocols.xfer.wire.frames import Inline
 from twisted_xfer.protocols.xfer.wire.link import Event
 from twisted_xfer.protocols.xfer.wire.messages import (
     Abort,
+    Ack,
     Done,
     EndOfOffer,
     Entry,
@@ -201,8 +202,15 @@ class ReceiverRole:
         digest = None
         if upload.offset:
             try:
-                hasher = await self.blocking.run(
-                    hash_prefix, IHasFileno(upload).fileno(), upload.offset, self.hash_name
+                hasher = await hash_prefix(
+                    self.connection,
+                    self.blocking,
+                    IHasFileno(upload).fileno(),
+                    upload.offset,
+                    self.hash_name,
+                    wanted=lambda: self._gone is None and entry.stream in self.books.open,
+                    # The sender must not take this for silence.
+                    on_step=lambda at: self.connection.send(Ack(stream=entry.stream, durable_offset=at)),
                 )
             except BaseException:
                 put_away(upload, None)
@@ -213,6 +221,7 @@ class ReceiverRole:
             return
         self.incoming[entry.stream] = Incoming(entry, path, upload, hasher, policy, *(upload.offset,) * 5)
         self._on_event(TransferEvent("started", entry.path, size=entry.size, resumed=upload.offset))
+        be_patient(self.connection, upload.offset)
         self._answer(Take(stream=entry.stream, offset=upload.offset, prefix_digest=digest))
 
     async def _asked(self, entry: Entry) -> None:
