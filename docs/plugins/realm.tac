@@ -14,13 +14,12 @@ from twisted_xfer.app.config import Config, Listen
 
 ENDPOINT = "tcp:2121:interface=127.0.0.1"
 
-daemon = build(Config(listen=(Listen("ftp", ENDPOINT),)), reactor)
-host = daemon.host
-
 # What there was before: a realm of IFTPShell, and its checkers.
 theirs = FTPRealm(anonymousRoot="pub", userHome="homes")
 checkers = [FilePasswordDB("passwords"), AllowAnonymousAccess()]
 
+daemon = build(Config(listen=(Listen("ftp", ENDPOINT),)), reactor, checkers=checkers)
+host = daemon.host
 realm = ShellRealm(theirs, events=host.events, limits=host.limits, clock=reactor, random=os.urandom)
 host.login = Login(Portal(realm, checkers), host.limits, host.events, reactor, anonymous=True)
 

@@ -43,6 +43,7 @@ def port(tmp_path):
         process.terminate()
         process.wait(30)
         assert "Traceback" not in output.read_text()
+        assert "nobody can log in" not in output.read_text()
     finally:
         process.kill()
         process.wait()
@@ -62,6 +63,10 @@ def test_users_of_the_realm(port, tmp_path):
         ftp.retrbinary("RETR b.txt", pieces.append, rest=2)
         assert b"".join(pieces) == b"345"
         assert ftp.nlst() == ["b.txt"]
+        ftp.mkd("full")
+        ftp.rename("b.txt", "full/b.txt")
+        with pytest.raises(ftplib.error_perm, match=r"550 .*not empty"):
+            ftp.rmd("full")
 
 
 def test_anonymous_of_the_realm(port, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -30,6 +31,14 @@ _ERRORS: Final[Sequence[tuple[type[Exception], type[errors.XferError]]]] = (
     (IsADirectoryError, errors.IsADirectory),
     (NotADirectoryError, errors.NotADirectory),
 )
+#: What a shell that uses the operating system lets out as it is, and clients are to be told.
+_NUMBERS: Final = {
+    errno.ENOTEMPTY: errors.DirectoryNotEmpty,
+    errno.ENOSPC: errors.NoSpace,
+    errno.EDQUOT: errors.NoSpace,
+    errno.EROFS: errors.ReadOnly,
+    errno.ENAMETOOLONG: errors.NameInvalid,
+}
 
 
 def segments(path: VirtualPath) -> list[str]:
@@ -47,6 +56,8 @@ async def ask(path: VirtualPath, call: Callable[..., Any], *args: Any) -> Any:
         for theirs, ours in _ERRORS:
             if isinstance(error, theirs):
                 raise ours(bytes(path)) from None
+        if isinstance(error, OSError) and error.errno in _NUMBERS:
+            raise _NUMBERS[error.errno](bytes(path)) from None
         raise errors.StorageFailure(bytes(path), type(error).__name__) from None
 
 

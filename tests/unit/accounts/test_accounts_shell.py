@@ -18,9 +18,11 @@ from twisted_xfer.accounts.shell_files import Reader
 from twisted_xfer.errors import (
     AlreadyExists,
     ConnectionLost,
+    DirectoryNotEmpty,
     ForbiddenPath,
     IsADirectory,
     LimitReached,
+    NameInvalid,
     NotFound,
     OffsetInvalid,
     StorageFailure,
@@ -91,8 +93,9 @@ def test_facts(storage, tmp_path):
     assert storage.view("/x", owner="alice") is storage
 
 
-def test_errors_in_our_terms(storage):
+def test_errors_in_our_terms(storage, tmp_path):
     """The shell's own errors do not get out."""
+    (tmp_path / "d" / "inside").write_bytes(b"")
     for call, kind in (
         (lambda: storage.stat(B), NotFound),
         (lambda: storage.open_read(B), NotFound),
@@ -100,6 +103,8 @@ def test_errors_in_our_terms(storage):
         (lambda: storage.open_read(A, 11), OffsetInvalid),
         (lambda: storage.make_directory(D), AlreadyExists),
         (lambda: storage.remove_directory(ROOT), ForbiddenPath),
+        (lambda: storage.remove_directory(D), DirectoryNotEmpty),
+        (lambda: storage.make_directory(VirtualPath((b"n" * 300,))), NameInvalid),
         (lambda: storage.open_write(A, WriteIntent(append=True)), Unsupported),
         (lambda: storage.open_write(A, WriteIntent(offset=1)), Unsupported),
         (lambda: storage.open_write(A, WriteIntent(if_exists="refuse")), AlreadyExists),
