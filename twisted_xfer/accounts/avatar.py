@@ -283,7 +283,15 @@ class Avatar:
         if self._quota is None:
             await resolve(self._view.rename(source, target))
         else:
-            await self._quota.move(source, target, partial(self._view.rename, source, target))
+
+            async def rename() -> None:
+                nonlocal replaced
+                # Asked again: while room was made, another process may have put something else there.
+                if source != target:
+                    replaced = await resolve(self._published(target, follow=False))
+                await resolve(self._view.rename(source, target))
+
+            await self._quota.move(source, target, rename)
             if replaced is not None:
                 await self._quota.gone(target, replaced)
         self._told(None, "file.rename", source, target=bytes(target))

@@ -30,6 +30,7 @@ from twisted_xfer.interfaces import (
     IReadFile,
     IReservation,
     IUpload,
+    QuotaScope,
     Right,
     WriteIntent,
 )
@@ -520,6 +521,24 @@ def test_delete_and_rename_over_give_back():
     assert (ledger.used, ledger.files) == (10, 1)
     result(avatar.remove, A)
     assert (ledger.used, ledger.files) == (0, 0)
+
+
+def test_what_another_process_put_there_at_the_last_moment_is_what_a_rename_takes_off():
+    """While room is made for it in a directory with a quota, the name may get another file."""
+    there = VirtualPath.parse(b"/in/b")
+    place = QuotaScope("/user/alice/in", 500, None, "/in")
+    tree, ledger, changes = Tree({A: b"x" * 10, there: b"y" * 20}), Ledger(1000), []
+    avatar, *_ = make(tree=tree, ledger=ledger, account={"quota_bytes": 1000, "quota_scopes": (place,)})
+    reserve = ledger.reserve
+
+    def meanwhile(*args, **more):
+        tree.files[there] = b"z" * 5
+        return reserve(*args, **more)
+
+    ledger.reserve = meanwhile
+    ledger.adjust = lambda *change: changes.append(change)
+    result(avatar.rename, A, there)
+    assert changes == [("alice", -5, -1), ("/user/alice/in", -5, -1)]
 
 
 def test_own_part_is_not_something_published():
