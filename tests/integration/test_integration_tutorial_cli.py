@@ -153,11 +153,7 @@ def test_without_md5(server, tmp_path, option):
         (("get", "{jsonftp}/none"), Exit.STORAGE, "none: no such file or directory"),
         (("ls", "{jsonftp}/none"), Exit.STORAGE, "none: no such file or directory"),
         (("send", "f", "{jsonftp}/none"), Exit.STORAGE, "none: no such file or directory"),
-        (
-            ("send", "f", "jsonftp://ro@localhost:{port}"),
-            Exit.REFUSED,
-            "f: refused: the account may not do that",
-        ),
+        (("send", "f", "jsonftp://ro@localhost:{port}"), Exit.REFUSED, "f: refused: the account may"),
         (("send", "f", "jsonftp://small@localhost:{port}"), Exit.REFUSED, "f: refused: over quota"),
         (("send", "f", "{push}", "--retry", "0"), Exit.NO_CONNECTION, "the receiver has not stored f"),
         (("get", "{tls}/f", "--retry", "0"), Exit.NO_CONNECTION, "TLS failed: certificate verify failed"),
@@ -216,12 +212,15 @@ def test_nobody_there_is_retried(tmp_path):
 
     (tmp_path / "f").write_bytes(b"hello")
     url = f"push://127.0.0.1:{port}"
-    assert xfer(tmp_path, "send", "f", url, "--retry", "0").returncode == Exit.NO_CONNECTION
+    alone = xfer(tmp_path, "send", "f", url, "--retry", "0")
+    assert alone.returncode == Exit.NO_CONNECTION
+    assert alone.stderr == f"xfer: 127.0.0.1:{port}: nobody listens there\n"
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     done = xfer(tmp_path, "send", "f", url)
     thread.join(20)
     assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(f"xfer: 127.0.0.1:{port}: nobody listens there; trying again in 1 s\n")
     assert received == [b"f<SEPARATOR>5hello"]
 
 

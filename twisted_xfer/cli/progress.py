@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted_xfer.cli.output import result, say
@@ -40,9 +41,18 @@ class Progress:
         as_json: JSON lines on standard output, nothing else there.
         bar: a bar on standard error; None asks whether that is a terminal.
         dry_run: whether it only asks.
+        words: an error for people.
     """
 
-    def __init__(self, *, as_json: bool = False, bar: bool | None = None, dry_run: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        as_json: bool = False,
+        bar: bool | None = None,
+        dry_run: bool = False,
+        words: Callable[[Exception | None], str] = error_text,
+    ) -> None:
+        self._words = words
         self._json = as_json
         self._dry = dry_run
         self._wanted = not as_json and (sys.stderr.isatty() if bar is None else bar)
@@ -70,7 +80,7 @@ class Progress:
             about = f"{printable(event.path)}: " if event.path else ""
             self._say(f"xfer: {about}{error_text(event.error)}")
         elif event.kind == "reconnecting" and not self._over:
-            self._say(f"xfer: {error_text(event.error)}; trying again in {event.seconds:.0f} s")
+            self._say(f"xfer: {self._words(event.error)}; trying again in {event.seconds:.0f} s")
         elif event.kind == "would":
             result(f"{event.why} {printable(event.path)}{'/' if event.type == 'dir' else ''}")
         elif event.kind == "skipped" and self._dry:

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 import attrs
 import click
 from click.core import ParameterSource
+from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.task import deferLater
 
 from twisted_xfer.cli.calling import run
@@ -30,6 +31,10 @@ from twisted_xfer.errors import (
     Truncated,
     XferError,
 )
+from twisted_xfer.protocols.xfer.errormap import no_connection
+
+#: What Twisted raises where there is no connection yet, and says in more words.
+_NO_CONNECTION: Final = (ConnectError, DNSLookupError)
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -184,7 +189,10 @@ def printable(text: str) -> str:
 def sentence(error: XferError, place: Place) -> str:
     """What went wrong, for people."""
     if isinstance(error, ConnectionLost | TimedOut):
-        return printable(f"{place}: {error.detail or error.code}")
+        detail = (
+            no_connection(error.__cause__) if isinstance(error.__cause__, _NO_CONNECTION) else error.detail
+        )
+        return printable(f"{place}: {detail or error.code}")
     subject = error.subject.decode("utf-8", "replace") if isinstance(error.subject, bytes) else error.subject
     words = next((words for kind, words in _SENTENCES if type(error) is kind), error.code)
     same = type(error) in _PLAIN and error.detail[:1].isdigit()

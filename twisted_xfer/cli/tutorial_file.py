@@ -14,7 +14,7 @@ from twisted_xfer.cli.choices import NAMES
 from twisted_xfer.cli.output import result, say
 from twisted_xfer.cli.progress import Progress
 from twisted_xfer.cli.rate import RateLimit
-from twisted_xfer.cli.tutorial import Place, attempts, chosen, printable
+from twisted_xfer.cli.tutorial import Place, attempts, chosen, printable, sentence
 from twisted_xfer.errors import ConnectionLost, LoginFailed, NotFound, TimedOut, XferError
 from twisted_xfer.protocols.xfer.report import Kind, TransferEvent
 
@@ -30,6 +30,15 @@ def about(path: str) -> Iterator[None]:
     except NotFound as error:
         error.subject = path
         raise
+
+
+def shown(place: Place, *, as_json: bool) -> Progress:
+    """What is seen of a file, with errors in the words of these protocols."""
+
+    def words(error: Exception | None) -> str:
+        return sentence(error, place) if isinstance(error, XferError) else str(place)
+
+    return Progress(as_json=as_json, words=words)
 
 
 def tls_only(place: Place) -> tuple[str, ...]:

@@ -15,9 +15,8 @@ import click
 from twisted_xfer.cli.calling import run
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.output import fail, result, say
-from twisted_xfer.cli.progress import Progress
 from twisted_xfer.cli.tutorial import Place, chosen, code_of, printable, refuse, sentence, work
-from twisted_xfer.cli.tutorial_file import NEVER, File, about, log_in_at, tls_only
+from twisted_xfer.cli.tutorial_file import NEVER, File, about, log_in_at, shown, tls_only
 from twisted_xfer.errors import (
     ConnectionLost,
     DigestMismatch,
@@ -43,7 +42,8 @@ def send(
         raise click.UsageError(f"a push has no directories: write push://{place}")
     place, password, ca = place.entered(asked)
     files = [
-        File(place, os.path.basename(path), Progress(as_json=as_json), ca, password, rate) for path in paths
+        File(place, os.path.basename(path), shown(place, as_json=as_json), ca, password, rate)
+        for path in paths
     ]
     with ExitStack() as opened:
         streams = [opened.enter_context(_plain_file(path)) for path in paths]
@@ -159,7 +159,7 @@ def get(
     if if_exists == "refuse" and os.path.lexists(target):
         fail(f"{target}: the name is taken", Exit.REFUSED)
     place, password, ca = place.entered(asked)
-    file = File(place, name, Progress(as_json=as_json), ca, password, rate)
+    file = File(place, name, shown(place, as_json=as_json), ca, password, rate)
     try:
         with _part(target) as (part, stream):
             try:
