@@ -32,6 +32,36 @@ def was_resumed(connection: SSL.Connection) -> bool:
     return bool(_reused(connection._ssl))  # noqa: SLF001
 
 
+_lib: Final[Any] = getattr(SSL, "_lib", None)
+_ffi: Final[Any] = getattr(SSL, "_ffi", None)
+#: Whether ``leave_memory`` can do anything.
+CAN_LEAVE: Final = (
+    all(hasattr(_lib, name) for name in ("SSL_set_fd", "BIO_get_mem_data"))
+    and hasattr(_ffi, "new")
+    and all(hasattr(_probe, name) for name in ("_ssl", "_into_ssl", "_from_ssl"))
+)
+
+
+def leave_memory(connection: SSL.Connection, descriptor: int) -> bool:
+    """Have ``connection``, which is over memory buffers, use ``descriptor`` itself from now on.
+
+    Both buffers have to be empty, for they go; nothing is changed, and the answer False, when they
+    are not. From then on nobody may call ``bio_read`` and ``bio_write``, which raise a TypeError.
+    """
+    mine: Any = connection
+    if not CAN_LEAVE or mine._into_ssl is None:  # noqa: SLF001
+        return False
+    start = _ffi.new("char **")
+    for buffer in (mine._into_ssl, mine._from_ssl):  # noqa: SLF001
+        if _lib.BIO_get_mem_data(buffer, start) != 0:
+            return False
+    if _lib.SSL_set_fd(mine._ssl, descriptor) != 1:  # noqa: SLF001
+        return False
+    # They were OpenSSL's to free, which it has done.
+    mine._into_ssl = mine._from_ssl = None  # noqa: SLF001
+    return True
+
+
 class Binding:
     """Makes the connections of one client: a session of theirs is resumed by no other's.
 

@@ -1,7 +1,8 @@
 """A TLS channel on a socket, its records passing through memory.
 
-Measured in s/GiB: as cheap as OpenSSL on the descriptor when it sends, cheaper when it receives
-(0.6 against 0.7), for there is no system call per record. And it decides when bytes leave:
+Measured in s/GiB: cheaper than OpenSSL on the descriptor when it receives (0.6 against 0.7), for
+there is no system call per record; a bulk download leaves memory, which is cheaper when it sends
+(0.65 against 1.0). And it decides when bytes leave:
 
 In TLS 1.3 the server's session tickets follow the handshake. A client that only sends often closes
 before it has read them, and then its kernel answers with a reset and drops what it had not sent
@@ -23,7 +24,7 @@ from zope.interface import implementer
 from twisted_xfer.errors import ConnectionLost, DataTLSRefused, Truncated, XferError
 from twisted_xfer.interfaces import ISecureChannel, WantRead, WantWrite
 from twisted_xfer.runtime.channels import DRAIN_READS, DRAIN_SIZE, lost, prepare, reset
-from twisted_xfer.runtime.tls_binding import CAN_TELL, Binding, was_resumed
+from twisted_xfer.runtime.tls_binding import CAN_TELL, Binding, leave_memory, was_resumed
 
 #: The largest TLS record (RFC 8446 section 5.1): one SSL_read never gives more.
 RECORD: Final = 16 * 1024
@@ -81,7 +82,8 @@ class TLSChannel:
     """
 
     __slots__ = (
-        "_connection", "_ended", "_ends", "_failure", "_notes", "_outgoing", "_received", "_said", "_server",
+        "_connection", "_direct", "_ended", "_ends", "_failure", "_kept", "_notes", "_outgoing", "_received", "_said",
+        "_server",
         "_sock", "established", "peer", "secure",
     )  # fmt: skip
 
@@ -108,6 +110,9 @@ class TLSChannel:
         self._server = server
         self._said = False
         self._outgoing = memoryview(b"")
+        #: OpenSSL writes to the socket itself, and what it wants to be given once more: one record.
+        self._direct = False
+        self._kept = b""
         self._notes = HandshakeNotes()
         connection = self._connection = (
             context.connection() if isinstance(context, Binding) else SSL.Connection(context, None)
@@ -173,6 +178,8 @@ class TLSChannel:
 
     def _fetch(self) -> bool:
         """Take what has come; False when nothing has."""
+        if self._direct:
+            return False
         try:
             data = self._sock.recv(FETCH)
         except BlockingIOError:
@@ -188,6 +195,9 @@ class TLSChannel:
 
     def _deliver(self) -> None:
         """Send what OpenSSL has written. Raises WantWrite and ConnectionLost, in the handshake DataTLSRefused."""
+        if self._direct:
+            self._finish_record()
+            return
         more = True
         while more or self._outgoing:
             if not self._outgoing:
@@ -223,6 +233,8 @@ class TLSChannel:
         Raises WantRead, WantWrite, ConnectionLost, and Truncated when the connection ended
         without close_notify.
         """
+        if self._direct:
+            self._finish_record()
         total = 0
         size = len(buffer)
         receive = self._connection.recv_into
@@ -257,6 +269,11 @@ class TLSChannel:
         self._deliver()
         total = 0
         view = memoryview(data)
+        if not self._direct and self._server and len(view) >= SLICE:
+            # A bulk download: a third less CPU than through memory, for nobody copies the records.
+            self._direct = leave_memory(self._connection, self._sock.fileno())
+        if self._direct:
+            return self._send_direct(view)
         send = self._connection.send
         try:
             while total < len(view):
@@ -268,6 +285,36 @@ class TLSChannel:
         except SSL.Error as error:
             raise ConnectionLost(detail=reason_of(error)) from error
         return total
+
+    def _send_direct(self, view: memoryview) -> int:
+        """Bytes taken: at most one record of them, sealed already, waits here for the socket."""
+        total = 0
+        send = self._connection.send
+        while total < len(view):
+            record = view[total : total + RECORD]
+            try:
+                total += send(record)
+            except SSL.WantWriteError:
+                self._kept = bytes(record)
+                return total + len(record)
+            except SSL.Error as error:
+                raise ConnectionLost(detail=reason_of(error)) from error
+        return total
+
+    def _finish_record(self) -> None:
+        """Send what is left of the record that the socket did not take. Raises WantWrite, ConnectionLost."""
+        if self._sock.fileno() < 0:
+            # OpenSSL would go on with the number, which may be another connection's by now.
+            raise ConnectionLost(detail="closed")
+        if not self._kept:
+            return
+        try:
+            self._connection.send(self._kept)
+        except SSL.WantWriteError:
+            raise WantWrite from None
+        except SSL.Error as error:
+            raise ConnectionLost(detail=reason_of(error)) from error
+        self._kept = b""
 
     def shutdown(self) -> bool:
         """Send close_notify, then the end. Raises WantWrite, ConnectionLost."""
@@ -287,9 +334,13 @@ class TLSChannel:
 
     def _say_end(self) -> None:
         """Send close_notify, behind whatever is still in memory."""
+        if self._direct:
+            self._finish_record()
         if not self._said:
             try:
                 self._connection.shutdown()
+            except SSL.WantWriteError:
+                raise WantWrite from None
             except SSL.Error as error:
                 raise ConnectionLost(detail=reason_of(error)) from error
             self._said = True

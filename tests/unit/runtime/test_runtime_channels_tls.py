@@ -1,5 +1,6 @@
 """The TLS channel: handshakes, whole records, true ends, and resumption."""
 
+import contextlib
 import os
 import socket
 
@@ -10,9 +11,10 @@ from zope.interface.verify import verifyObject
 
 from twisted_xfer.errors import Cancelled, ConnectionLost, DataTLSRefused, TimedOut, Truncated
 from twisted_xfer.interfaces import Expected, IChannel, TransferMode, WantRead, WantWrite
+from twisted_xfer.runtime import tls_channel
 from twisted_xfer.runtime.blocking import InlineBlocking
-from twisted_xfer.runtime.tls_binding import CAN_TELL
-from twisted_xfer.runtime.tls_channel import RECORD, TLSChannel, watch_resumption
+from twisted_xfer.runtime.tls_binding import CAN_LEAVE, CAN_TELL, leave_memory
+from twisted_xfer.runtime.tls_channel import RECORD, SLICE, TLSChannel, watch_resumption
 from twisted_xfer.runtime.tls_handshake import handshake_channel
 from twisted_xfer.testing.pumps import ManualReactor, ScriptedFile, ScriptedUpload
 from twisted_xfer.transfer import Transfers
@@ -110,6 +112,91 @@ def test_bytes_and_a_clean_end(rig, authority, version):
     assert theirs.shutdown()
     assert ours.recv_into(memoryview(bytearray(9))) == 0
     assert ours.recv_into(memoryview(bytearray(9))) == 0
+
+
+def send_all(ours, theirs, content, sizes):
+    """Send in pieces of ``sizes`` while the other end reads now and then: what came, and how often to wait."""
+    got, waits, sent, at = bytearray(), 0, 0, 0
+    buffer = memoryview(bytearray(1 << 20))
+
+    def read():
+        with contextlib.suppress(WantRead):
+            got.extend(buffer[: theirs.recv_into(buffer)])
+
+    while sent < len(content):
+        size = sizes[at % len(sizes)]
+        at += 1
+        try:
+            sent += ours.send(memoryview(content)[sent : sent + size])
+        except WantWrite:
+            waits += 1
+            read()
+    for _ in range(10_000):
+        try:
+            ours.shutdown()
+            break
+        except WantWrite:
+            waits += 1
+            read()
+    for _ in range(10_000):
+        if len(got) >= len(content):
+            break
+        read()
+    return bytes(got), waits
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_bulk_downloads_past_memory(rig, authority, monkeypatch, version, leaves):
+    """Every byte once, in order, whatever is offered after the socket was full, and then a clean end."""
+    if not leaves:
+        monkeypatch.setattr(tls_channel, "leave_memory", lambda *_: False)
+    ours, theirs = rig.pair(*contexts(authority, version))
+    content = os.urandom(16 << 20)
+    got, waits = send_all(ours, theirs, content, (1 << 20, 1, SLICE - 1, SLICE, RECORD + 1, 7))
+    assert ours._direct is (leaves and CAN_LEAVE)
+    assert got == content
+    assert waits, "the socket was never full"
+    assert theirs.recv_into(memoryview(bytearray(1))) == 0
+
+
+def test_small_downloads_and_clients_stay_in_memory(rig, authority):
+    """Whose tickets are still to be read, or who gain nothing."""
+    ours, theirs = rig.pair(*contexts(authority))
+    ours.send(bytes(SLICE - 1))
+    theirs.send(bytes(SLICE))
+    assert not ours._direct
+    assert not theirs._direct
+
+
+def test_a_closed_channel_writes_to_no_descriptor(rig, authority):
+    """Its number may be another connection's by then."""
+    ours, _theirs = rig.pair(*contexts(authority))
+    ours.send(bytes(SLICE))
+    assert ours._direct is CAN_LEAVE
+    number = ours.fileno()
+    ours.close()
+    one, other = socket.socketpair()
+    with one, other:
+        assert number in {one.fileno(), other.fileno()}
+        for call in (lambda: ours.send(b"x"), lambda: ours.send(bytes(SLICE)), ours.shutdown):
+            with pytest.raises(ConnectionLost):
+                call()
+        for end in (one, other):
+            end.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                end.recv(1)
+
+
+def test_memory_is_left_empty_or_not_at_all(rig, authority):
+    """What waits there, either way, would be lost."""
+    server, client = contexts(authority)
+    ours, theirs = rig.pair(server, client)
+    waiting = ours._connection
+    waiting.bio_write(b"half a record")
+    assert not leave_memory(waiting, ours.fileno())
+    theirs._connection.send(b"not fetched")
+    assert not leave_memory(theirs._connection, theirs.fileno())
 
 
 @pytest.mark.parametrize("version", VERSIONS)
