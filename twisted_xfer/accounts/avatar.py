@@ -204,7 +204,8 @@ class Avatar:
             reservation.release()
             raise
         ask = Published(self._published, upload.path)
-        return wrap_upload(upload, self._reporter, Charge(reservation, base), ask)
+        as_new = partial(quota.reserve, path, 0, replaces=False) if replaces else None
+        return wrap_upload(upload, self._reporter, Charge(reservation, base, as_new), ask)
 
     def make_directory(self, path: VirtualPath) -> Eventually[None]:
         """Right: mkdir."""

@@ -9,6 +9,7 @@ from twisted.logger import Logger
 
 from twisted_xfer.errors import QuotaExceeded
 from twisted_xfer.interfaces import Eventually, IReservation
+from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.paths import VirtualPath
 
 _log: Final = Logger()
@@ -24,10 +25,18 @@ class Charge:
     or continues has that many.
     """
 
-    __slots__ = ("_reservation", "_scarce", "base")
+    __slots__ = ("_as_new", "_file", "_reservation", "_scarce", "base")
 
-    def __init__(self, reservation: IReservation, base: int) -> None:
+    def __init__(
+        self,
+        reservation: IReservation,
+        base: int,
+        as_new: Callable[[], Eventually[IReservation]] | None = None,
+    ) -> None:
         self._reservation = reservation
+        #: Reserves the place of a file, for an upload that was to replace one.
+        self._as_new = as_new
+        self._file: IReservation | None = None
         self.base = base
         #: The last grant was short of what was asked for.
         self._scarce = False
@@ -57,6 +66,15 @@ class Charge:
                 return min(wanted, left)
         raise QuotaExceeded(left=0, unit="bytes")
 
+    async def place(self) -> None:
+        """Before publishing where nothing is: the place of a file, unless it is set aside already.
+
+        Fails with QuotaExceeded: what was to be replaced went away meanwhile, and its place is taken.
+        """
+        as_new, self._as_new = self._as_new, None
+        if as_new is not None:
+            self._file = await resolve(as_new())
+
     def cover(self, size: int, base: int) -> None:
         """Before publishing ``size`` bytes over ``base``: make sure that all of it is set aside.
 
@@ -75,11 +93,13 @@ class Charge:
     def commit(self, size: int, replaced: int | None) -> None:
         """It was published, ``size`` bytes long, over ``replaced`` bytes or nothing."""
         self._enter(self._reservation.commit, size - (replaced or 0), 0 if replaced is not None else 1)
-        self._enter(self._reservation.release)
+        self.release()
 
     def release(self) -> None:
-        """Nothing was published."""
+        """Nothing was published, or all is entered."""
         self._enter(self._reservation.release)
+        if self._file is not None:
+            self._enter(self._file.release)
 
     def _enter(self, change: Callable[..., None], *args: int) -> None:
         """The upload has ended, and a ledger that fails now changes nothing about how.

@@ -219,6 +219,8 @@ class UploadHandle:
             if charge is not None:
                 if self._published is not None:
                     replaced = await resolve(self._published())
+                    if replaced is None:
+                        await charge.place()
                 charge.cover(size, replaced or 0)
         except Exception as error:
             # Refused by rule: nothing of it may stay, not even a part.

@@ -541,6 +541,31 @@ def test_what_another_process_put_there_at_the_last_moment_is_what_a_rename_take
     assert changes == [("alice", -5, -1), ("/user/alice/in", -5, -1)]
 
 
+@pytest.mark.parametrize("places", [0, 1])
+def test_a_file_that_was_to_be_replaced_and_is_gone_needs_a_place_of_its_own(places):
+    """Else a limit of files could be passed by deleting what uploads under way were to replace."""
+    avatar, tree, _, _, ledger = charged(100, {A: b"x" * 10})
+    upload = result(avatar.open_write, A, WriteIntent())
+    fill(upload, 5)
+    del tree.files[A]
+    reserve, asked = ledger.reserve, []
+
+    def full(*args, files=1, **more):
+        asked.append(files)
+        if not places:
+            raise QuotaExceeded(left=0, unit="files")
+        return reserve(*args, files=files, **more)
+
+    ledger.reserve = full
+    if places:
+        result(upload.commit)
+    else:
+        with pytest.raises(QuotaExceeded):
+            result(upload.commit)
+        assert A not in tree.files
+    assert asked == [1]
+
+
 def test_own_part_is_not_something_published():
     """Going on with an unpublished part needs no right to append, and the whole of it is charged."""
 
