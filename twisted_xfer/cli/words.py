@@ -45,7 +45,9 @@ def code_text(error: Exception | None) -> str:
     if isinstance(error, XferError):
         from twisted_xfer.protocols.xfer.errormap import PeerError
 
-        words = str(error) if isinstance(error, PeerError) else f"{error.code}: {error.detail}".removesuffix(": ")
+        words = (
+            str(error) if isinstance(error, PeerError) else f"{error.code}: {error.detail}".removesuffix(": ")
+        )
         return printable(words.encode("utf-8", "backslashreplace"))
     return "unknown error"
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.task import Clock
 
 from twisted_xfer.cli.progress import Progress
 from twisted_xfer.cli.tutorial import LONGEST, Place
-from twisted_xfer.cli.tutorial_file import File
+from twisted_xfer.cli.tutorial_file import File, shown
 from twisted_xfer.errors import ConnectionLost, TimedOut, XferError
 
 RETRIES = 3
@@ -39,6 +40,21 @@ def attempts_made(attempt, capsys) -> tuple[int, object]:
         running.cancel()
         return made, "endless"
     return made, getattr(ended[0], "value", ended[0])
+
+
+def test_why_there_is_no_connection_is_told_in_few_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where it leads and what is wrong, without Twisted's sentences and our codes."""
+    place = Place("push", "host", 5001, "", "", False)
+    file = File(place, "name", shown(place, as_json=False), "", "", None)
+    for cause, words in (
+        (ConnectionRefusedError(), "nobody listens there"),
+        (DNSLookupError(), "no such host"),
+        (None, "the connection broke"),
+    ):
+        error = ConnectionLost(None, "the connection broke")
+        error.__cause__ = cause
+        file.tell("reconnecting", error=error, seconds=2.0)
+        assert capsys.readouterr().err == f"xfer: host:5001: {words}; trying again in 2 s\n"
 
 
 def test_a_receiver_that_never_stores_the_file_is_given_up(capsys: pytest.CaptureFixture[str]) -> None:
