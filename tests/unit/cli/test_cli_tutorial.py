@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet import error as reasons
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.task import Clock
 
 from twisted_xfer.cli.progress import Progress
@@ -47,8 +47,8 @@ def test_why_there_is_no_connection_is_told_in_few_words(capsys: pytest.CaptureF
     place = Place("push", "host", 5001, "", "", False)
     file = File(place, "name", shown(place, as_json=False), "", "", None)
     for cause, words in (
-        (ConnectionRefusedError(), "nobody listens there"),
-        (DNSLookupError(), "no such host"),
+        (reasons.ConnectionRefusedError(), "nobody listens there"),
+        (reasons.DNSLookupError(), "no such host"),
         (None, "the connection broke"),
     ):
         error = ConnectionLost(None, "the connection broke")
