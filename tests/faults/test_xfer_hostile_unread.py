@@ -1,6 +1,7 @@
-"""Peers that ask and never read the answers: what waits for them is bounded, and nothing is lost for the slow."""
+"""Peers that ask for more than they take: what waits for them is bounded, and nothing is lost for the slow."""
 
 import pytest
+from twisted.internet.defer import Deferred
 from xfer_pipes import local_net
 from xfer_raw import Raw
 
@@ -75,3 +76,28 @@ def test_a_close_while_answers_are_unread(net):
     net.pump()
     assert peer.errors() == ["shutting_down"]
     assert peer.gone
+
+
+def test_two_gets_at_once(net, tmp_path):
+    """The second is refused even while a slow storage still looks for what the first one asked for."""
+    (tmp_path / "alice/f").write_bytes(b"content")
+    peer = Raw(net).log_in(role="receive")
+    peer.heard()
+    (session,) = net.factory.sessions
+    looks, stat = [], session.role.avatar.stat
+
+    class Slow:
+        def __getattr__(self, name):
+            return getattr(session.avatar, name)
+
+        def stat(self, path):
+            looks.append(Deferred().addCallback(lambda _none: stat(path)))
+            return looks[-1]
+
+    session.role.avatar = Slow()
+    peer.say(m.Get(stream=1, path=b"f"), m.Get(stream=2, path=b"f"))
+    while looks:
+        looks.pop(0).callback(None)
+        net.pump()
+    assert peer.line.caller.protocol.data.count(b"content") == 1
+    assert b"busy" in peer.line.caller.protocol.data

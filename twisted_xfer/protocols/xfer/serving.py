@@ -53,6 +53,8 @@ class ServingRole:
         self.select = select
         self._on_finished = on_finished
         self._sender: SenderRole | None = None
+        #: Whether a GET is looked at: its entries are numbered from 1, so there is one.
+        self._getting = False
         self._running = 0
         self._gone = False
 
@@ -101,11 +103,15 @@ class ServingRole:
             self._on_finished()
 
     async def _get(self, request: Get) -> None:
-        if self._sender is not None:
+        if self._getting or self._sender is not None:
             raise Busy(None, "one GET a connection")
         path = VirtualPath.parse(request.path)
         chosen = Chosen(_bytes(request.exclude), _bytes(request.include))
-        await resolve(self.avatar.stat(path))
+        self._getting = True
+        try:
+            await resolve(self.avatar.stat(path))
+        finally:
+            self._getting = False
         if self._gone:
             return
         self._sender = SenderRole(
