@@ -11,6 +11,7 @@ import pytest
 from twisted_xfer.testing.server import XferServer
 
 pytestmark = pytest.mark.integration
+pytest_plugins = ["pytester"]
 
 DATA = bytes(range(256)) * 400
 CUT = 5000
@@ -43,6 +44,22 @@ def ftp(xfer_server):
     (xfer_server.home / "file").write_bytes(DATA)
     with Client(xfer_server) as client:
         yield client
+
+
+def test_a_marker_with_a_bare_argument_is_refused(pytester):
+    """What is meant for a keyword is not passed over, so that no test runs without its fault."""
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.xfer_server({"download_cut_at": 3})
+        def test_it(xfer_server):
+            pass
+        """
+    )
+    result = pytester.runpytest("-p", "twisted_xfer.testing.pytest_plugin")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*xfer_server takes keywords only, as in faults={...}*"])
 
 
 def test_upload_and_events(xfer_server):

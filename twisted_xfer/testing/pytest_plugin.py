@@ -39,6 +39,8 @@ def xfer_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Xfer
     from twisted_xfer.testing.server import XferServer
 
     marker = request.node.get_closest_marker("xfer_server")
+    if marker is not None and marker.args:
+        raise TypeError("xfer_server takes keywords only, as in faults={...}")
     arguments = {} if marker is None else dict(marker.kwargs)
     arguments.setdefault("directory", tmp_path / "xfer-server")
     Path(arguments["directory"]).mkdir(exist_ok=True)
