@@ -74,7 +74,9 @@ def protocol_table(config: Config, listen: Listen, plugin: IProtocolPlugin) -> d
     }
     need = table.get("require_tls", True)
     if config.require_tls and need in ("none", "control", "data", False):
-        remedy = "allows in clear what require_tls (--require-tls) forbids everywhere: leave one of the two out"
+        remedy = (
+            "allows in clear what require_tls (--require-tls) forbids everywhere: leave one of the two out"
+        )
         raise ConfigError(f"protocols.{listen.protocol}.require_tls", value=need, remedy=remedy)
     return table
 
