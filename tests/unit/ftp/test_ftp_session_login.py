@@ -80,7 +80,9 @@ def test_nothing_runs_after_quit(user):
     user.lose()
 
 
-@pytest.mark.parametrize("verb", ["GET / HTTP/1.1", "POST /", "DELETE /f HTTP/1.1", "EHLO example.com", "RSET"])
+@pytest.mark.parametrize(
+    "verb", ["GET / HTTP/1.1", "POST /", "DELETE /f HTTP/1.1", "EHLO example.com", "RSET"]
+)
 def test_foreign_protocols_are_cut_off(rig, verb):
     """A browser or mailer that was made to talk to us hears nothing."""
     assert rig.say(verb) == b""
