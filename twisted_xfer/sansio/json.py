@@ -90,13 +90,15 @@ class JSONReader:
         end = self._scan()
         if (end or len(buffer)) > self._most:
             raise RemoteProtocolError(detail="JSON object too long", limit=self._most)
+        most = self._characters
+        # A value whose end is still to come is held to it too, so that its sender does not wait for an answer.
+        if most is not None and len(buffer[: end or None].decode("utf-8", "replace")) > most:
+            raise RemoteProtocolError(detail="JSON object too long", limit=most)
         if not end:
             return None
         raw = bytes(buffer[:end])
         del buffer[:end]
         self._scanned = 0
-        if self._characters is not None and len(raw.decode("utf-8", "replace")) > self._characters:
-            raise RemoteProtocolError(detail="JSON object too long", limit=self._characters)
         return decode_json(raw)
 
     def _scan(self) -> int:

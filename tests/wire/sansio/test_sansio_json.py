@@ -63,6 +63,23 @@ def test_length_limit_and_one_past():
     assert drive(reader, "next_value", [b'{"' + b"x" * 639]) == [("error", "JSON object too long")]
 
 
+@pytest.mark.parametrize("letter", ["a", "ф", "日", "😀"])
+def test_characters_are_counted_before_the_end_is_there(letter):
+    """At the limit the end is waited for; one past it nobody waits, whatever a letter has of bytes."""
+    open_object = '{"a":"' + letter * 10
+    at_limit = JSONReader(400, characters=len(open_object) + 2)
+    at_limit.receive_data(open_object.encode())
+    assert at_limit.next_value() is None
+    at_limit.receive_data(b'"}')
+    assert at_limit.next_value() == {"a": letter * 10}
+    at_limit.receive_data((open_object + letter * 2).encode())
+    assert at_limit.next_value() is None
+    at_limit.receive_data(letter.encode()[:1])
+    with pytest.raises(RemoteProtocolError) as caught:
+        at_limit.next_value()
+    assert caught.value.fields["limit"] == len(open_object) + 2
+
+
 def test_depth_limit_and_one_past():
     """Nesting has a bound that is far from the interpreter's."""
     deep = JSONReader(10_000)

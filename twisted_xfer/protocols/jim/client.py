@@ -30,7 +30,7 @@ class Heard(NamedTuple):
 
 
 class Chat:
-    """Logged in. Close it in a ``finally``. Objects that would be over 640 bytes raise LocalProtocolError."""
+    """Logged in. Close it in a ``finally``. Objects that would be over 640 characters raise LocalProtocolError."""
 
     def __init__(self, stream: ClientStream, username: str, now: Callable[[], float]) -> None:
         self._stream = stream
