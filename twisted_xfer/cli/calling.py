@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable
@@ -48,6 +49,8 @@ _BY_HUNDRED = {
 
 #: Refused by policy and storage: it is about what the URL names.
 _OF_A_PATH: Final = (3, 4)
+#: Seconds that Ctrl-C may wait at a question.
+_LOOK: Final = 0.2
 
 
 def login_options(command: F) -> F:
@@ -167,9 +170,20 @@ def _accept(asked: Asked, target: Target, digest: str) -> bool:
     # While the reactor has the signal, Ctrl-C would wait for the answer.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return click.confirm("Trust it from now on?", err=True)
+        return _yes("Trust it from now on?")
+    except KeyboardInterrupt:
+        raise click.Abort from None
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _yes(question: str) -> bool:
+    """Ask at the terminal; anything but yes is no."""
+    click.echo(f"{question} [y/N]: ", nl=False, err=True)
+    # Not a blocking read: Ctrl-C just before one would be seen only after the answer.
+    while not select.select([sys.stdin], [], [], _LOOK)[0]:
+        continue
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def run(begin: Callable[[Any], Any]) -> Any:

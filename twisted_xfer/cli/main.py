@@ -8,6 +8,8 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
+from twisted_xfer.cli.exits import Exit
+
 #: Command, its module, and the line in the list of commands.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("cmd_serve", "Serve a directory here and now, in the foreground."),
@@ -40,6 +42,14 @@ class _Lazy(click.Group):
         module = importlib.import_module(f"twisted_xfer.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Whoever is asked for something may leave: click's own exit code for that says "other"."""
+        try:
+            return super().invoke(ctx)
+        except (click.Abort, KeyboardInterrupt, EOFError):
+            click.echo("\nxfer: interrupted", err=True)
+            ctx.exit(int(Exit.INTERRUPTED))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Commands without importing them: somebody has pressed Tab and waits."""

@@ -140,6 +140,13 @@ def test_hash_from_a_password_file(run, tmp_path):
     assert run("user", "hash", "--password-file", "-", input="piped\n").exit_code == 0
 
 
+def test_leaving_a_question():
+    """Whoever is asked for a password and gives none has interrupted."""
+    result = CliRunner(env={"XFER_PASSWORD": ""}).invoke(xfer, ["user", "hash"], input="")
+    assert result.exit_code == Exit.INTERRUPTED
+    assert "xfer: interrupted" in result.output
+
+
 def test_empty_password_is_refused(run, tmp_path):
     """A file without a first line sets no password."""
     path = tmp_path / "password"
