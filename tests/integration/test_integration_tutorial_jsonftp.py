@@ -304,7 +304,7 @@ TALK = """
 
     async def work(reactor, port, password, times, framed, patience, ca):
         client.LAST_WORD = float(patience)
-        at_once = min(40 if framed == "yes" else 10, int(times))
+        at_once = min(40, int(times))
         try:
             found = await gatherResults([
                 Deferred.fromCoroutine(one(reactor, port, password, int(times) // at_once, framed == "yes", ca))

@@ -143,9 +143,8 @@ SEND = """
     async def work(reactor, port, path, times, ca):
         payload = open(path, "rb").read()
         numbers = range(int(times))
-        # Few at a time: a receiver has to read the header before the file comes.
-        await gatherResults([Deferred.fromCoroutine(some(reactor, port, payload, numbers[first::4], ca))
-                             for first in numbers[:4]])
+        await gatherResults([Deferred.fromCoroutine(some(reactor, port, payload, numbers[first::20], ca))
+                             for first in numbers[:20]])
         print("sent")
 """
 

@@ -153,6 +153,10 @@ _PROLOGUE = """
     from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
     from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
     from twisted_xfer.errors import XferError
+    from twisted_xfer.streams import drain
+
+    # Ten times what it is: a script on a loaded machine may read later than 20 ms after its kernel has.
+    drain.PAUSE = 0.2
 
     def endpoint(reactor, port, ca):
         endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", int(port))
