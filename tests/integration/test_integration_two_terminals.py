@@ -147,7 +147,7 @@ class Screen:
             os.chdir(tmp_path)
             command = [sys.executable, "-m", "twisted_xfer.cli", *args]
             os.execve(sys.executable, command, environment(tmp_path))
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 24 if columns else 0, columns, 0, 0))
         self.shown = b""
 
     def read(self, until):
@@ -179,7 +179,8 @@ def test_the_bar(xfer, url, tmp_path):
     screen.read(rb"\d+%\|.*\d.*/30\.0M \[\d\d:\d\d<\d\d:\d\d, +[\d.]+[kM]B/s, bar/big\]")
     assert screen.end() == 0
     assert screen.shown.rstrip().endswith(b"2 files, 30.0 MB, all verified by blake3")
-    narrow = Screen(tmp_path, "send", "file", f"{url}/bar2", "--plain", columns=0)
+    narrow = Screen(tmp_path, "send", "big", f"{url}/bar2", "--plain", "--limit-rate", "20M", columns=0)
+    narrow.read(rb"\d+%\|")
     assert narrow.end() == 0
     assert b"verified blake3:" in narrow.shown
 

@@ -68,8 +68,9 @@ class Progress:
             return
         from tqdm import tqdm
 
-        # A terminal that does not know its width says 0, which would leave no room for anything.
-        width: dict[str, Any] = {"dynamic_ncols": True} if _knows_its_width() else {"ncols": 80}
+        # A terminal that does not know its size says 0, which would leave no room for anything.
+        known = _knows_its_width()
+        width: dict[str, Any] = {"dynamic_ncols": True} if known else {"ncols": 80, "nrows": 24}
         self._bar = tqdm(unit="B", unit_scale=True, file=sys.stderr, leave=False, total=0, **width)
 
     def __call__(self, event: TransferEvent) -> None:
