@@ -15,7 +15,7 @@ candidates := python3 python3.14 python3.13 python3.12 python3.11
 PYTHON ?= $(firstword $(foreach p,$(candidates),$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $(p))))
 
 help:
-	@echo 'make serve   start a daemon on loopback with a demo account'
+	@echo 'make serve   start a daemon on loopback with a demo account (SERVE_ARGS="--port 2122" for another port)'
 	@echo 'make test    run every test (installs curl, wget, lftp, ncftp, tnftp and rclone when it may)'
 	@echo 'make lint    ruff and the import contracts'
 	@echo 'make types   mypy, strict'
@@ -25,7 +25,7 @@ help:
 	@echo 'make clean   remove what the targets made'
 
 serve: $(VENV)/.installed
-	@$(BIN)/xfer serve --demo
+	@$(BIN)/xfer serve --demo $(SERVE_ARGS)
 
 # A foreign client that is missing after this fails its tests: it is never skipped.
 test: $(VENV)/.installed-tests
