@@ -30,8 +30,6 @@ RANDOM_PEERS: Final = 50
 RANDOM_BYTES: Final = 2000
 #: Longer than any deadline of the daemon's own defaults, in seconds.
 FOREVER: Final = 24 * 3600.0
-#: How long a timer that all connections share may outlive the last of them, in seconds.
-TIDY: Final = 5.0
 #: Beginnings that tell protocols apart, and some that no protocol has.
 PREFIXES: Final = (
     b"",
@@ -144,7 +142,7 @@ class ProtocolContract:
         assert host.limits.held == 0
 
     def test_nothing_is_left_of_a_lost_connection(self) -> None:
-        """No descriptor, no place in the limits and, after TIDY, no timer outlives a peer that hung up."""
+        """No timer, no descriptor and no place in the limits outlives a peer that hung up."""
         host = self.make_host()
         factory = self._factory(host)
         if factory is None:
@@ -155,7 +153,6 @@ class ProtocolContract:
             connection.send(data)
             connection.hang_up()
             host.reactor.settle()
-        host.reactor.advance(TIDY)
         assert host.later() == []
         assert host.reactor.getReaders() == []
         assert host.reactor.getWriters() == []
@@ -204,7 +201,6 @@ class ProtocolContract:
         assert connection is None or connection.ended is not None
         (refused,) = host.recorder.of("connection.refused")
         assert refused.fields["code"] == "limit_reached"
-        host.reactor.advance(TIDY)
         assert host.later() == []
 
     def test_any_datagram_is_survived(self) -> None:

@@ -328,17 +328,13 @@ class FTPFactory(Factory):
     def remove(self, session: FTPSession) -> None:
         """A session ended."""
         self.sessions.discard(session)
-        if not self.sessions and self._drained is not None:
+        if not self.sessions:
             self._stop_sweep()
-            drained, self._drained = self._drained, None
-            drained.callback(None)
+            if self._drained is not None:
+                drained, self._drained = self._drained, None
+                drained.callback(None)
 
     def _check_deadlines(self) -> None:
-        if not self.sessions:
-            # Stopped here and not with the last session, or clients that come one after the other
-            # would each pay for a timer.
-            self._sweep = None
-            return
         self._sweep = self.host.clock.callLater(SWEEP_SECONDS, self._check_deadlines)
         now = self.host.clock.seconds()
         for session in list(self.sessions):
