@@ -31,9 +31,6 @@ from twisted_xfer.plugins.registry import Registry
 #: Crockford's base 32: no letters that are read as digits.
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
-#: What fits into three digits, which is worth no loop.
-_FEW: Final = 32**3
-
 
 def base32(number: int, width: int) -> str:
     """``number`` in at least ``width`` digits of _DIGITS."""
@@ -56,10 +53,7 @@ class SessionIds:
 
     def __call__(self) -> str:
         """The next one."""
-        number = next(self._counter)
-        if number < _FEW:
-            return f"{self._prefix}{_DIGITS[number >> 10]}{_DIGITS[number >> 5 & 31]}{_DIGITS[number & 31]}"
-        return self._prefix + base32(number, 3)
+        return self._prefix + base32(next(self._counter), 3)
 
 
 @implementer(IHost)
