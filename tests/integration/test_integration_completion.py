@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from interop_support import require
 
 from twisted_xfer.cli.main import COMMANDS
 
@@ -33,12 +34,8 @@ def env(tmp_path):
 
 
 def shell(name):
-    found = shutil.which(name)
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{name} is not installed: tests/interop/install-clients has it on its list")
-        pytest.skip(f"{name} is not installed")
-    return found
+    require(name)
+    return shutil.which(name)
 
 
 class Terminal:

@@ -2,13 +2,13 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+from interop_support import require
 
 pytestmark = pytest.mark.integration
 
@@ -39,9 +39,9 @@ def serve():
         process.communicate()
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="runs the curl line that is printed")
 def test_demo_prints_a_curl_line_that_works(serve):
     """As it stands, in a shell; the demonstration leaves nothing behind."""
+    require("curl")
     process, line = serve("--demo")
     done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.startswith("It works")

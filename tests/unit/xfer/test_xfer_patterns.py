@@ -1,13 +1,13 @@
 """Patterns as git means them: by hand, and with git itself as the judge."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interop_support import require
 
 from twisted_xfer.protocols.xfer.choosing import Chosen, Ignored, ignored_above
 from twisted_xfer.protocols.xfer.patterns import (
@@ -18,7 +18,6 @@ from twisted_xfer.protocols.xfer.patterns import (
     parse_patterns,
 )
 
-needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is the judge")
 #: No configuration of whoever runs the tests may have a say.
 GIT_ENV = {
     "PATH": os.environ.get("PATH", ""),
@@ -164,6 +163,7 @@ def _tree(top: Path) -> None:
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
+    require("git")
     top = tmp_path_factory.mktemp("git") / "repo"
     _tree(top)
     return top
@@ -195,7 +195,6 @@ PIECES = st.sampled_from(
 LINES = st.lists(st.lists(PIECES, min_size=1, max_size=6).map("".join), min_size=1, max_size=5)
 
 
-@needs_git
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(top_lines=LINES, inner_lines=LINES)
 def test_git_says_the_same(repository, top_lines, inner_lines):
@@ -205,7 +204,6 @@ def test_git_says_the_same(repository, top_lines, inner_lines):
     assert _ours(repository) == _gits(repository)
 
 
-@needs_git
 def test_files_above_what_is_sent(repository):
     """Also from within: the repository's top and its info/exclude count; outside of one nothing does."""
     (repository / ".gitignore").write_text("/a/b\n*.o\n!x.o\n")
