@@ -15,12 +15,11 @@ from typing import Any, ClassVar
 
 import attrs
 from twisted.cred.checkers import ANONYMOUS, ICredentialsChecker
-from twisted.cred.error import UnauthorizedLogin
-from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from twisted_xfer.interfaces import Account, CertificateFacts, ClientCertificate, IClientCertificate
+from twisted_xfer.testing.contracts_checker import AsksChecker
 
 #: A certificate that is nobody's.
 STRANGER = CertificateFacts("stranger of nobody", ("stranger@nobody.invalid",), "5e" * 32)
@@ -28,7 +27,7 @@ STRANGER = CertificateFacts("stranger of nobody", ("stranger@nobody.invalid",), 
 HUGE = 100_000
 
 
-class CertificateContract:
+class CertificateContract(AsksChecker):
     """What every checker of client certificates must do, whatever stands behind it.
 
     Attributes:
@@ -37,33 +36,13 @@ class CertificateContract:
 
     good: ClassVar[tuple[bytes, CertificateFacts]]
 
-    def make_checker(self) -> Any:
-        """A checker that knows ``good``.
-
-        Raises:
-            NotImplementedError: not overridden.
-        """
-        raise NotImplementedError
-
-    def settle(self, deferred: Deferred[Any]) -> None:
-        """Wait until ``deferred`` has fired; override where answers take turns of a loop."""
-
     def ask(self, checker: Any, username: bytes, certificate: CertificateFacts) -> Any:
         """The answer of ``checker``: its avatar id or a Failure."""
-        box: list[Any] = []
-        deferred = maybeDeferred(checker.requestAvatarId, ClientCertificate(username, certificate))
-        deferred.addBoth(box.append)
-        self.settle(deferred)
-        assert box, "the checker did not answer: override settle() if it needs a loop to turn"
-        return box[0]
+        return self.answer(checker, ClientCertificate(username, certificate))
 
     def refused(self, checker: Any, username: bytes, certificate: CertificateFacts) -> Failure:
         """The failure with which ``checker`` refuses; it must be UnauthorizedLogin."""
-        answer = self.ask(checker, username, certificate)
-        assert isinstance(answer, Failure), f"logged in as {answer!r}"
-        # Anything else is taken for a broken checker and closes the whole chain.
-        assert isinstance(answer.value, UnauthorizedLogin), f"refused with {answer.type!r}"
-        return answer
+        return self.refusal(checker, ClientCertificate(username, certificate))
 
     def test_interface(self) -> None:
         """It is an ICredentialsChecker for client certificates."""

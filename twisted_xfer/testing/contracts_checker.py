@@ -27,14 +27,8 @@ HUGE = 100_000
 _CANARY = b"canary-2718281828-password"
 
 
-class CheckerContract:
-    """What every checker of user names and passwords must do, whatever stands behind it.
-
-    Attributes:
-        good: a user name and its password, as bytes.
-    """
-
-    good: ClassVar[tuple[bytes, bytes]]
+class AsksChecker:
+    """What contracts of checkers share: making one, and asking it."""
 
     def make_checker(self) -> Any:
         """A checker that knows ``good``.
@@ -47,22 +41,40 @@ class CheckerContract:
     def settle(self, deferred: Deferred[Any]) -> None:
         """Wait until ``deferred`` has fired; override where answers take turns of a loop."""
 
-    def ask(self, checker: Any, username: bytes, password: bytes) -> Any:
-        """The answer of ``checker``: its avatar id or a Failure."""
+    def answer(self, checker: Any, credentials: Any) -> Any:
+        """What ``checker`` says to ``credentials``: its avatar id or a Failure."""
         box: list[Any] = []
-        deferred = maybeDeferred(checker.requestAvatarId, UsernamePassword(username, password))
+        deferred = maybeDeferred(checker.requestAvatarId, credentials)
         deferred.addBoth(box.append)
         self.settle(deferred)
         assert box, "the checker did not answer: override settle() if it needs a loop to turn"
         return box[0]
 
-    def refused(self, checker: Any, username: bytes, password: bytes) -> Failure:
+    def refusal(self, checker: Any, credentials: Any) -> Failure:
         """The failure with which ``checker`` refuses; it must be UnauthorizedLogin."""
-        answer = self.ask(checker, username, password)
+        answer = self.answer(checker, credentials)
         assert isinstance(answer, Failure), f"logged in as {answer!r}"
         # Anything else is taken for a broken checker and closes the whole chain.
         assert isinstance(answer.value, UnauthorizedLogin), f"refused with {answer.type!r}"
         return answer
+
+
+class CheckerContract(AsksChecker):
+    """What every checker of user names and passwords must do, whatever stands behind it.
+
+    Attributes:
+        good: a user name and its password, as bytes.
+    """
+
+    good: ClassVar[tuple[bytes, bytes]]
+
+    def ask(self, checker: Any, username: bytes, password: bytes) -> Any:
+        """The answer of ``checker``: its avatar id or a Failure."""
+        return self.answer(checker, UsernamePassword(username, password))
+
+    def refused(self, checker: Any, username: bytes, password: bytes) -> Failure:
+        """The failure with which ``checker`` refuses; it must be UnauthorizedLogin."""
+        return self.refusal(checker, UsernamePassword(username, password))
 
     def test_interface(self) -> None:
         """It is an ICredentialsChecker for user names and passwords."""
