@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import twisted_xfer
 from twisted_xfer.testing.daemon import Daemon
 
 pytestmark = [
@@ -122,8 +123,44 @@ def test_nothing_is_left_when_the_last_one_dies(daemon):
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     daemon.signal(signal.SIGCONT)
-    daemon.wait()
+    assert daemon.wait() == 1
     assert "no worker is left" in daemon.output
+
+
+BROKEN = {
+    "ends": (
+        "import os, sys\nif 'twisted_xfer.app.workers.child' in sys.orig_argv: os._exit(3)\n",
+        "process ended with exit code 3",
+    ),
+    "gone": (
+        "import sys\nsys.executable = '/gone/python'\n",
+        "cannot be started: No such file or directory: /gone/python",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_workers_that_cannot_start(tmp_path, kind):
+    """The daemon says why, never that it serves, and ends as failed."""
+    code, reason = BROKEN[kind]
+    (tmp_path / "sitecustomize.py").write_text(code)
+    above = str(Path(twisted_xfer.__file__).resolve().parent.parent)
+    env = {"PYTHONPATH": os.pathsep.join([str(tmp_path), above])}
+    daemon = Daemon(["--root", str(tmp_path), "--workers", "2", *PLACES], env=env)
+    daemon.spawn()
+    try:
+        assert daemon.wait() == 1
+        output = daemon.output
+        left = daemon.pidfile.exists()
+    finally:
+        daemon.kill()
+        daemon.close()
+    assert output.count(reason) == 2
+    assert "xfer: no worker is left" in output
+    assert "xfer: stopped" in output
+    assert "xfer: serving" not in output
+    assert "Traceback" not in output
+    assert not left
 
 
 def test_reload_reaches_the_workers(daemon):

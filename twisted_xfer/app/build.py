@@ -98,7 +98,6 @@ class Daemon(DaemonService):
     checkers: Sequence[object]
     ledger: IQuotaLedger | None
     workers: WorkerGroup | None = None
-    ending: bool = False
     troubles: Sequence[ConfigError] = ()
     source: tuple[str, Mapping[str, object]] = ("", {})
 
@@ -106,12 +105,6 @@ class Daemon(DaemonService):
         """Bind everything. Raises ConfigError, which names the file or the flag."""
         with located(*self.source):
             super().privilegedStartService()
-
-    def end(self) -> None:
-        """Stop in order, by our own hand, so that the process ends with 0 and not by a signal."""
-        if not self.ending:
-            self.ending = True
-            self.reactor.stop()
 
     def end_or_hurry(self) -> None:
         """The first time stop in order, the second time at once."""
@@ -188,7 +181,6 @@ class _Builder:
                 events.close,
                 heard,
             ],
-            give_up=self.reactor.stop,
             quiet=self.adopt is not None,
             log=self._log,
         )
@@ -204,7 +196,7 @@ class _Builder:
         if self.adopt is None:
             daemon.before(self._warn)
         if config.workers > 1 and self.adopt is None:
-            workers = WorkerGroup(self.reactor, config, places, on_last=daemon.end, log=self._log)
+            workers = WorkerGroup(self.reactor, config, places, on_last=daemon.fail, log=self._log)
             daemon.workers = workers
             daemon.before(workers.start, workers.stop)
             self.reloads.add("workers", workers.reload)

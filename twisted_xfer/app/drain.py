@@ -31,9 +31,15 @@ class DaemonService(Service):
         grace: seconds that sessions have to end by themselves.
         on_start: called in order once everything is bound; it serves when their answers are there.
         on_stop: called in reverse order when all sessions are down; each may answer later.
-        give_up: called when a place that binds slowly fails after the start.
         quiet: says nothing of its start and stop: a worker, whose parent does.
+
+    Attributes:
+        ending: asked to stop.
+        failed: stops because it cannot serve, which its exit code is to tell.
     """
+
+    ending: bool = False
+    failed: bool = False
 
     def __init__(
         self,
@@ -44,7 +50,6 @@ class DaemonService(Service):
         grace: float,
         on_start: Sequence[Callable[[], object]] = (),
         on_stop: Sequence[Callable[[], object]] = (),
-        give_up: Callable[[], object] = lambda: None,
         quiet: bool = False,
         log: Logger | None = None,
     ) -> None:
@@ -56,7 +61,6 @@ class DaemonService(Service):
         self._grace = grace
         self._on_start = list(on_start)
         self._on_stop = list(on_stop)
-        self._give_up = give_up
         self._quiet = quiet
         self._bound = False
         self._failed: Exception | None = None
@@ -91,7 +95,7 @@ class DaemonService(Service):
             )
             return
         self._log.critical("xfer: {reason}", reason=explain_failure(failure))
-        self._give_up()
+        self.fail()
 
     def _unbind(self) -> list[Deferred[Any]]:
         return [place.unbind() for place in self.places]
@@ -106,10 +110,10 @@ class DaemonService(Service):
 
     def _start_failed(self, failure: Failure) -> None:
         self._log.failure("xfer: the start failed", failure)
-        self._give_up()
+        self.fail()
 
     def _serving(self) -> None:
-        if self._quiet or not self.running:
+        if self._quiet or self.failed or not self.running:
             return
         listeners = []
         for place in self.places:
@@ -151,6 +155,17 @@ class DaemonService(Service):
         self._bound = False
         if not self._quiet:
             self._log.info("xfer: stopped")
+
+    def end(self) -> None:
+        """Stop in order, by our own hand, so that the process ends with 0 and not by a signal."""
+        if not self.ending:
+            self.ending = True
+            self.reactor.stop()
+
+    def fail(self) -> None:
+        """Stop in order for a reason that is no request: nobody can be served."""
+        self.failed = True
+        self.end()
 
     def hurry(self) -> None:
         """End the grace period now; nothing unless it stops."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from typing import Any, ClassVar
@@ -12,7 +13,7 @@ from twisted.cred.strcred import AuthOptionMixin
 from twisted.python import usage
 
 from twisted_xfer.app import load, logs
-from twisted_xfer.app.build import build
+from twisted_xfer.app.build import Daemon, build
 from twisted_xfer.app.check import check
 from twisted_xfer.app.explain import explain, install_excepthook
 from twisted_xfer.errors import ConfigError
@@ -20,6 +21,10 @@ from twisted_xfer.interfaces import IClientCertificate
 
 #: Flags whose values are numbers in the file.
 _NUMBERS = frozenset({"workers", "max-clients", "max-per-address", "max-per-user", "idle-timeout"})
+
+
+#: The exit code of a daemon that ended since it could not serve.
+FAILED = 1
 
 
 class Options(usage.Options, AuthOptionMixin):
@@ -158,4 +163,14 @@ def makeService(options: Options) -> IService:
         daemon.workers.log_file = os.path.abspath(logs.DETACHED_FILE)
     # First, so that the lines about the others stand in the new file.
     daemon.reloads.add("log file", observer.reopen, first=True)
+    # twistd ends with 0 whatever happened; what it does at its own end, it has done by then.
+    atexit.register(_tell_failure, daemon)
     return daemon
+
+
+def _tell_failure(daemon: Daemon) -> None:
+    """End the process with 1 if ``daemon`` could not serve, for a service manager to see."""
+    if daemon.failed:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(FAILED)

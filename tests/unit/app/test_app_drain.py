@@ -127,15 +127,41 @@ def test_one_place_that_is_taken_lets_go_of_all():
 
 
 def test_place_that_fails_late_gives_up():
-    """An endpoint that needed time and failed ends the daemon, with a line about it."""
+    """An endpoint that needed time and failed ends the daemon as failed, with a line about it."""
     calls, late = [], Deferred()
-    service, _, log = make(
-        FakePlace(calls, "a", error=late), calls=calls, give_up=lambda: calls.append("give up")
-    )
+    service, clock, log = make(FakePlace(calls, "a", error=late), calls=calls)
+    clock.stop = lambda: calls.append("stop")
     service.startService()
+    assert not service.failed
     late.errback(ConfigError("listen", value="a=x", remedy="taken"))
-    assert calls[-1] == "give up"
+    assert calls[-1] == "stop"
+    assert service.failed
     assert log.lines[-1] == "xfer: listen = 'a=x': taken"
+
+
+def test_the_reactor_is_stopped_once():
+    """Who is asked to end and then finds that it cannot serve, or the other way round, says so once."""
+    calls = []
+    service, clock, _ = make(calls=calls)
+    clock.stop = lambda: calls.append("stop")
+    service.end()
+    assert not service.failed
+    service.fail()
+    service.end()
+    assert calls == ["stop"]
+    assert service.failed
+
+
+def test_nobody_says_that_it_serves_who_failed():
+    """What the start waited for may come when nobody is left to serve."""
+    calls, begun = [], Deferred()
+    service, clock, log = make(FakePlace(calls, "a"), calls=calls)
+    clock.stop = lambda: None
+    service.before(lambda: begun)
+    service.startService()
+    service.fail()
+    begun.callback(None)
+    assert log.lines == []
 
 
 @pytest.mark.parametrize("grace", [10.0, 0.5])

@@ -109,11 +109,14 @@ class Reactor(Clock):
     def __init__(self):
         super().__init__()
         self.spawned = []
+        self.broken = False
 
     def callWhenRunning(self, function, *args):
         function(*args)
 
     def spawnProcess(self, protocol, *args, **more):
+        if self.broken:
+            raise FileNotFoundError(2, "No such file or directory", "/gone/python")
         self.spawned.append((protocol, more))
         protocol.makeConnection(Process())
 
@@ -232,6 +235,55 @@ def test_one_that_never_served_is_not_replaced(group):
     group.start()
     group.reactor.spawned[0][0].processEnded(Failure(ProcessTerminated(1)))
     assert group.reactor.getDelayedCalls() == []
+
+
+def test_none_can_be_made(group):
+    """A line for each with the reason, and the daemon ends before anybody believes that it serves."""
+    group.reactor.broken = True
+    order = group.last
+    group.start().addCallback(lambda _: order.append("started"))
+    group.reactor.advance(0)
+    assert order == [1, "started"]
+    reason = "cannot be started: No such file or directory: /gone/python"
+    assert group.log.lines == [
+        f"xfer: worker 1 {reason}",
+        f"xfer: worker 2 {reason}",
+        "xfer: no worker is left",
+    ]
+    assert group.reactor.getDelayedCalls() == []
+
+
+def test_one_that_cannot_be_made_anew_is_tried_again(group):
+    """Ever later, as if it had died, while the others serve."""
+    group.start()
+    for child, _ in group.reactor.spawned:
+        child.childDataReceived(STATUS, b"ready\n")
+    group.reactor.spawned[0][0].processEnded(Failure(ProcessTerminated(9)))
+    group.reactor.broken = True
+    for delay in (1, 2, 4):
+        before = len(group.log.lines)
+        group.reactor.advance(delay - 0.5)
+        assert len(group.log.lines) == before
+        group.reactor.advance(0.5)
+        told, reason = group.log.lines[before:]
+        assert told == "xfer: worker 1 is started anew"
+        assert reason.startswith("xfer: worker 1 cannot be started: No such file")
+    group.reactor.broken = False
+    group.reactor.advance(8)
+    assert [child.number for child, _ in group.reactor.spawned] == [1, 2, 1]
+    assert group.last == []
+
+
+def test_stop_before_it_is_known_that_none_can_be_made(group):
+    """They are waited for no longer than that, and nobody is tried again."""
+    group.reactor.broken = True
+    group.start()
+    stopped = group.stop()
+    assert not stopped.called
+    group.reactor.advance(0)
+    assert stopped.called
+    assert group.reactor.getDelayedCalls() == []
+    assert group.last == []
 
 
 def test_nobody_is_replaced_during_a_stop(group):

@@ -2,8 +2,8 @@
 
 A child is told its configuration over its standard input, which stays open: when the parent is
 gone, however that came, the child reads the end of it and stops. A child that dies is
-replaced, except one of the first that never served; when none is left, the daemon ends too, for a
-service manager to see.
+replaced, except one of the first that never served; when none is left, the daemon ends too, as
+failed, for a service manager to see. A process that cannot even be made counts as one that died.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 
 from twisted_xfer.app.config import Config
 from twisted_xfer.app.dump import thaw
+from twisted_xfer.app.explain import explain
 from twisted_xfer.app.listen import Place
 from twisted_xfer.errors import ConfigError
 
@@ -85,9 +86,21 @@ class _Child(ProcessProtocol):
             self.failed = True
             status = "" if isinstance(reason.value, ProcessDone) else f": {reason.value}"
             self._log.error("xfer: worker {number} has ended{status}", number=self.number, status=status)
+        self._gone()
+
+    def not_made(self, error: OSError) -> None:
+        """There is no process: its executable is gone, or the system has no room for one."""
+        self.failed = not self.stopping
+        self._log.error(
+            "xfer: worker {number} cannot be started: {reason}", number=self.number, reason=explain(error)
+        )
+        self._gone()
+
+    def _gone(self) -> None:
+        # First whether any is left, so that nobody says that it serves when none is.
+        self.ended.callback(None)
         if not self.ready.called:
             self.ready.callback(None)
-        self.ended.callback(None)
 
     def signal(self, name: str) -> None:
         """Send a signal, if it is still there."""
@@ -152,8 +165,12 @@ class WorkerGroup:
         sockets = len(self._fds) - FIRST_SOCKET
         arguments = [sys.executable, "-m", "twisted_xfer.app.workers.child", str(number), str(sockets)]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
-        self._reactor.spawnProcess(child, sys.executable, arguments, env=environment, childFDs=self._fds)
         child.ended.addCallback(lambda _: self._one_less(child))
+        try:
+            self._reactor.spawnProcess(child, sys.executable, arguments, env=environment, childFDs=self._fds)
+        except OSError as error:
+            # As late as the end of a process is heard of: when all children are known.
+            self._reactor.callLater(0, child.not_made, error)
         return child
 
     def _one_less(self, child: _Child) -> None:
