@@ -4,10 +4,11 @@ import pytest
 from xfer_pipes import ALICE, Net, local_net
 from xfer_raw import Raw
 
-from twisted_xfer.errors import RemoteProtocolError
+from twisted_xfer.errors import Banned, LimitReached, RemoteProtocolError
 from twisted_xfer.interfaces import Account, Right
 from twisted_xfer.protocols.xfer.connection import DEAD_AFTER
 from twisted_xfer.protocols.xfer.content_in import MAX_QUEUED
+from twisted_xfer.protocols.xfer.errormap import PeerError
 from twisted_xfer.protocols.xfer.options import XferOptions
 from twisted_xfer.protocols.xfer.pairing import hello_digest
 from twisted_xfer.protocols.xfer.wire import messages as m
@@ -269,15 +270,32 @@ def test_memory_is_bounded_while_the_disk_is_slow(tmp_path, monkeypatch):
     net.close_clean()
 
 
-def test_a_connection_that_is_not_admitted(tmp_path):
-    """Limits come first: no byte is read."""
-    from twisted_xfer.errors import LimitReached
-
-    net = local_net(tmp_path)
-    net.host.limits.refuse = LimitReached("127.0.0.1")
-    assert isinstance(net.send([tmp_path], retries=0), Exception)
+@pytest.mark.parametrize("error", [LimitReached("127.0.0.1"), Banned("127.0.0.1", retry_after=60.0)])
+def test_a_connection_that_is_not_admitted(net, tmp_path, error):
+    """Limits come first: no byte is read, and the caller is told which."""
+    net.host.limits.refuse = error
+    told = net.send([tmp_path], retries=0)
+    assert (type(told), told.name) == (PeerError, error.code)
     assert net.host.recorder.ids == ["connection.refused"]
-    net.close_clean()
+    assert not net.factory.sessions
+
+
+@pytest.mark.parametrize("data", [b"", b"\x16\x03\x01", HELLO])
+def test_nobody_is_admitted_where_there_is_tls(net, tmp_path, data):
+    """One alert instead of a handshake: fatal, access_denied. What was said meanwhile begins nothing."""
+    net.host.limits.refuse = Banned("127.0.0.1")
+    net.host.tls = object()
+    peer = Raw(net)
+    peer.line.listener.protocol.dataReceived(data)
+    net.pump()
+    assert bytes(peer.line.caller.protocol.data) == bytes.fromhex("15030300020231")
+    assert peer.gone
+    assert not net.factory.sessions
+    told = net.send([tmp_path], retries=0)
+    assert (type(told), told.detail) == (
+        RemoteProtocolError,
+        "it speaks TLS, or takes no connection from here for now",
+    )
 
 
 def test_a_lying_listener_is_refused_by_the_caller(tmp_path):

@@ -172,3 +172,27 @@ def test_tokens(place):
         assert "serving" in serving.output
         for secret in (token, once, PASSWORD):
             assert secret not in serving.output
+
+
+def test_who_is_turned_away_is_told(place):
+    """In TLS and without: that it is kept out, not that something broke, whatever its password."""
+    settings = place.path / "bans.toml"
+    settings.write_text("[bans]\nafter = 1\n")
+    with place.daemon("--config", settings) as serving:
+        url = "xfer://alice@{}:{}".format(*serving.address("xfer")[:2])
+        trust = ("--ca", place.path / "ca.pem")
+        url = url.replace("127.0.0.1", "localhost")
+        assert place.xfer("ls", url, *trust, XFER_PASSWORD="wrong")[0] == 5
+        for _ in range(3):
+            code, _, told = place.xfer("ls", url, *trust)
+            assert code == 4
+            assert "it takes no connection from here for now: too many of them, or banned" in told
+        assert "takes no connection from here for now" in place.xfer("ls", url, "--plain")[2]
+        assert "Traceback" not in serving.output
+    clear = ["--root", str(place.path / "root"), "--config", str(settings), "--auth", f"users:{place.users}"]
+    with Daemon([*clear, "--listen", "xfer=tcp:0:interface=127.0.0.1"]) as serving:
+        url = "xfer://alice@{}:{}".format(*serving.address("xfer")[:2])
+        assert place.xfer("ls", url, "--plain", XFER_PASSWORD="wrong")[0] == 5
+        code, _, told = place.xfer("ls", url, "--plain")
+        assert code == 5
+        assert "banned" in told

@@ -13,7 +13,7 @@ from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_xfer.errors import ConnectionLost, LoginFailed, RemoteProtocolError, TimedOut, XferError
+from twisted_xfer.errors import LoginFailed, RemoteProtocolError, TimedOut, XferError
 from twisted_xfer.interfaces import RandomBytes
 from twisted_xfer.protocols.xfer.connection import Connection
 from twisted_xfer.protocols.xfer.content import HASHES
@@ -29,6 +29,7 @@ from twisted_xfer.protocols.xfer.mechanisms import (
 )
 from twisted_xfer.protocols.xfer.mechanisms.caller import Exchange, choose
 from twisted_xfer.protocols.xfer.pairing import hello_digest
+from twisted_xfer.protocols.xfer.refusing import why_unmet
 from twisted_xfer.protocols.xfer.secure import (
     ALPN,
     PinningCreator,
@@ -243,14 +244,14 @@ class Caller(Connection):
         """Tell a certificate that the authorities do not vouch for from a line that broke."""
         if self.reason is None and not self._met and is_unverified(reason.value):
             self.reason = UntrustedKey(None, "the authorities do not vouch for its certificate and its name")
+        elif self.reason is None and not self._met:
+            self.reason = CannotConnect(self.target.place, why_unmet(reason.value))
         super().connectionLost(reason)
 
     def ended(self, error: XferError) -> None:
         """Tell whoever waits."""
         self._stop_deadline()
         if not self.ready.called:
-            if not self._met and isinstance(error, ConnectionLost):
-                error = CannotConnect(self.target.place, "nobody answers in TLS there")
             self.ready.errback(error)
         self.over.callback(None if self._finished else error)
 

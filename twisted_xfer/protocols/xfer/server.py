@@ -32,6 +32,7 @@ from twisted_xfer.protocols.xfer.options import XferOptions
 from twisted_xfer.protocols.xfer.pairing import Pairing, binding_of, hello_digest
 from twisted_xfer.protocols.xfer.placing import Rules
 from twisted_xfer.protocols.xfer.receiving import ReceiverRole
+from twisted_xfer.protocols.xfer.refusing import turn_away
 from twisted_xfer.protocols.xfer.secure import ALPN, HANDSHAKE_BYTE, channel_of, exporter_of
 from twisted_xfer.protocols.xfer.serving import ServingRole
 from twisted_xfer.protocols.xfer.tls_transport import TLSTransport
@@ -97,7 +98,8 @@ class XferServerProtocol(Connection):
             self._lease = self.host.limits.admit(self._peer)
         except XferError as error:
             self.emit("connection.refused", code=error.code)
-            self.cut(error)
+            self._sniffed = True
+            turn_away(self, error)
             return
         self.emit("connection.open", local=self._local)
         self._deadline = self.clock.callLater(self.options.login_seconds, self._too_late)

@@ -34,6 +34,9 @@ _STEPS: Final[dict[FrameType, Step]] = {
     FrameType.RESPONSE: Step.RESPONSE,
     FrameType.AUTHENTICATED: Step.AUTHENTICATED,
 }
+#: A record of TLS that says why there will be none.
+_ALERT: Final = b"\x15"
+_IN_TLS: Final = "it speaks TLS, or takes no connection from here for now"
 #: What may come at any time.
 _ANYTIME: Final = (Error, Ping, Pong)
 
@@ -95,7 +98,7 @@ class Link:
     ``peer.Receiver``. Bounded by FrameReader; before READY by MAX_EARLY.
     """
 
-    __slots__ = ("_greeted", "_reader", "compression", "features", "hellos", "phase", "side")
+    __slots__ = ("_greeted", "_introduced", "_reader", "compression", "features", "hellos", "phase", "side")
 
     def __init__(self, side: Literal["caller", "listener"]) -> None:
         self.side = side
@@ -107,6 +110,7 @@ class Link:
         self.compression = NONE
         self._reader = FrameReader(MAX_EARLY)
         self._greeted = 0
+        self._introduced = False
 
     @property
     def pending(self) -> int:
@@ -128,7 +132,7 @@ class Link:
         if left:
             head = data[:left]
             if head != PREAMBLE[self._greeted : self._greeted + len(head)]:
-                raise RemoteProtocolError(detail="not the xfer protocol")
+                raise RemoteProtocolError(detail=_IN_TLS if head[:1] == _ALERT else "not the xfer protocol")
             self._greeted += len(head)
             data = data[len(head) :]
         if data:
@@ -180,6 +184,8 @@ class Link:
         data = message.encode()
         if isinstance(message, Hello):
             self.hellos.append(message.payload())
+        if not self._introduced:
+            self._introduced = True
             data = PREAMBLE + data
         if not isinstance(message, _ANYTIME):
             self._move(message, incoming=False)
