@@ -1,22 +1,19 @@
-"""What send, get, ls and rm have in common: options, passwords, trust, the reactor and exit codes."""
+"""What send, get, ls and rm have in common: the reactor, a key that is new, and exit codes."""
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import sys
 from collections.abc import Callable
-from typing import IO, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import attrs
 import click
 from twisted.internet.defer import Deferred
 
+from twisted_xfer.cli import lean
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.output import fail, say
-from twisted_xfer.cli.passwords import password_of
-from twisted_xfer.cli.proofs import MAX_PEM, Proofs, proof_options
 from twisted_xfer.cli.trust import KnownKeys
 from twisted_xfer.cli.words import error_text
 from twisted_xfer.errors import (
@@ -35,8 +32,10 @@ from twisted_xfer.protocols.xfer.errormap import PeerError, number_for
 from twisted_xfer.protocols.xfer.report import Summary
 from twisted_xfer.protocols.xfer.wire.paths import printable
 
+if TYPE_CHECKING:
+    from twisted_xfer.cli.asked import Asked
+
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
 
 _BY_HUNDRED = {
     1: Exit.OTHER,
@@ -51,72 +50,6 @@ _BY_HUNDRED = {
 _OF_A_PATH: Final = (3, 4)
 #: Seconds that Ctrl-C may wait at a question.
 _LOOK: Final = 0.2
-
-
-def login_options(command: F) -> F:
-    """The options of every command that calls somebody."""
-    for option in reversed(
-        (
-            click.option("--user", default="", help="Account; also as USER@ in the URL."),
-            click.option("--password-file", type=click.File("rb"), help="First line; - is standard input."),
-            click.option("--code", default="", help="The pairing code that `xfer receive` shows."),
-            click.option("--plain", is_flag=True, help="No TLS: whoever is on the way can read it all."),
-            click.option("--ca", type=click.File("r"), help="PEM file of authorities to trust."),
-            click.option("--accept-new", is_flag=True, help="Trust a key that was never met, and keep it."),
-            click.option("--json", "as_json", is_flag=True, help="One JSON object a line."),
-        )
-    ):
-        command = option(command)
-    return proof_options(command)
-
-
-@attrs.frozen
-class Asked:
-    """What those options were."""
-
-    user: str
-    password_file: IO[bytes] | None
-    code: str
-    plain: bool
-    ca: IO[str] | None
-    accept_new: bool
-    proofs: Proofs = attrs.field(factory=Proofs.given)
-
-    def login(self, target: Target) -> Login:
-        """How to log in there; asks for a password if one is needed."""
-        username = self.user or target.username
-        certificate, key = self.proofs.certificate()
-        # What was asked for in so many words comes before what the environment has.
-        explicit = certificate or self.password_file or self.plain
-        token = "" if self.code else self.proofs.token(environment=not explicit)
-        if self.plain and (token or certificate):
-            raise click.UsageError("a token or a certificate needs TLS: leave --plain out")
-        password = ""
-        asked_for = self.password_file is not None or "XFER_PASSWORD" in os.environ
-        if username and not self.code and not token and (asked_for or not certificate):
-            password = self.password_of(username, target.place)
-        return Login(
-            username=username,
-            password=password,
-            code=self.code,
-            token=token,
-            certificate=certificate,
-            key=key,
-            plain=self.plain,
-            ca=self.authorities(),
-            trust=KnownKeys().trusts,
-        )
-
-    def authorities(self) -> str:
-        """The PEM text of ``--ca``. Raises click.UsageError when there is no certificate in it."""
-        text = self.ca.read(MAX_PEM) if self.ca is not None else ""
-        if self.ca is not None and "-----BEGIN CERTIFICATE-----" not in text:
-            raise click.UsageError(f"{self.ca.name}: there is no certificate in it")
-        return text
-
-    def password_of(self, username: str, place: str) -> str:
-        """The password, from wherever there is one."""
-        return password_of(username, place, self.password_file)
 
 
 def call(
@@ -188,7 +121,8 @@ def _yes(question: str) -> bool:
 
 def run(begin: Callable[[Any], Any]) -> Any:
     """Turn the reactor until the coroutine is over: its value or its exception."""
-    from twisted.internet import reactor as global_reactor
+    with lean.imports():
+        from twisted.internet import reactor as global_reactor
 
     reactor: Any = global_reactor
     outcome: list[Any] = []

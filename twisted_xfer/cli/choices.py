@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 import click
 
-from twisted_xfer.protocols.xfer.attempts import Work
-from twisted_xfer.protocols.xfer.caller import Login
 from twisted_xfer.protocols.xfer.content import HASHES
+
+if TYPE_CHECKING:
+    from twisted_xfer.protocols.xfer.attempts import Work
+    from twisted_xfer.protocols.xfer.caller import Login
 
 F = TypeVar("F", bound=Callable[..., Any])
 _META: Final = "twisted_xfer.choices"

@@ -16,7 +16,7 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
 from twisted_xfer.cli import tutorial
-from twisted_xfer.cli.calling import Asked
+from twisted_xfer.cli.asked import Asked
 from twisted_xfer.cli.chat_screen import Screen, on_terminal, raw, write_out
 from twisted_xfer.cli.output import result, say
 from twisted_xfer.errors import ConnectionLost, XferError

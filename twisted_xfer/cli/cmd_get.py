@@ -8,11 +8,11 @@ from typing import IO, Any
 import attrs
 import click
 
-from twisted_xfer.cli import tutorial, tutorial_files
-from twisted_xfer.cli.calling import Asked, call, login_options, summary_code
+from twisted_xfer.cli import lean, tutorial
+from twisted_xfer.cli.asked import Asked, login_options
 from twisted_xfer.cli.choices import Choices, choice_options
 from twisted_xfer.cli.progress import Progress
-from twisted_xfer.cli.rate import RateLimit, rate
+from twisted_xfer.cli.rate import rate
 from twisted_xfer.cli.url import parse_target
 
 
@@ -51,17 +51,21 @@ def command(
     jsonftp://USER@HOST[:PORT]/NAME, in the clear (fetchs:, jsonftps: TLS), and replace what is there
     unless --if-exists refuse or rename is given; jsonftp goes on where it was, too.
     """
-    from twisted_xfer.paths import VirtualPath
-    from twisted_xfer.protocols.xfer import client
-    from twisted_xfer.storage.local import LocalStorage
-
     asked = Asked(user, password_file, code, plain, ca, accept_new)
     place = tutorial.parse(url, "fetch", "jsonftp")
     if place is not None:
+        from twisted_xfer.cli import tutorial_files
+
         tutorial_files.get(
             place, destination, asked, retries=retry, as_json=as_json, if_exists=if_exists, rate=limit_rate
         )
         return
+    with lean.imports():
+        from twisted_xfer.cli.calling import call, summary_code
+        from twisted_xfer.cli.rate_limit import RateLimit
+        from twisted_xfer.paths import VirtualPath
+        from twisted_xfer.protocols.xfer import client
+        from twisted_xfer.storage.local import LocalStorage
     target = parse_target(url)
     choices = Choices.made()
     work = choices.work(client.Work(if_exists=if_exists, retries=retry))

@@ -8,8 +8,8 @@ from typing import IO
 
 import click
 
-from twisted_xfer.cli import tutorial, tutorial_files
-from twisted_xfer.cli.calling import Asked, call, login_options
+from twisted_xfer.cli import lean, tutorial
+from twisted_xfer.cli.asked import Asked, login_options
 from twisted_xfer.cli.output import result
 from twisted_xfer.cli.url import parse_target
 
@@ -31,14 +31,17 @@ def command(
     as_json: bool,
 ) -> None:
     """List the directory at URL: size, time and name."""
-    from twisted_xfer.protocols.xfer import client
-    from twisted_xfer.protocols.xfer.wire.paths import printable
-
     asked = Asked(user, password_file, code, plain, ca, accept_new)
     place = tutorial.parse(url, "jsonftp")
     if place is not None:
+        from twisted_xfer.cli import tutorial_files
+
         tutorial_files.ls(place, asked, as_json=as_json)
         return
+    with lean.imports():
+        from twisted_xfer.cli.calling import call
+        from twisted_xfer.protocols.xfer import client
+        from twisted_xfer.protocols.xfer.wire.paths import printable
     target = parse_target(url)
     entries = call(asked, target, lambda reactor, login: client.ls(reactor, target, login))
     for entry in sorted(entries, key=lambda one: one.path):

@@ -7,7 +7,8 @@ from typing import IO
 
 import click
 
-from twisted_xfer.cli.calling import Asked, call, login_options
+from twisted_xfer.cli import lean
+from twisted_xfer.cli.asked import Asked, login_options
 from twisted_xfer.cli.output import result
 from twisted_xfer.cli.url import parse_target
 
@@ -26,8 +27,9 @@ def command(
     as_json: bool,
 ) -> None:
     """Remove the file or empty directory at URL."""
-    from twisted_xfer.protocols.xfer import client
-
+    with lean.imports():
+        from twisted_xfer.cli.calling import call
+        from twisted_xfer.protocols.xfer import client
     target = parse_target(url)
     if not target.path:
         raise click.UsageError("the root itself stays")

@@ -10,11 +10,11 @@ from typing import IO, Any
 import attrs
 import click
 
-from twisted_xfer.cli import lan, tutorial, tutorial_files
-from twisted_xfer.cli.calling import Asked, call, login_options, summary_code
+from twisted_xfer.cli import lean, tutorial
+from twisted_xfer.cli.asked import Asked, login_options
 from twisted_xfer.cli.choices import Choices, choice_options, tree_options
 from twisted_xfer.cli.progress import Progress
-from twisted_xfer.cli.rate import RateLimit, rate
+from twisted_xfer.cli.rate import rate
 from twisted_xfer.cli.url import parse_target
 
 
@@ -65,15 +65,24 @@ def command(
     other end. The same command again goes on where it was. Plain files also go to push://HOST[:PORT] and
     jsonftp://USER@HOST[:PORT][/DIR], in the clear (pushs:, jsonftps: TLS).
     """
-    from twisted_xfer.protocols.xfer import client
-
     check_arguments(paths, url)
     asked = Asked(user, password_file, code, plain, ca, accept_new)
     place = tutorial.parse(url, "push", "jsonftp")
     if place is not None:
+        from twisted_xfer.cli import tutorial_files
+
         tutorial_files.send(place, paths, asked, retries=retry, as_json=as_json, rate=limit_rate)
         return
-    target = lan.find(url) if url.startswith("@") else parse_target(url)
+    with lean.imports():
+        from twisted_xfer.cli.calling import call, summary_code
+        from twisted_xfer.cli.rate_limit import RateLimit
+        from twisted_xfer.protocols.xfer import client
+    if url.startswith("@"):
+        from twisted_xfer.cli import lan
+
+        target = lan.find(url)
+    else:
+        target = parse_target(url)
     choices = Choices.made()
     work = choices.work(client.Work(if_exists=if_exists, retries=retry, connections=jobs))
     if "-" in paths and work.dry_run:

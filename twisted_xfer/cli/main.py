@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
+from twisted_xfer.cli import lean
 from twisted_xfer.cli.exits import Exit
 
 #: Command, its module, and the line in the list of commands.
@@ -39,7 +40,8 @@ class _Lazy(click.Group):
         """The command, or None when there is no such thing."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"twisted_xfer.cli.{COMMANDS[cmd_name][0]}")
+        with lean.imports():
+            module = importlib.import_module(f"twisted_xfer.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
         return command
 
@@ -89,7 +91,8 @@ def xfer() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """The console script: parse, run, end with an exit code."""
-    return xfer.main(args=arguments, prog_name="xfer")
+    with lean.process():
+        return xfer.main(args=arguments, prog_name="xfer")
 
 
 if __name__ == "__main__":

@@ -9,10 +9,7 @@ from urllib.parse import unquote, urlsplit
 import attrs
 import click
 from click.core import ParameterSource
-from twisted.internet.error import ConnectError, DNSLookupError
-from twisted.internet.task import deferLater
 
-from twisted_xfer.cli.calling import run
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.output import fail
 from twisted_xfer.errors import (
@@ -31,10 +28,6 @@ from twisted_xfer.errors import (
     Truncated,
     XferError,
 )
-from twisted_xfer.protocols.xfer.errormap import no_connection
-
-#: What Twisted raises where there is no connection yet, and says in more words.
-_NO_CONNECTION: Final = (ConnectError, DNSLookupError)
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -188,10 +181,14 @@ def printable(text: str) -> str:
 
 def sentence(error: XferError, place: Place) -> str:
     """What went wrong, for people."""
+    from twisted.internet.error import ConnectError, DNSLookupError
+
+    from twisted_xfer.protocols.xfer.errormap import no_connection
+
     if isinstance(error, ConnectionLost | TimedOut):
-        detail = (
-            no_connection(error.__cause__) if isinstance(error.__cause__, _NO_CONNECTION) else error.detail
-        )
+        # What Twisted raises where there is no connection yet, it says in more words.
+        cause = error.__cause__
+        detail = no_connection(cause) if isinstance(cause, ConnectError | DNSLookupError) else error.detail
         return printable(f"{place}: {detail or error.code}")
     subject = error.subject.decode("utf-8", "replace") if isinstance(error.subject, bytes) else error.subject
     words = next((words for kind, words in _SENTENCES if type(error) is kind), error.code)
@@ -220,6 +217,8 @@ async def attempts(
     ``moved()`` may be the same ones each time. ``again`` is told of each. A server that is there and says
     nothing is not asked again: scripts do that for files that they do not have.
     """
+    from twisted.internet.task import deferLater
+
     wait, left, furthest = FIRST_WAIT, retries, reached()
     while True:
         before = moved()
@@ -240,6 +239,8 @@ async def attempts(
 
 def work(place: Place, begin: Callable[[Any], Awaitable[Any]]) -> Any:
     """Run ``begin(reactor)`` to its end, once in a process: what it answered. Ends with an exit code if it fails."""
+    from twisted_xfer.cli.calling import run
+
     outcome = run(begin)
     if isinstance(outcome, XferError):
         fail(sentence(outcome, place), code_of(outcome))

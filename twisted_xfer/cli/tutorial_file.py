@@ -13,7 +13,7 @@ import attrs
 from twisted_xfer.cli.choices import NAMES
 from twisted_xfer.cli.output import result, say
 from twisted_xfer.cli.progress import Progress
-from twisted_xfer.cli.rate import RateLimit
+from twisted_xfer.cli.rate_limit import RateLimit
 from twisted_xfer.cli.tutorial import Place, attempts, chosen, printable, sentence
 from twisted_xfer.errors import ConnectionLost, LoginFailed, NotFound, TimedOut, XferError
 from twisted_xfer.protocols.xfer.report import Kind, TransferEvent

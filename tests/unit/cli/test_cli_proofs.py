@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from twisted_xfer.accounts import passwords
 from twisted_xfer.accounts.users_text import parse_users
 from twisted_xfer.cli import calling
-from twisted_xfer.cli.calling import Asked, login_options
+from twisted_xfer.cli.asked import Asked, login_options
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.main import xfer
 from twisted_xfer.cli.proofs import Proofs

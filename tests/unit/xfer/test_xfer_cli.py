@@ -16,7 +16,8 @@ from twisted_xfer.cli.choices import NAMES, Choices, choice_options, tree_option
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.main import COMMANDS
 from twisted_xfer.cli.progress import Progress, size_text
-from twisted_xfer.cli.rate import RateLimit, rate
+from twisted_xfer.cli.rate import rate
+from twisted_xfer.cli.rate_limit import RateLimit
 from twisted_xfer.cli.url import parse_target
 from twisted_xfer.cli.words import error_text
 from twisted_xfer.interfaces import ILimiter
