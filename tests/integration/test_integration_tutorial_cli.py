@@ -156,6 +156,7 @@ def test_without_md5(server, tmp_path, option):
         (("send", "f", "jsonftp://ro@localhost:{port}"), Exit.REFUSED, "f: refused: the account may"),
         (("send", "f", "jsonftp://small@localhost:{port}"), Exit.REFUSED, "f: refused: over quota"),
         (("send", "f", "{push}", "--retry", "0"), Exit.NO_CONNECTION, "the receiver has not stored f"),
+        (("send", "f", "{clear}", "--retry", "0"), Exit.NO_CONNECTION, "before TLS was there"),
         (("get", "{tls}/f", "--retry", "0"), Exit.NO_CONNECTION, "TLS failed: certificate verify failed"),
         (("send", "-", "{jsonftp}"), Exit.USAGE, "standard input has no size"),
         (("send", "nofile", "{jsonftp}"), Exit.USAGE, "nofile: no such file"),
@@ -184,6 +185,7 @@ def test_what_goes_wrong_is_said(server, tmp_path, words, code, said):
         "port": port,
         "jsonftp": f"jsonftp://alice@localhost:{port}",
         "push": f"push://localhost:{ports['push@ro']}",
+        "clear": f"pushs://localhost:{ports['push@ro']}",
         "tls": f"jsonftps://alice@localhost:{ports['jsonftps']}",
     }
     done = xfer(tmp_path, *(word.format(**places) for word in words))

@@ -3,12 +3,17 @@
 import io
 
 import pytest
+from OpenSSL import SSL
 from twisted.internet import error
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import alsoProvides
 
 from twisted_xfer.errors import ConnectionLost, LocalProtocolError, SourceChanged, TimedOut
 from twisted_xfer.protocols.push import send
+from twisted_xfer.streams.client import HANDSHAKE
 from twisted_xfer.streams.drain import PAUSE, WITHIN
 from twisted_xfer.testing.clients import MemoryEndpoint, Outcome
 
@@ -54,6 +59,56 @@ def test_a_receiver_that_resets_has_not_taken_it():
         assert clock.getDelayedCalls() == []
 
 
+class TLSEndpoint(MemoryEndpoint):
+    """Its connection says that it is one in TLS, which the test has to make."""
+
+    def connect(self, protocolFactory):
+        connected = super().connect(protocolFactory)
+        alsoProvides(self.server.transport, ISSLTransport)
+        return connected
+
+
+def test_tls_comes_first():
+    """Nothing is written before it is there, and then everything as ever."""
+    clock, endpoint = Clock(), TLSEndpoint()
+    push(endpoint, clock)
+    assert endpoint.server.received() == b""
+    endpoint.server.protocol.handshakeCompleted()
+    assert endpoint.server.received() == b"f<SEPARATOR>5"
+    assert IHandshakeListener.providedBy(endpoint.server.protocol)
+
+
+def test_no_answer_in_tls():
+    """A port without may wait for ever for the end of what it takes for a name: that is told sooner."""
+    clock, endpoint = Clock(), TLSEndpoint()
+    outcome = push(endpoint, clock)
+    clock.advance(HANDSHAKE - 0.01)
+    assert outcome.result is outcome
+    clock.advance(0.01)
+    assert outcome.error is TimedOut
+    assert "in TLS" in outcome.result.value.detail
+    assert endpoint.server.ended == "aborted"
+    assert clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "detail"),
+    [
+        (error.ConnectionLost(), "the connection broke before TLS was there: it may be a port without"),
+        (error.ConnectionDone(), "the connection was closed before TLS was there: it may be a port without"),
+        (SSL.Error([("SSL routines", "", "wrong version number")]), "TLS failed: wrong version number"),
+    ],
+)
+def test_an_end_instead_of_tls(reason, detail):
+    """Whichever way the other side ends it."""
+    clock, endpoint = Clock(), TLSEndpoint()
+    outcome = push(endpoint, clock)
+    endpoint.server.protocol.connectionLost(Failure(reason))
+    assert outcome.error is ConnectionLost
+    assert outcome.result.value.detail == detail
+    assert clock.getDelayedCalls() == []
+
+
 def test_silence_ends():
     """A receiver that never closes."""
     clock, endpoint = Clock(), HalfEndpoint()
@@ -83,7 +138,8 @@ def test_no_connection(answer):
     assert outcome.error in {ConnectionLost, TimedOut}
 
 
-def test_a_bad_name_is_not_tried():
+@pytest.mark.parametrize("name", [b"a<SEPARATOR>b", b"\x16\x03\x01"])
+def test_a_bad_name_is_not_tried(name):
     """Before any connection is made."""
-    outcome = Outcome(send(HalfEndpoint(), b"a<SEPARATOR>b", 0, io.BytesIO().read, Clock()))
+    outcome = Outcome(send(HalfEndpoint(), name, 0, io.BytesIO().read, Clock()))
     assert outcome.error is LocalProtocolError

@@ -211,3 +211,26 @@ def test_names_that_break_receivers_are_not_sent(name):
     """A script would split them wrongly or read half of them."""
     with pytest.raises(LocalProtocolError):
         header(name, 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "refused"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01", True),
+        (b"\x16\x03\x03", True),
+        (b"\x16\x03", False),
+        (b"\x16\x03\x04", False),
+        (b"x\x16\x03\x01", False),
+    ],
+)
+def test_tls_is_no_name(data, refused):
+    """Who begins with TLS waits for an answer: it is refused, not waited for."""
+    for cuts in (1, len(data)):
+        reader = PushReader()
+        for at in range(0, len(data), cuts):
+            reader.receive_data(data[at : at + cuts])
+        if refused:
+            with pytest.raises(RemoteProtocolError):
+                reader.next_event()
+        else:
+            assert reader.next_event() is None

@@ -21,6 +21,9 @@ MAX_DIGITS: Final = 19
 #: to be moved afterwards.
 MAX_HELD: Final = 256 * 1024
 _DIGITS: Final = b"0123456789"
+#: What a client begins with that takes us for a port with TLS (RFC 8446 section 5.1), and no file name
+#: that anybody typed. It waits for an answer, so that the rest of a header would never come.
+_TLS: Final = (b"\x16\x03\x00", b"\x16\x03\x01", b"\x16\x03\x02", b"\x16\x03\x03")
 
 
 class Named(NamedTuple):
@@ -64,7 +67,7 @@ def header(name: bytes, size: int) -> bytes:
         LocalProtocolError: a name that the other side could not tell from the size.
     """
     made = name + SEPARATOR + b"%d" % size
-    if SEPARATOR in name or not name or len(made) > MAX_HEADER:
+    if SEPARATOR in name or not name or len(made) > MAX_HEADER or name.startswith(_TLS):
         raise LocalProtocolError(detail="a name that cannot be pushed")
     return made
 
@@ -147,6 +150,8 @@ class PushReader:
     def _find_name(self) -> Named | None:
         """Up to the first separator that a digit follows: one inside a name does no harm then."""
         buffer = self._buffer
+        if buffer.startswith(_TLS):
+            raise RemoteProtocolError(detail="TLS on a port without")
         at = buffer.find(SEPARATOR)
         while at >= 0 and at + len(SEPARATOR) < len(buffer):
             if buffer[at + len(SEPARATOR)] in _DIGITS:
