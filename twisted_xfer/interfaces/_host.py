@@ -43,6 +43,9 @@ class ISecureChannel(IChannel):
         "as that of ITLSSession, of this connection or the session resumed"
     )
 
+    def send_last(data: bytes | memoryview) -> int:
+        """As send(), for what nothing comes after: it may stay here until shutdown() sends all at once."""
+
     def accept_end(*received: int) -> None:
         """Take an end without close_notify for a clean one after exactly so many bytes.
 

@@ -21,6 +21,10 @@ RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 DRAIN_READS: Final = 16
 DRAIN_SIZE: Final = 64 * 1024
 
+#: What a channel has left that gave its socket away.
+_CLOSED: Final = socket.socket()
+_CLOSED.close()
+
 
 def lost(error: OSError) -> ConnectionLost:
     """The peer went away, with the name of the system error as the detail."""
@@ -97,7 +101,8 @@ class SocketChannel:
 
     def detach(self) -> socket.socket:
         """Give the socket away, for TLS to begin on it; the channel is closed then."""
-        return socket.socket(fileno=self._sock.detach())
+        sock, self._sock = self._sock, _CLOSED
+        return sock
 
     def close(self) -> None:
         """Close the socket. May be called twice."""

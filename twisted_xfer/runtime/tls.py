@@ -189,7 +189,7 @@ class TLSSession:
         if not isinstance(channel, SocketChannel):
             channel.abort()
             return fail(DataTLSRefused(detail="not a socket"))
-        secured = TLSChannel(channel.detach(), channel.peer, self._binding)
+        secured = TLSChannel(channel.detach(), channel.peer, self._binding, prepared=True)
         done: Deferred[ISecureChannel] = handshake_channel(self._reactor, secured, timeout)  # type: ignore[assignment]
         return done
 

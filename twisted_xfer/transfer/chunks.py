@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from twisted_xfer.errors import SourceChanged
-from twisted_xfer.interfaces import IChannel, ILimiter, IReadFile, TransferMode
+from twisted_xfer.interfaces import IChannel, ILimiter, IReadFile, ISecureChannel, TransferMode
 from twisted_xfer.transfer.pump import Bench, Pump
 from twisted_xfer.transfer.text import to_wire
 
@@ -38,6 +38,7 @@ class ChunkPump(Pump):
         "_piece",
         "_read",
         "_starved",
+        "_wanted",
     )
 
     def __init__(
@@ -62,6 +63,7 @@ class ChunkPump(Pump):
         self._starved = False
         self._made_up = False
         self._at_end = False
+        self._wanted = CHUNK
         self._out = EMPTY
         #: What the limiter let through of ``_out`` and the channel has not taken: TLS wants the
         #: very same bytes again after it said that it was not ready.
@@ -75,7 +77,7 @@ class ChunkPump(Pump):
                 break
             if not self._piece and not self._next_piece(budget):
                 return
-            sent = self._channel.send(self._piece)
+            sent = (self._send_last if self._at_end and not self._out else self._channel.send)(self._piece)
             short = sent < len(self._piece)
             self._piece = self._piece[sent:]
             self._moved(sent)
@@ -83,6 +85,13 @@ class ChunkPump(Pump):
             if short:
                 break
         self._watch(reading=False, writing=True)
+
+    def _send_last(self, piece: memoryview) -> int:
+        """The end follows: over TLS in the same segment."""
+        channel = self._channel
+        return (ISecureChannel(channel).send_last if ISecureChannel.providedBy(channel) else channel.send)(
+            piece
+        )
 
     def _next_piece(self, budget: int) -> bool:
         """Cut the next piece off what has been read; False when there is something to wait for, or the end."""
@@ -106,8 +115,11 @@ class ChunkPump(Pump):
         return True
 
     def _ask(self) -> None:
-        """Read one chunk."""
-        answer = self._file.read(CHUNK)
+        """Read one chunk; of a file what is left and a byte more, whose absence tells that this is the end."""
+        info = self._file.info
+        left = info.size - self._read
+        self._wanted = left + 1 if 0 < left < CHUNK and info.kind == "file" else CHUNK
+        answer = self._file.read(self._wanted)
         if isinstance(answer, bytes):
             self._arrived(answer)
             return
@@ -116,9 +128,14 @@ class ChunkPump(Pump):
 
     def _arrived(self, data: bytes) -> None:
         if data:
-            self._read += len(data)
+            count = len(data)
+            self._read += count
             self._ahead = data
-            self._made_up = len(data) < SMALL_READ and self._file.info.kind != "file"
+            info = self._file.info
+            if info.kind != "file":
+                self._made_up = count < SMALL_READ
+            else:
+                self._at_end = count < self._wanted and self._read == info.size
         else:
             self._at_end = True
 

@@ -169,6 +169,46 @@ def test_small_downloads_and_clients_stay_in_memory(rig, authority):
     assert not theirs._direct
 
 
+@pytest.mark.parametrize("size", [1, RECORD, RECORD + 1])
+def test_last_bytes_wait_for_the_end(rig, authority, size):
+    """What nothing comes after is sent together with close_notify, if it is one record; more leaves at once."""
+    ours, theirs = rig.pair(*contexts(authority))
+    assert ours.send_last(b"x" * size) == size
+    arrived = memoryview(bytearray(RECORD))
+    if size > RECORD:
+        assert theirs.recv_into(arrived) == RECORD
+    else:
+        with pytest.raises(WantRead):
+            theirs.recv_into(arrived)
+    assert ours.shutdown()
+    assert receive(theirs, size % RECORD or size) == b"x" * (size % RECORD or size)
+    assert theirs.recv_into(arrived) == 0
+
+
+def test_last_bytes_behind_what_waits(rig, authority):
+    """They go behind what a full socket has not taken, and not before."""
+    ours, theirs = rig.pair(*contexts(authority))
+    content = os.urandom(8 << 20)
+    sent = 0
+    with contextlib.suppress(WantWrite):
+        while sent < len(content):
+            sent += ours.send(memoryview(content)[sent : sent + RECORD])
+    assert sent < len(content)
+    with pytest.raises(WantWrite):
+        ours.send_last(b"the end")
+    got = receive(theirs, RECORD)
+    for _ in range(10_000):
+        try:
+            assert ours.send_last(b"the end") == len(b"the end")
+            break
+        except WantWrite:
+            got += receive(theirs, RECORD)
+    got += receive(theirs, sent - len(got))
+    assert ours.shutdown()
+    assert got + receive(theirs, 7) == content[:sent] + b"the end"
+    assert theirs.recv_into(memoryview(bytearray(1))) == 0
+
+
 def test_a_closed_channel_writes_to_no_descriptor(rig, authority):
     """Its number may be another connection's by then."""
     ours, _theirs = rig.pair(*contexts(authority))

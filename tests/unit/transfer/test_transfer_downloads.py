@@ -8,10 +8,19 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from twisted_xfer.errors import SourceChanged, StorageFailure
-from twisted_xfer.interfaces import FileInfo, IHasFileno, IReadFile, ITransfer, ITransfers, TransferMode
+from twisted_xfer.interfaces import (
+    FileInfo,
+    IHasFileno,
+    IReadFile,
+    ISecureChannel,
+    ITransfer,
+    ITransfers,
+    TransferMode,
+)
 from twisted_xfer.testing.pumps import ScriptedFile
 from twisted_xfer.transfer import Transfers
 from twisted_xfer.transfer.choose import BULK, Kernel
+from twisted_xfer.transfer.chunks import CHUNK
 from twisted_xfer.transfer.sendfile import prefetch
 
 IMAGE, ASCII = TransferMode.IMAGE, TransferMode.ASCII
@@ -135,6 +144,49 @@ def test_sendfile_is_refused_on_a_secure_channel(lab, make_file):
     assert lab.outcome(transfer) == 6
     assert sent == [b"secret"]
     assert client.makefile("rb").read() == b"secret"
+
+
+@implementer(ISecureChannel)
+class NotingChannel(SecureChannel):
+    """Notes how much came by which call."""
+
+    def __init__(self, inner):
+        super().__init__(inner)
+        self.calls = []
+
+    def send(self, data):
+        self.calls.append(("send", len(data)))
+        return self.inner.send(data)
+
+    def send_last(self, data):
+        self.calls.append(("last", len(data)))
+        return self.inner.send(data)
+
+
+@pytest.mark.parametrize("size", [1, CHUNK - 1, CHUNK, CHUNK + 1])
+def test_tls_is_told_what_is_the_last(lab, make_file, size):
+    """The last bytes may wait for the end that follows; a full chunk can not be known to be the last."""
+    channel, client = lab.connect()
+    noting = NotingChannel(channel)
+    file = make_file(b"x" * size)
+    transfer = lab.transfers.download(file, noting, IMAGE)
+    got, _reset = lab.drive(transfer, client)
+    assert got == b"x" * size
+    # What the socket did not take at once comes again, cut.
+    last = [count for call, count in noting.calls if call == "last"]
+    assert last[:1] == ([] if size == CHUNK else [size % CHUNK])
+
+
+@pytest.mark.parametrize("more", [1, 5])
+def test_growth_is_sent_when_it_is_there_in_time(lab, make_file, more):
+    """Over TLS a file that is longer by now goes whole: the byte asked for beyond its end tells."""
+    file = make_file(b"x" * 100)
+    with open(f"/proc/self/fd/{file.fd}", "ab") as appended:
+        appended.write(b"y" * more)
+    channel, client = lab.connect()
+    transfer = lab.transfers.download(file, NotingChannel(channel), IMAGE)
+    assert lab.outcome(transfer) == 100 + more
+    assert client.makefile("rb").read() == b"x" * 100 + b"y" * more
 
 
 def test_deferred_chunks_are_read_ahead(lab):
