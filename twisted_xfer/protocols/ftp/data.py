@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
 
 from twisted_xfer.errors import Busy, DataConnectionFailed, TimedOut
 from twisted_xfer.interfaces import IChannel, IHost, IPassivePort
@@ -61,9 +62,7 @@ class DataLink:
         self._passive, self._active = True, 0
         self._used = self._host.clock.seconds()
         if self._protection.private:
-            self._early = Deferred.fromCoroutine(
-                self._protection.secure(self._port.accept(self._host.timeouts.accept))
-            )
+            self._early = self._port.accept(self._host.timeouts.accept).addCallback(self._protection.secure)
         return self._port.port
 
     def _free_port(self) -> IPassivePort:
@@ -90,12 +89,16 @@ class DataLink:
             return refused
         return None if self._passive or self._active != 0 else NO_DATA
 
-    def open(self) -> Deferred[IChannel]:
-        """The data connection, once, in TLS after PROT P. Fails with DataConnectionFailed or Cancelled."""
+    def open(self) -> IChannel | Deferred[IChannel]:
+        """The data connection, once, in TLS after PROT P; at once where it is there already.
+
+        Fails with DataConnectionFailed, DataTLSRefused, TimedOut or Cancelled.
+        """
         passive, port = self._passive, self._active
         self._passive, self._active = False, 0
         timeout = self._host.timeouts.accept
         self._used = self._host.clock.seconds()
+        pending: Deferred[IChannel]
         private = self._protection.private
         if self._early is not None and not (passive and private):
             self._forget_early()
@@ -107,11 +110,13 @@ class DataLink:
             elif port:
                 pending = self._host.data_ports.connect(self.peer, port, self._local, timeout)
             else:
-                raise DataConnectionFailed(None, "no PASV, EPSV, PORT or EPRT before")
+                pending = fail(DataConnectionFailed(None, "no PASV, EPSV, PORT or EPRT before"))
             if private:
-                pending = Deferred.fromCoroutine(self._protection.secure(pending))
+                pending = pending.addCallback(self._protection.secure)
         if pending.called:
-            return pending
+            there: object = pending.result
+            if not isinstance(there, (Deferred, Failure)):
+                return cast("IChannel", there)
         self._pending = pending
         return pending.addBoth(self._opened)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.defer import TimeoutError as DeadlinePassed
+from twisted.python.failure import Failure
 
-from twisted_xfer.errors import DataConnectionFailed, DataTLSRefused, TimedOut
+from twisted_xfer.errors import DataTLSRefused, TimedOut
 from twisted_xfer.interfaces import CertificateFacts, IChannel, IHost, ISecureChannel, ITLSSession
 from twisted_xfer.protocols.ftp.options import FTPOptions
 from twisted_xfer.protocols.ftp.siblings import Siblings
@@ -97,32 +98,28 @@ class Protection:
         self.private = self.sized = False
         return self.tls.creator
 
-    async def secure(self, waiting: Deferred[IChannel]) -> IChannel:
-        """The channel in TLS, once there is one.
+    def secure(self, channel: IChannel) -> Deferred[IChannel]:
+        """The channel in TLS, after its handshake.
 
-        Raises:
-            DataTLSRefused: no TLS on it, or not the session of the control connection; the channel
-                is closed then.
+        Fails with DataTLSRefused: no TLS on it, or not the session of the control connection; the
+        channel is closed then.
         """
-        try:
-            channel = await waiting
-        except TimedOut as error:
-            raise DataConnectionFailed(detail="nobody connected in time") from error
         tls = self.tls
         if tls is None:
             channel.abort()
-            raise DataTLSRefused(detail="no certificate")
-        try:
-            secured = await tls.secure(channel, self._host.timeouts.handshake)
-        except TimedOut as error:
-            raise DataTLSRefused(detail="TLS handshake took too long") from error
-        try:
-            await self._bind(secured)
-        except BaseException:
-            secured.abort()
-            raise
-        self._spent = secured.one_ticket
-        return secured
+            return fail(DataTLSRefused(detail="no certificate"))
+        handshake: Deferred[Any] = tls.secure(channel, self._host.timeouts.handshake)
+        return handshake.addCallbacks(self._shaken, _too_slow)
+
+    def _shaken(self, channel: ISecureChannel) -> IChannel | Deferred[IChannel]:
+        """Hold the data connection against the control connection."""
+        if channel.resumed:
+            if self._options.tls_resumption != "off":
+                self._resumed = True
+                self._thrifty = self._thrifty or self._spent
+            self._spent = channel.one_ticket
+            return channel
+        return Deferred.fromCoroutine(self._bind(channel))
 
     def delivered(self) -> None:
         """A download is done: with it the client has read its next ticket."""
@@ -133,7 +130,7 @@ class Protection:
 
         RFC 959 leaves open whether that counts what lies before the restart point at ``offset``.
         """
-        if not ISecureChannel.providedBy(channel):
+        if not channel.secure or not ISecureChannel.providedBy(channel):
             return
         secured = ISecureChannel(channel)
         if self._never_ends_cleanly():
@@ -141,8 +138,22 @@ class Protection:
         elif size is not None:
             secured.accept_end(size, size - offset)
 
-    async def _bind(self, channel: ISecureChannel) -> None:
-        """Hold the data connection against the control connection.
+    async def _bind(self, channel: ISecureChannel) -> IChannel:
+        """Take a data connection that did not resume the session, or else close it.
+
+        Raises:
+            DataTLSRefused: it is not shown to be the same client's.
+        """
+        try:
+            await self._excuse(channel)
+        except BaseException:
+            channel.abort()
+            raise
+        self._spent = channel.one_ticket
+        return channel
+
+    async def _excuse(self, channel: ISecureChannel) -> None:
+        """Bear with a data connection that did not resume the session.
 
         In TLS 1.3, curl and others use a ticket once. Having sent a file they cannot resume, since
         they close before they read the next ticket: ``auto`` bears with that, unless this client
@@ -156,7 +167,7 @@ class Protection:
             DataTLSRefused: it is not shown to be the same client's.
         """
         certificate = self.tls.certificate if self.tls is not None else None
-        if certificate is not None and not channel.resumed:
+        if certificate is not None:
             if channel.certificate == certificate:
                 return
             self._report(refused=True)
@@ -164,10 +175,7 @@ class Protection:
         mode = self._options.tls_resumption
         if mode == "off":
             return
-        if channel.resumed:
-            self._resumed = True
-            self._thrifty = self._thrifty or self._spent
-        elif mode == "prefer" or (mode == "auto" and (not self._demanded or await self._is_siblings())):
+        if mode == "prefer" or (mode == "auto" and (not self._demanded or await self._is_siblings())):
             self._report(refused=False)
         else:
             self._report(refused=True)
@@ -244,7 +252,14 @@ class Protection:
     def _never_ends_cleanly(self) -> bool:
         """Whether this client is on the list of those that never send close_notify."""
         patterns = self._options.tls_no_close_notify
-        return any(
+        return bool(patterns) and any(
             fnmatchcase(self._peer, pattern) or fnmatchcase(self.client.lower(), pattern.lower())
             for pattern in patterns
         )
+
+
+def _too_slow(failure: Failure) -> Failure:
+    """A handshake that takes too long is TLS refused."""
+    if isinstance(failure.value, TimedOut):
+        raise DataTLSRefused(detail="TLS handshake took too long") from failure.value
+    return failure

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.python.failure import Failure
 
 from twisted_xfer.errors import Busy, Cancelled, RemoteProtocolError, XferError
 from twisted_xfer.interfaces import Eventually, IChannel, IReadFile, IUpload, TransferMode, WriteIntent
-from twisted_xfer.interfaces.answers import resolve
+from twisted_xfer.interfaces.answers import resolve, then, then_or, waiting
+from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.ftp.commands.ending import Ending
 from twisted_xfer.protocols.ftp.commands.takeover import taken_over
 from twisted_xfer.protocols.ftp.data import as_connection_failure
@@ -29,43 +31,59 @@ def _take_restart(session: FTPSession) -> int:
     return offset
 
 
-async def connect(session: FTPSession, opening: bytes) -> IChannel:
+def connect(session: FTPSession, opening: bytes) -> IChannel | Deferred[IChannel]:
     """Say 150 and make the data connection: in that order, for clients that wait for the 150.
 
     A connection that is there already costs no turn of the reactor, and then the 150 leaves in
-    one segment with what follows it.
+    one segment with what follows it. Raises nothing, and fails with XferError.
     """
     if session.abort_replies:
-        raise Cancelled(None, "aborted before it began")
+        return fail(Cancelled(None, "aborted before it began"))
     session.say(opening)
-    waiting: Deferred[IChannel] = session.data.open()
-    if not waiting.called:
-        session.flush()
-    try:
-        return await waiting
-    except CancelledError:
+    answer = session.data.open()
+    if isinstance(answer, Deferred):
+        if answer.paused or not answer.called:
+            session.flush()
+        answer.addErrback(_not_connected)
+    return answer
+
+
+def _not_connected(failure: Failure) -> Failure:
+    error = failure.value
+    if isinstance(error, CancelledError):
         raise Cancelled from None
-    except XferError as error:
+    if isinstance(error, XferError):
         raise as_connection_failure(error) from error
+    return failure
 
 
-async def send(session: FTPSession, file: IReadFile, opening: bytes, mode: TransferMode) -> bytes:
-    """Send ``file`` over the data connection and close it; the reply for a good end."""
-    try:
-        channel = await connect(session, opening)
+def send(session: FTPSession, file: IReadFile, opening: bytes, mode: TransferMode) -> Deferred[bytes]:
+    """Send ``file`` over the data connection and close it; the reply for a good end. Fails with XferError."""
+
+    def failed(failure: Failure) -> Failure:
+        file.close(failure.value if isinstance(failure.value, Exception) else None)
+        return failure
+
+    def begin(channel: IChannel) -> Deferred[bytes]:
         if session.closed:
             channel.abort()
-            raise Cancelled(None, "control connection lost")
-    except BaseException as error:
-        file.close(error if isinstance(error, Exception) else None)
-        raise
-    transfer = session.host.transfers.download(
-        file, channel, mode, session.user().download_limiter, session.host.timeouts.stall
-    )
-    session.transfer = transfer
-    await transfer.result
-    session.protection.delivered()
-    return TRANSFER_COMPLETE
+            error = Cancelled(None, "control connection lost")
+            file.close(error)
+            raise error
+        transfer = session.host.transfers.download(
+            file, channel, mode, session.user().download_limiter, session.host.timeouts.stall
+        )
+        session.transfer = transfer
+        return transfer.result.addCallback(delivered)
+
+    def delivered(_count: int) -> bytes:
+        session.protection.delivered()
+        return TRANSFER_COMPLETE
+
+    answer = connect(session, opening)
+    if isinstance(answer, Deferred):
+        return answer.addCallbacks(begin, failed)
+    return begin(answer)
 
 
 def retrieve(session: FTPSession, argument: bytes) -> Eventually[bytes]:
@@ -73,13 +91,10 @@ def retrieve(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     refusal = session.data.refusal
     if refusal is not None:
         return refusal
-    return Deferred.fromCoroutine(_retrieve(session, argument))
-
-
-async def _retrieve(session: FTPSession, argument: bytes) -> bytes:
     offset = _take_restart(session)
-    file = await resolve(session.user().open_read(session.path(argument), offset))
-    return await send(session, file, _OPENING[session.mode], session.mode)
+    mode = session.mode
+    file = session.user().open_read(session.path(argument), offset)
+    return then(file, lambda file: send(session, file, _OPENING[mode], mode))
 
 
 def store(session: FTPSession, argument: bytes) -> Eventually[bytes]:
@@ -89,7 +104,7 @@ def store(session: FTPSession, argument: bytes) -> Eventually[bytes]:
         return refusal
     if_exists = session.user().account.if_exists or session.options.if_exists
     intent = WriteIntent(offset=_take_restart(session), size=_take_size(session), if_exists=if_exists)
-    return Deferred.fromCoroutine(_receive(session, argument, intent))
+    return _receive(session, argument, intent)
 
 
 def append(session: FTPSession, argument: bytes) -> Eventually[bytes]:
@@ -98,9 +113,7 @@ def append(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     if refusal is not None:
         return refusal
     _take_restart(session)
-    return Deferred.fromCoroutine(
-        _receive(session, argument, WriteIntent(append=True, size=_take_size(session)))
-    )
+    return _receive(session, argument, WriteIntent(append=True, size=_take_size(session)))
 
 
 def store_unique(session: FTPSession, argument: bytes) -> Eventually[bytes]:
@@ -110,7 +123,7 @@ def store_unique(session: FTPSession, argument: bytes) -> Eventually[bytes]:
         return refusal
     _take_restart(session)
     intent = WriteIntent(unique=True, size=_take_size(session))
-    return Deferred.fromCoroutine(_receive(session, argument or b"upload", intent))
+    return _receive(session, argument or b"upload", intent)
 
 
 def _take_size(session: FTPSession) -> int | None:
@@ -118,49 +131,92 @@ def _take_size(session: FTPSession) -> int | None:
     return size
 
 
-async def _receive(session: FTPSession, argument: bytes, intent: WriteIntent) -> bytes:
-    avatar = session.user()
-    mode = session.mode
+def _receive(session: FTPSession, argument: bytes, intent: WriteIntent) -> bytes | Deferred[bytes]:
     path = session.path(argument)
-    upload: IUpload
+    goes_on = intent.append or intent.offset != 0
     try:
-        upload = await resolve(avatar.open_write(path, intent))
-    except Busy:
-        if not ((intent.offset or intent.append) and await taken_over(session, path)):
+        upload = session.user().open_write(path, intent)
+    except Busy as busy:
+        if not goes_on:
             raise
-        upload = await resolve(avatar.open_write(path, intent))
-    opening = _OPENING[mode]
-    if intent.unique:
-        opening = reply(150, b"FILE: " + session.codec.to_wire(upload.path.name))
+        upload = fail(busy)
+    if goes_on and waiting(upload):
+        upload = Deferred.fromCoroutine(_take_over(session, path, intent, upload))
+    return then(upload, _Receiving(session, path, intent).connect)
+
+
+async def _take_over(
+    session: FTPSession, path: VirtualPath, intent: WriteIntent, opened: Eventually[IUpload]
+) -> IUpload:
+    """The upload, or another try to open it once the one that has it has made way."""
     try:
-        channel = await connect(session, opening)
+        return await resolve(opened)
+    except Busy:
+        if not await taken_over(session, path):
+            raise
+        return await resolve(session.user().open_write(path, intent))
+
+
+class _Receiving:
+    """One upload of a session, from the moment when its file is open."""
+
+    __slots__ = ("_intent", "_mode", "_path", "_session", "_upload")
+
+    _upload: IUpload
+
+    def __init__(self, session: FTPSession, path: VirtualPath, intent: WriteIntent) -> None:
+        self._session = session
+        self._path = path
+        self._intent = intent
+        self._mode = session.mode
+
+    def connect(self, upload: IUpload) -> bytes | Deferred[bytes]:
+        """Make the data connection and receive. Raises XferError."""
+        self._upload = upload
+        session = self._session
+        opening = _OPENING[self._mode]
+        if self._intent.unique:
+            opening = reply(150, b"FILE: " + session.codec.to_wire(upload.path.name))
+        return then_or(connect(session, opening), self._begin, self._not_begun)
+
+    def _not_begun(self, failure: Failure) -> Deferred[bytes]:
+        """Keep what is there of the file; then the failure."""
+        error = failure.value
+        kept = self._upload.suspend(error if isinstance(error, Exception) else None)
+        return Deferred.fromCoroutine(resolve(kept)).addCallback(lambda _none: failure)
+
+    def _begin(self, channel: IChannel) -> Deferred[bytes]:
+        session, upload, intent = self._session, self._upload, self._intent
         if session.closed:
             channel.abort()
-            raise Cancelled(None, "control connection lost")
-    except BaseException as error:
-        await resolve(upload.suspend(error if isinstance(error, Exception) else None))
-        raise
-    # In text mode lines have other lengths on the wire than in the file.
-    size = intent.size if mode is TransferMode.IMAGE else None
-    session.protection.expect(channel, size, intent.offset)
-    transfer = session.host.transfers.upload(
-        upload,
-        channel,
-        mode,
-        avatar.upload_limiter,
-        session.host.timeouts.stall,
-        confirm=Ending(session, channel, upload, size).look,
-    )
-    session.transfer = transfer
-    session.uploading = path
-    try:
-        await transfer.result
-    finally:
-        session.uploading = None
-    if not intent.unique and upload.path != path:
-        # The name was taken, and the policy is to choose another.
-        return reply(226, b"Transfer complete; stored as " + session.codec.to_wire(upload.path.name))
-    return TRANSFER_COMPLETE
+            lost: Failure = Failure(Cancelled(None, "control connection lost"))  # type: ignore[no-untyped-call]
+            return self._not_begun(lost)
+        # In text mode lines have other lengths on the wire than in the file.
+        size = intent.size if self._mode is TransferMode.IMAGE else None
+        session.protection.expect(channel, size, intent.offset)
+        transfer = session.host.transfers.upload(
+            upload,
+            channel,
+            self._mode,
+            session.user().upload_limiter,
+            session.host.timeouts.stall,
+            confirm=Ending(session, channel, upload, size).look,
+        )
+        session.transfer = transfer
+        session.uploading = self._path
+        return transfer.result.addCallbacks(self._stored, self._broken)
+
+    def _stored(self, _count: int) -> bytes:
+        self._session.uploading = None
+        path = self._upload.path
+        if not self._intent.unique and path != self._path:
+            # The name was taken, and the policy is to choose another.
+            return reply(226, b"Transfer complete; stored as " + self._session.codec.to_wire(path.name))
+        return TRANSFER_COMPLETE
+
+    def _broken(self, failure: Failure) -> Failure:
+        self._session.uploading = None
+        return failure
 
 
 def abort(session: FTPSession, argument: bytes) -> bytes:
