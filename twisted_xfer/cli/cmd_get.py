@@ -60,7 +60,7 @@ def command(
             place, destination, asked, retries=retry, as_json=as_json, if_exists=if_exists, rate=limit_rate
         )
         return
-    with lean.imports():
+    with lean.imports(tls=not plain):
         from twisted_xfer.cli.calling import call, summary_code
         from twisted_xfer.cli.rate_limit import RateLimit
         from twisted_xfer.paths import VirtualPath

@@ -73,7 +73,7 @@ def command(
 
         tutorial_files.send(place, paths, asked, retries=retry, as_json=as_json, rate=limit_rate)
         return
-    with lean.imports():
+    with lean.imports(tls=not plain):
         from twisted_xfer.cli.calling import call, summary_code
         from twisted_xfer.cli.rate_limit import RateLimit
         from twisted_xfer.protocols.xfer import client

@@ -1,6 +1,7 @@
 """What commands import, and what becomes of the garbage collector meanwhile."""
 
 import gc
+import socket
 import subprocess
 import sys
 
@@ -35,6 +36,55 @@ def test_the_options_of_a_command_cost_no_twisted(name):
     modules = loaded(name, "--help")
     assert f"twisted_xfer.cli.cmd_{name}" in modules
     assert not modules & {"twisted", "OpenSSL", "zope.interface", "twisted_xfer.cli.tutorial_files", "tqdm"}
+
+
+#: What nobody needs who sends in clear: some of it, for each reason that something was left out.
+NOT_IN_CLEAR = {
+    "OpenSSL",
+    "cryptography",
+    "service_identity",
+    "twisted.internet.ssl",
+    "urllib.request",
+    "email.parser",
+}
+NOT_TO_SEND = {
+    "tqdm",
+    "twisted_xfer.cli.tutorial_files",
+    "twisted_xfer.app",
+    "twisted_xfer.protocols.xfer.receiving",
+}
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_in_clear_nothing_of_tls_is_loaded(tmp_path, plain, monkeypatch):
+    """``--plain`` is for a trusted network and many short calls: those do not pay for TLS."""
+    monkeypatch.setenv("XFER_PASSWORD", "s3cret")
+    (tmp_path / "file").write_bytes(b"content")
+    # Nobody listens there, and nobody else can.
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"xfer://alice@127.0.0.1:{taken.getsockname()[1]}"
+        modules = loaded("send", str(tmp_path / "file"), url, *["--plain"] * plain)
+    assert "twisted_xfer.protocols.xfer.sending" in modules
+    assert not modules & NOT_TO_SEND
+    assert ("OpenSSL" in modules) is not plain
+    if plain:
+        assert not modules & NOT_IN_CLEAR
+
+
+def test_what_was_left_out_can_still_be_imported():
+    """Only while the command's modules are imported there is no OpenSSL; what is lazy is whole when it is used."""
+    script = (
+        "import sys\nfrom twisted_xfer.cli import lean\n"
+        "with lean.process(), lean.imports(tls=False):\n    import twisted.internet.endpoints\n"
+        "import OpenSSL.SSL\nimport twisted.internet.ssl\nfrom twisted.python.compat import cookielib\n"
+        "before = 'urllib.request' in sys.modules\n"
+        "print(before, cookielib.CookieJar.__module__, 'urllib.request' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=SECONDS, check=True
+    )
+    assert done.stdout == "False http.cookiejar True\n"
 
 
 def test_garbage_is_not_looked_for_while_modules_are_imported(monkeypatch):

@@ -12,7 +12,8 @@ from twisted_xfer.cli.trust import _make_certificate
 from twisted_xfer.errors import ConnectionLost, NoSpace
 from twisted_xfer.protocols.xfer import bulk
 from twisted_xfer.protocols.xfer.content import make_hasher
-from twisted_xfer.protocols.xfer.line import PlainLine, SecureLine
+from twisted_xfer.protocols.xfer.line import PlainLine
+from twisted_xfer.protocols.xfer.secure_line import SecureLine
 from twisted_xfer.protocols.xfer.wire.frames import HEADER, Data, FrameReader, data_header
 
 STREAM = 7

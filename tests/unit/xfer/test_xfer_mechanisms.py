@@ -24,7 +24,7 @@ from twisted_xfer.accounts.users_file import UsersFile
 from twisted_xfer.accounts.users_secrets import add_token
 from twisted_xfer.errors import ChannelBindingFailed, ConnectionLost, LoginFailed, RemoteProtocolError
 from twisted_xfer.interfaces import CertificateFacts
-from twisted_xfer.protocols.xfer import caller as caller_module
+from twisted_xfer.protocols.xfer import secure as secure_module
 from twisted_xfer.protocols.xfer import server as server_module
 from twisted_xfer.protocols.xfer.caller import Caller, Login, LoginImpossible, Target
 from twisted_xfer.protocols.xfer.errormap import PeerError
@@ -111,7 +111,7 @@ def site(tmp_path, monkeypatch):
     for module, name in (
         (server_module, "channel_of"),
         (server_module, "exporter_of"),
-        (caller_module, "exporter_of"),
+        (secure_module, "exporter_of"),
     ):
         monkeypatch.setattr(module, name, lambda transport: getattr(transport, "exporter", b""))
     made = Site(tmp_path)

@@ -29,16 +29,6 @@ from twisted_xfer.protocols.xfer.mechanisms import (
 )
 from twisted_xfer.protocols.xfer.mechanisms.caller import Exchange, choose
 from twisted_xfer.protocols.xfer.pairing import hello_digest
-from twisted_xfer.protocols.xfer.refusing import why_unmet
-from twisted_xfer.protocols.xfer.secure import (
-    ALPN,
-    PinningCreator,
-    exporter_of,
-    is_unverified,
-    key_digest,
-    own_certificate,
-)
-from twisted_xfer.protocols.xfer.tls_endpoint import TLSEndpoint
 from twisted_xfer.protocols.xfer.wire.link import FEATURES, NONE, ZSTD, Event, check_select
 from twisted_xfer.protocols.xfer.wire.messages import (
     NONCE_SIZE,
@@ -187,6 +177,8 @@ class Caller(Connection):
         self._begin()
 
     def _check_key(self) -> None:
+        from twisted_xfer.protocols.xfer.secure import key_digest
+
         options = self._options
         transport: Any = self.transport
         digest = key_digest(transport.getPeerCertificate())
@@ -242,11 +234,18 @@ class Caller(Connection):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell a certificate that the authorities do not vouch for from a line that broke."""
-        if self.reason is None and not self._met and is_unverified(reason.value):
-            self.reason = UntrustedKey(None, "the authorities do not vouch for its certificate and its name")
-        elif self.reason is None and not self._met:
-            self.reason = CannotConnect(self.target.place, why_unmet(reason.value))
+        if self.reason is None and not self._met:
+            self.reason = self._why_unmet(reason.value)
         super().connectionLost(reason)
+
+    def _why_unmet(self, reason: object) -> XferError:
+        """Why there was no TLS; in clear we have met from the beginning."""
+        from twisted_xfer.protocols.xfer.refusing import why_unmet
+        from twisted_xfer.protocols.xfer.secure import is_unverified
+
+        if is_unverified(reason):
+            return UntrustedKey(None, "the authorities do not vouch for its certificate and its name")
+        return CannotConnect(self.target.place, why_unmet(reason))
 
     def ended(self, error: XferError) -> None:
         """Tell whoever waits."""
@@ -293,7 +292,7 @@ class Caller(Connection):
         options = self._options
         if self._joins is not None:
             hellos = self.link.hellos
-            proof = self._joins.proof(hellos, exporter_of(self.transport))
+            proof = self._joins.proof(hellos, self._exporter())
             digest = hello_digest(hellos)
             self.send(Auth(mechanism=JOIN, hello_digest=digest, username=self._joins.session, data=proof))
             return
@@ -309,11 +308,19 @@ class Caller(Connection):
             username,
             hellos=self.link.hellos,
             digest=hello_digest(self.link.hellos),
-            channel=exporter_of(transport),
+            channel=self._exporter(),
             offered=offered,
             random=self._random,
         )
         self.send(self._exchange.auth)
+
+    def _exporter(self) -> bytes:
+        """What only the two ends of the TLS session know; empty without TLS."""
+        if not self.secure:
+            return b""
+        from twisted_xfer.protocols.xfer.secure import exporter_of
+
+        return exporter_of(self.transport)
 
     def _authenticated(self, answer: Authenticated) -> None:
         if answer.hello_digest != hello_digest(self.link.hellos):
@@ -321,7 +328,7 @@ class Caller(Connection):
         if self._exchange is not None:
             self._exchange.check(answer.data)
         if self._joins is not None:
-            self._joins.check(answer.data, self.link.hellos, exporter_of(self.transport))
+            self._joins.check(answer.data, self.link.hellos, self._exporter())
         elif answer.join:
             self.ticket = Ticket(answer.session, answer.join)
         self._stop_deadline()
@@ -337,23 +344,10 @@ def endpoint_for(reactor: Any, target: Target, login: Login) -> IStreamClientEnd
     tcp = HostnameEndpoint(reactor, target.host.encode("idna"), target.port, timeout=CONNECT_SECONDS)
     if login.plain:
         return tcp
-    own = own_certificate(login.certificate, login.key)
-    creator: Any = PinningCreator(target.host, own)
-    if login.ca:
-        from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+    # Whoever goes in clear pays for no OpenSSL.
+    from twisted_xfer.protocols.xfer.tls_endpoint import secured
 
-        marker = "-----BEGIN CERTIFICATE-----"
-        blocks = [marker + block for block in login.ca.split(marker)[1:]]
-        if not blocks:
-            raise CannotConnect(target.place, "the CA file holds no certificate")
-        roots = trustRootFromCertificates([Certificate.loadPEM(block.encode()) for block in blocks])  # type: ignore[no-untyped-call]
-        creator = optionsForClientTLS(
-            target.host,
-            trustRoot=roots,
-            clientCertificate=own.for_twisted() if own is not None else None,
-            acceptableProtocols=[ALPN],
-        )
-    return TLSEndpoint(creator, tcp)
+    return secured(tcp, target, login)
 
 
 async def call(

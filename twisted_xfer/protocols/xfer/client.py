@@ -6,7 +6,7 @@ summary = await send(reactor, [b"big.iso"], Target("host", username="me"), Login
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -20,8 +20,6 @@ from twisted_xfer.protocols.xfer.choosing import Chosen
 from twisted_xfer.protocols.xfer.connection import Connection
 from twisted_xfer.protocols.xfer.disk_tree import DiskSource
 from twisted_xfer.protocols.xfer.errormap import from_peer
-from twisted_xfer.protocols.xfer.placing import Rules
-from twisted_xfer.protocols.xfer.receiving import ReceiverRole
 from twisted_xfer.protocols.xfer.report import OnEvent, Summary, TransferEvent, ignore
 from twisted_xfer.protocols.xfer.sending import SenderRole
 from twisted_xfer.protocols.xfer.several import together
@@ -41,6 +39,9 @@ from twisted_xfer.protocols.xfer.wire.messages import (
     Remove,
 )
 from twisted_xfer.protocols.xfer.wire.paths import split_path
+
+if TYPE_CHECKING:
+    from twisted_xfer.protocols.xfer.receiving import ReceiverRole
 
 _PLAIN_WORK: Final = Work()
 
@@ -230,6 +231,10 @@ def _texts(patterns: tuple[bytes, ...]) -> tuple[str, ...]:
 
 
 async def _get(run: Run, storage: IStorage, base: VirtualPath) -> Summary:
+    # Whoever only sends needs no receiver.
+    from twisted_xfer.protocols.xfer.placing import Rules
+    from twisted_xfer.protocols.xfer.receiving import ReceiverRole
+
     done: set[bytes] = set()
     work = run.work
     include, exclude = _texts(work.include), _texts(work.exclude)

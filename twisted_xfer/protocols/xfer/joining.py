@@ -14,7 +14,6 @@ import attrs
 
 from twisted_xfer.errors import ConnectionLost, LoginFailed
 from twisted_xfer.protocols.xfer.pairing import binding_of
-from twisted_xfer.protocols.xfer.secure import exporter_of
 
 if TYPE_CHECKING:
     from twisted_xfer.interfaces import IAvatar
@@ -85,6 +84,9 @@ def enter(one: XferServerProtocol, session: Session | None, proof: bytes) -> tup
     Raises:
         LoginFailed: there is no such session (any more), or it may not join that.
     """
+    # Callers need the rest of this, and those in clear no OpenSSL.
+    from twisted_xfer.protocols.xfer.secure import exporter_of
+
     exporter = exporter_of(one.transport)
     avatar = session.main.avatar if session is not None else None
     if session is None or avatar is None or not session.admits(one, proof, exporter):

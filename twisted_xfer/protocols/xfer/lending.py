@@ -10,7 +10,18 @@ from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
 from twisted_xfer.protocols.xfer.line import Line, PlainLine, socket_of
-from twisted_xfer.protocols.xfer.tls_transport import TLSTransport
+
+
+class Layer:
+    """A transport that is the protocol of another one, ``raw``, and knows a line through both: TLS."""
+
+    raw: Any
+    #: A thread has the line.
+    lent: bool
+
+    def line(self) -> Line | None:
+        """For a thread, while this is paused; None before the layer is there."""
+        raise NotImplementedError
 
 
 @implementer(IPullProducer)
@@ -84,7 +95,7 @@ class Lending:
     @property
     def _raw(self) -> Any:
         """The TCP transport."""
-        return self.transport.raw if isinstance(self.transport, TLSTransport) else self.transport
+        return self.transport.raw if isinstance(self.transport, Layer) else self.transport
 
     def drained(self) -> Deferred[None]:
         """Fires when all that was written has left and the socket takes more (or it never will)."""
@@ -117,7 +128,7 @@ class Lending:
 
     def _find_line(self) -> Line | None:
         if self._line is None:
-            if isinstance(self.transport, TLSTransport):
+            if isinstance(self.transport, Layer):
                 self._line = self.transport.line()
             else:
                 sock = socket_of(self.transport)
@@ -133,7 +144,7 @@ class Lending:
             return None
         IPushProducer(self.transport).pauseProducing()
         self.lent = self._full = True
-        if isinstance(self.transport, TLSTransport):
+        if isinstance(self.transport, Layer):
             self.transport.lent = True
         return self._line
 
@@ -147,7 +158,7 @@ class Lending:
             self.forget_line()
             return
         taken = line.rest()
-        if isinstance(transport, TLSTransport):
+        if isinstance(transport, Layer):
             transport.lent = False
         if taken:
             self._raw.write(taken)

@@ -15,7 +15,9 @@ from twisted.internet.interfaces import IHandshakeListener, IPushProducer, ISSLT
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_xfer.protocols.xfer.line import FLIGHT, RECORD, SLICE, SecureLine, socket_of
+from twisted_xfer.protocols.xfer.lending import Layer
+from twisted_xfer.protocols.xfer.line import socket_of
+from twisted_xfer.protocols.xfer.secure_line import FLIGHT, RECORD, SLICE, SecureLine
 
 #: What is handed to the connection at once.
 PLAINTEXT: Final = 128 * 1024
@@ -28,7 +30,7 @@ class _NoFactory:
 
 
 @implementer(ISSLTransport, IPushProducer)
-class TLSTransport:  # type: ignore[misc]  # TCP options are asked of ``raw``
+class TLSTransport(Layer):  # type: ignore[misc]  # TCP options are asked of ``raw``
     """The transport of ``protocol``, and the protocol of ``raw``, which is one that is connected.
 
     ``make`` is a method of one of Twisted's creators.
