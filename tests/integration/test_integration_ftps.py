@@ -197,6 +197,26 @@ def test_data_in_clear(place, where):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_protection_is_that_of_the_command(place, version):
+    """PROT between EPSV and the data connection: as it is when the transfer command comes."""
+    (place / "root" / "alice" / "f").write_bytes(BODY[:1000])
+    with daemon(place) as running, session(place, running, version) as ftp:
+        ftp.voidcmd("TYPE I")
+        for level in ("C", "P"):
+            ftp.voidcmd(f"PROT {'P' if level == 'C' else 'C'}")
+            where = ftp.makepasv()
+            ftp.voidcmd(f"PROT {level}")
+            data = socket.create_connection(where, SECONDS)
+            if level == "P":
+                # Before the command, as some clients wait for it.
+                data = ftp.context.wrap_socket(data, server_hostname="localhost", session=ftp.sock.session)
+            with data, data.makefile("rb") as stream:
+                assert ftp.sendcmd("RETR f").startswith("150")
+                assert stream.read() == BODY[:1000]
+            assert ftp.voidresp().startswith("226")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("mode", ["require", "auto"])
 def test_a_thief_on_the_data_port(place, version, mode):
     """A TLS session of somebody else's gets nothing, and gives nothing, on a client's data port."""

@@ -444,6 +444,35 @@ def test_early_connection_is_let_go(secure_rig):
     assert len(cancelled) == 1
 
 
+def test_clear_from_between_the_port_and_its_command(secure_rig):
+    """PROT C after EPSV: the connection is taken without TLS, by the command."""
+    rig = private(secure_rig(), "auto")
+    rig.say("EPSV")
+    early = rig.data_ports.ports[-1].waiting
+    assert rig.say("PROT C").startswith(b"200 ")
+    assert early.called
+    rig.say("LIST")
+    rig.data_ports.ports[-1].waiting.callback(SimpleNamespace(peer="x", secure=False, abort=lambda: None))
+    assert len(rig.host.transfers.made) == 1
+    assert rig.host.tls.session.timeouts == []
+
+
+def test_private_from_between_the_port_and_its_command(secure_rig):
+    """PROT P after EPSV: TLS begins before the command, as for EPSV after PROT P, and once."""
+    rig = private(secure_rig(), "auto")
+    rig.say("PROT C", "EPSV")
+    port = rig.data_ports.ports[-1]
+    assert port.waiting is None
+    rig.say("PROT P")
+    early = port.waiting
+    rig.say("PROT P")
+    assert port.waiting is early
+    early.callback(SimpleNamespace(peer="x", secure=False, abort=lambda: None))
+    assert len(rig.host.tls.session.timeouts) == 1
+    rig.say("LIST")
+    assert len(rig.host.transfers.made) == len(rig.host.tls.session.timeouts) == 1
+
+
 def test_implicit_needs_a_certificate(rig):
     """Without one the start fails, and says what to give."""
     from twisted_xfer.errors import ConfigError

@@ -62,8 +62,17 @@ class DataLink:
         self._passive, self._active = True, 0
         self._used = self._host.clock.seconds()
         if self._protection.private:
-            self._early = self._port.accept(self._host.timeouts.accept).addCallback(self._protection.secure)
+            self.begin_early()
         return self._port.port
+
+    def begin_early(self) -> None:
+        """Take the connection that a passive port waits for as PROT now has it, in TLS before the command.
+
+        The level in force when the transfer command comes is what counts (RFC 4217 section 9).
+        """
+        self._forget_early()
+        if self._passive and self._port is not None and self._protection.private:
+            self._early = self._port.accept(self._host.timeouts.accept).addCallback(self._protection.secure)
 
     def _free_port(self) -> IPassivePort:
         ports = self._host.data_ports

@@ -97,15 +97,20 @@ def protection_level(session: FTPSession, argument: bytes) -> bytes:
         return reply(503, "Send PBSZ 0 first.")
     level = argument.upper()
     if level == b"P":
-        protection.private = True
-        return reply(200, "Data connections use TLS.")
+        return _set_level(session, reply(200, "Data connections use TLS."), private=True)
     if level != b"C":
         return _LEVELS.get(level, reply(504, "Only PROT C and PROT P."))
     if protection.data_required:
         # RFC 4217 section 9.
         return reply(534, "Policy wants protected data connections: PROT P only.")
-    protection.private = False
-    return reply(200, "Data connections are in clear.")
+    return _set_level(session, reply(200, "Data connections are in clear."), private=False)
+
+
+def _set_level(session: FTPSession, answer: bytes, *, private: bool) -> bytes:
+    if session.protection.private != private:
+        session.protection.private = private
+        session.data.begin_early()
+    return answer
 
 
 def clear_command_channel(session: FTPSession, argument: bytes) -> bytes:
