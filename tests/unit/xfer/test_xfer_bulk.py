@@ -10,7 +10,7 @@ from OpenSSL import SSL
 
 from twisted_xfer.cli.trust import _make_certificate
 from twisted_xfer.errors import ConnectionLost, NoSpace
-from twisted_xfer.protocols.xfer import bulk
+from twisted_xfer.protocols.xfer import bulk, tls_records
 from twisted_xfer.protocols.xfer.content import make_hasher
 from twisted_xfer.protocols.xfer.line import PlainLine
 from twisted_xfer.protocols.xfer.secure_line import SecureLine
@@ -70,7 +70,14 @@ def secure_lines():
     return SecureLine(ours, client), SecureLine(theirs, server)
 
 
-@pytest.fixture(params=[plain_lines, secure_lines], ids=["plain", "tls"])
+def public_lines():
+    """As where pyOpenSSL does not have what it has today below its methods."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tls_records, "CAN_DIRECT", False)
+        return secure_lines()
+
+
+@pytest.fixture(params=[plain_lines, secure_lines, public_lines], ids=["plain", "tls", "tls-public"])
 def lines(request):
     pair = request.param()
     yield pair
@@ -302,9 +309,10 @@ def test_a_peer_that_is_gone_is_told_of(lines, tmp_path):
             out.push(lines[0], 1 << 20)
 
 
-def test_a_flipped_bit_in_tls_ends_the_line(tmp_path):
+@pytest.mark.parametrize("make", [secure_lines, public_lines])
+def test_a_flipped_bit_in_tls_ends_the_line(tmp_path, make):
     """Records that were tampered with are no content."""
-    sender, receiver = secure_lines()
+    sender, receiver = make()
     out = outflow(source(tmp_path, os.urandom(1000)))
 
     class Flipping:
@@ -321,3 +329,84 @@ def test_a_flipped_bit_in_tls_ends_the_line(tmp_path):
     assert into.position == 0
     for line in (plain, receiver):
         line.close()
+
+
+def records(make):
+    """Both ends' records, and what takes them across."""
+    lines = make()
+    for line in lines:
+        line.close()
+    ours, theirs = (line._records for line in lines)
+    with contextlib.suppress(SSL.WantReadError):
+        # The tickets of TLS 1.3.
+        ours._tls.recv(1)
+
+    def sealed(content):
+        view, out = memoryview(content), b""
+        while view:
+            view = view[ours.seal(view) :]
+            while more := bytes(ours.sealed()):
+                out += more
+        return out
+
+    return ours, theirs, sealed
+
+
+def test_the_library_below_is_used_where_it_can_be():
+    """What these versions of pyOpenSSL have; elsewhere its methods do."""
+    assert tls_records.CAN_DIRECT
+    assert isinstance(records(secure_lines)[0], tls_records.Direct)
+    assert isinstance(records(public_lines)[0], tls_records.Public)
+
+
+@pytest.mark.parametrize("make", [secure_lines, public_lines])
+def test_records_are_opened_as_far_as_they_have_come(make):
+    """In whatever pieces they come, and no further than there is room."""
+    content = os.urandom(3 * tls_records.RECORD + 7)
+    _, theirs, sealed = records(make)
+    wire, got = sealed(content), bytearray()
+    room = memoryview(bytearray(100_000))
+    assert theirs.open_into(room) == 0
+    for at in range(0, len(wire), 5000):
+        theirs.feed(memoryview(wire[at : at + 5000]))
+        got += room[: theirs.open_into(room[: 4000 if at else 0])]
+    while count := theirs.open_into(room[:9999]):
+        got += room[:count]
+    assert bytes(got) == content
+
+
+@pytest.mark.parametrize("make", [secure_lines, public_lines])
+def test_what_came_before_a_broken_record_is_handed_out_first(make):
+    """And the next call says what was wrong, each time."""
+    _, theirs, sealed = records(make)
+    first, second = sealed(b"fine"), bytearray(sealed(b"broken"))
+    second[-1] ^= 1
+    theirs.feed(memoryview(first + bytes(second)))
+    room = memoryview(bytearray(100))
+    assert bytes(room[: theirs.open_into(room)]) == b"fine"
+    for _ in range(2):
+        with pytest.raises(SSL.Error) as caught:
+            theirs.open_into(room)
+        assert not isinstance(caught.value, SSL.WantReadError)
+
+
+@pytest.mark.parametrize("make", [secure_lines, public_lines])
+def test_close_notify_is_told_of_behind_what_came_before_it(make):
+    """A line says 0 for it then."""
+    ours, theirs, sealed = records(make)
+    wire = sealed(b"last")
+    ours._tls.shutdown()
+    theirs.feed(memoryview(wire + bytes(ours.sealed())))
+    room = memoryview(bytearray(100))
+    assert bytes(room[: theirs.open_into(room)]) == b"last"
+    with pytest.raises(SSL.ZeroReturnError):
+        theirs.open_into(room)
+
+
+def test_content_is_sealed_and_handed_out_at_once():
+    """One piece with its header fits one flight, which is what makes it cheap."""
+    ours, _, _ = records(secure_lines)
+    piece = memoryview(bytes(bulk.PIECE + HEADER.size))
+    assert ours.seal(piece) == len(piece)
+    assert len(ours.sealed()) > len(piece)
+    assert not ours.sealed()

@@ -17,10 +17,14 @@ from zope.interface import implementer
 
 from twisted_xfer.protocols.xfer.lending import Layer
 from twisted_xfer.protocols.xfer.line import socket_of
-from twisted_xfer.protocols.xfer.secure_line import FLIGHT, RECORD, SLICE, SecureLine
+from twisted_xfer.protocols.xfer.secure_line import SecureLine
+from twisted_xfer.protocols.xfer.tls_records import RECORD
 
 #: What is handed to the connection at once.
 PLAINTEXT: Final = 128 * 1024
+#: What is encrypted at a time, and as records.
+SLICE: Final = 64 * 1024
+FLIGHT: Final = 2 * SLICE
 
 
 class _NoFactory:
