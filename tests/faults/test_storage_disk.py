@@ -156,8 +156,12 @@ def test_a_directory_without_permission(open_dir):
             lambda: storage.set_mode(path_of(b"/readable"), 0o777),
             lambda: storage.set_times(path_of(b"/readable"), 0),
             lambda: storage.list(path_of(b"/blind")),
+            lambda: storage.enter(path_of(b"/locked")),
         ):
             fails_with(PermissionDenied, call)
+        assert storage.stat(path_of(b"/locked")).kind == "dir"
+        for raw in (b"/", b"/readable", b"/blind"):
+            assert storage.enter(path_of(raw)) == storage.stat(path_of(raw))
         assert entries(storage, b"/readable") == {}
         assert get(storage, b"/blind/known") == b"known", "search permission is enough, as in the kernel"
         gc.collect()

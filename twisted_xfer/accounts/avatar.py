@@ -23,6 +23,7 @@ from twisted_xfer.interfaces import (
     Eventually,
     FileInfo,
     IAvatar,
+    IEnters,
     IHasParts,
     IHasQuota,
     IHasRoom,
@@ -46,7 +47,7 @@ from twisted_xfer.paths import VirtualPath
 _FULL_WRITE = frozenset({Right.WRITE, Right.OVERWRITE, Right.APPEND})
 
 
-@implementer(IAvatar, IHasQuota, IHasRoom, IMakesLinks, IPublished)
+@implementer(IAvatar, IEnters, IHasQuota, IHasRoom, IMakesLinks, IPublished)
 class Avatar:
     """One logged-in session of one account, over the account's view of a storage.
 
@@ -122,16 +123,18 @@ class Avatar:
 
     def stat(self, path: VirtualPath) -> Eventually[FileInfo]:
         """What ``path`` is. Right: list, or read."""
-        rights = self._at(path)
-        if Right.LIST not in rights and Right.READ not in rights:
-            self._refuse(Right.LIST, path)
+        self._see(path)
         return self._view.stat(path)
+
+    def enter(self, path: VirtualPath) -> Eventually[FileInfo]:
+        """What the directory ``path`` is, closed ones refused where the storage knows. Right: list, or read."""
+        self._see(path)
+        view = self._view
+        return view.enter(path) if IEnters.providedBy(view) else view.stat(path)
 
     def published(self, path: VirtualPath, follow: bool = True) -> Eventually[int | None]:
         """The size of the file that everybody sees at ``path``, or None. Right: list, or read."""
-        rights = self._at(path)
-        if Right.LIST not in rights and Right.READ not in rights:
-            self._refuse(Right.LIST, path)
+        self._see(path)
         return self._published(path, follow)
 
     def list(self, path: VirtualPath) -> Eventually[IListing]:
@@ -315,9 +318,7 @@ class Avatar:
 
     def room(self, path: VirtualPath) -> Eventually[int | None]:
         """What the storage has free at ``path``, where it knows. Right: list, or write."""
-        rights = self._at(path)
-        if Right.LIST not in rights and Right.WRITE not in rights:
-            self._refuse(Right.LIST, path)
+        self._see(path, Right.WRITE)
         return self._view.room(path) if IHasRoom.providedBy(self._view) else None
 
     def settle(self) -> Eventually[None]:
@@ -362,6 +363,11 @@ class Avatar:
         if right not in (self._asked if self._asked is not None else self._rights.at(path)):
             self._refuse(right, path)
 
+    def _see(self, path: VirtualPath, other: Right = Right.READ) -> None:
+        rights = self._at(path)
+        if Right.LIST not in rights and other not in rights:
+            self._refuse(Right.LIST, path)
+
     def _refuse(self, right: Right, path: VirtualPath) -> None:
         if self._reporter.active:
             self._reporter.tell("right.missing", path=bytes(path), right=right.value)
@@ -390,6 +396,4 @@ class Avatar:
             info = await resolve(self._view.stat(path))
         except NotFound:
             return None
-        if info.kind == "dir":
-            return None
-        return info.size if info.kind == "file" else 0
+        return None if info.kind == "dir" else info.size if info.kind == "file" else 0

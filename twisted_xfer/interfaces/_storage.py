@@ -112,6 +112,16 @@ class IHasRoom(Interface):
         """
 
 
+class IEnters(Interface):
+    """Whoever can tell a directory that is a way to what is in it from one that is closed."""
+
+    def enter(path: VirtualPath) -> Eventually[FileInfo]:
+        """What stat() says of the directory ``path``, if names in it can be looked up.
+
+        Fails with PermissionDenied where they cannot; NotADirectory.
+        """
+
+
 class IMakesLinks(Interface):
     """A storage in which symbolic links can be made that never lead out of its root."""
 

@@ -33,6 +33,7 @@ from twisted_xfer.interfaces import (
     Eventually,
     FileInfo,
     IBlocking,
+    IEnters,
     IHasParts,
     IHasRoom,
     IListing,
@@ -79,7 +80,7 @@ def _home_path(root: bytes, home: str) -> bytes:
     return path.removesuffix(b"/.").rstrip(b"/") or b"/"
 
 
-@implementer(IStorage, IHasParts, IHasRoom, IMakesLinks)
+@implementer(IStorage, IEnters, IHasParts, IHasRoom, IMakesLinks)
 class LocalStorage(LocalTree):
     """A directory of the operating system as a storage.
 

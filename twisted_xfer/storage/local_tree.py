@@ -12,11 +12,12 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from twisted_xfer.errors import AlreadyExists, ForbiddenPath, NameInvalid, NotAFile, NotFound, StorageFailure
-from twisted_xfer.interfaces import Eventually, IBlocking, RandomBytes
+from twisted_xfer.interfaces import Eventually, FileInfo, IBlocking, RandomBytes
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.storage.count import LIST_FLAGS, count_tree
 from twisted_xfer.storage.errnos import translate
-from twisted_xfer.storage.jail import Anchor, SymlinkPolicy, read_link, release, walk
+from twisted_xfer.storage.jail import DIRECTORY_FLAGS, Anchor, SymlinkPolicy, read_link, release, walk
+from twisted_xfer.storage.local_files import make_info
 from twisted_xfer.storage.parts import SUFFIX, is_part_name
 
 UploadPolicy = Literal["staged", "in-place"]
@@ -101,6 +102,20 @@ class LocalTree:
         if status is None:
             raise NotFound(bytes(path))
         return status
+
+    def enter(self, path: VirtualPath) -> FileInfo:
+        """What the directory ``path`` is; PermissionDenied without search permission for it."""
+        anchor = self._anchor()
+        try:
+            fd = self._open(anchor.fd, path, DIRECTORY_FLAGS)
+            try:
+                # O_PATH asks for no permission; the way from there to anywhere does.
+                status = os.stat(b".", dir_fd=fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise translate(error, path) from error
+        return make_info(path.name, status)
 
     def published(self, path: VirtualPath, follow: bool = True) -> int | None:
         """The size of the file at ``path``, parts aside."""

@@ -17,6 +17,7 @@ from twisted_xfer.interfaces import (
     Expected,
     FileInfo,
     IBlocking,
+    IEnters,
     IHasParts,
     IHasRoom,
     IListing,
@@ -185,6 +186,8 @@ class ThreadedStorage:
         self._inner = inner
         self._blocking = blocking
         self.capabilities = inner.capabilities - {"fileno"}
+        if IEnters.providedBy(inner):
+            directlyProvides(self, IEnters, providedBy(self))
         if IHasParts.providedBy(inner):
             directlyProvides(self, IHasParts, providedBy(self))
         if IHasRoom.providedBy(inner):
@@ -207,6 +210,10 @@ class ThreadedStorage:
     def stat(self, path: VirtualPath) -> Deferred[FileInfo]:
         """What ``path`` is."""
         return self._run(self._inner.stat, path)
+
+    def enter(self, path: VirtualPath) -> Deferred[FileInfo]:
+        """What a directory is that can be entered; offered only where the storage within can tell."""
+        return self._run(cast("IEnters", self._inner).enter, path)
 
     def published(self, path: VirtualPath, follow: bool = True) -> Deferred[int | None]:
         """The size of the file at ``path``; offered only where the storage within has parts."""

@@ -13,6 +13,7 @@ from twisted_xfer.accounts.rights import PathRights
 from twisted_xfer.errors import (
     Cancelled,
     DigestMismatch,
+    PermissionDenied,
     QuotaExceeded,
     RightMissing,
     StorageFailure,
@@ -24,6 +25,7 @@ from twisted_xfer.interfaces import (
     ALL_RIGHTS,
     Account,
     IAvatar,
+    IEnters,
     IHasFileno,
     IHasParts,
     IHasRoom,
@@ -582,6 +584,26 @@ def test_own_part_is_not_something_published():
         fill(upload, 61)
     result(upload.commit)
     assert (ledger.free, ledger.used, ledger.files) == (0, 100, 1)
+
+
+def test_a_closed_directory_is_not_entered():
+    """Where the storage can tell; where not, a look at it must do."""
+
+    @implementer(IEnters)
+    class Closed(Tree):
+        def enter(self, path):
+            raise PermissionDenied(bytes(path))
+
+    for right in (Right.LIST, Right.READ):
+        avatar, *_ = make({right}, Closed({A: b""}))
+        with pytest.raises(PermissionDenied):
+            result(avatar.enter, A)
+        assert result(avatar.stat, A).kind == "file"
+        avatar, *_ = make({right}, Tree({A: b""}))
+        assert result(avatar.enter, A) == result(avatar.stat, A)
+    avatar, *_ = make(ALL_RIGHTS - {Right.LIST, Right.READ}, Closed({A: b""}))
+    with pytest.raises(RightMissing):
+        result(avatar.enter, A)
 
 
 def test_room_is_the_storages_for_those_who_list_or_write():

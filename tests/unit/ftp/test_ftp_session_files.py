@@ -6,8 +6,17 @@ import pytest
 from twisted.internet.defer import succeed
 from zope.interface import implementer
 
-from twisted_xfer.errors import ConfigError
-from twisted_xfer.interfaces import Account, IHasQuota, IHasRoom, QuotaScope, QuotaStatus, Usage, WriteIntent
+from twisted_xfer.errors import ConfigError, PermissionDenied
+from twisted_xfer.interfaces import (
+    Account,
+    IEnters,
+    IHasQuota,
+    IHasRoom,
+    QuotaScope,
+    QuotaStatus,
+    Usage,
+    WriteIntent,
+)
 from twisted_xfer.protocols.ftp.charset import NameCodec
 from twisted_xfer.protocols.ftp.options import FTPOptions
 
@@ -319,6 +328,22 @@ def test_available_is_the_least_of_quota_and_disk(user, limit, free, reply):
     statuses = () if limit is None else (QuotaStatus(QuotaScope("alice", limit, None), Usage(300, 1, 100)),)
     user.session.avatar = Rooms(statuses, free)
     assert user.say("AVBL").startswith(reply)
+
+
+@pytest.mark.parametrize("line", ["CWD d", "CDUP"])
+def test_a_closed_directory_is_not_entered(user, line):
+    """550, and the session stays where it is: a directory that the account may not search."""
+    user.say("MKD d", "CWD d")
+
+    @implementer(IEnters)
+    class Closed:
+        def enter(self, path):
+            raise PermissionDenied(bytes(path))
+
+    avatar, user.session.avatar = user.session.avatar, Closed()
+    assert user.say(line) == b"550 Permission denied.\r\n"
+    user.session.avatar = avatar
+    assert b'"/d"' in user.say("PWD")
 
 
 @implementer(IHasQuota, IHasRoom)

@@ -247,6 +247,29 @@ def test_a_listing_that_cannot_begin_leaves_no_descriptor(tmp_path, monkeypatch)
     assert descriptors() == before
 
 
+def test_directories_that_can_be_entered(tmp_path):
+    """Links are followed by policy, as they are for a look; what is no directory is none."""
+    storage = LocalStorage(str(tmp_path))
+    put(storage, b"/file", b"x")
+    os.makedirs(tmp_path / "in/side")
+    os.symlink("in", tmp_path / "link")
+    os.symlink("/etc", tmp_path / "out")
+    before = descriptors()
+    for path in (ROOT, path_of(b"/in"), path_of(b"/link"), path_of(b"/link/side")):
+        assert storage.enter(path) == storage.stat(path)
+    for raw, error in (
+        (b"/none", errors.NotFound),
+        (b"/out", errors.NotFound),
+        (b"/file", errors.NotADirectory),
+    ):
+        fails_with(error, lambda raw=raw: storage.enter(path_of(raw)))
+    assert descriptors() == before
+    storage.close()
+    with_none = LocalStorage(str(tmp_path), symlinks="none")
+    fails_with(errors.ForbiddenPath, lambda: with_none.enter(path_of(b"/link")))
+    with_none.close()
+
+
 def test_room_is_what_the_file_system_has_free(tmp_path):
     """Asked of the directory itself; for what is none, as list() does."""
     storage = LocalStorage(str(tmp_path))

@@ -14,6 +14,7 @@ from twisted_xfer import errors
 from twisted_xfer.interfaces import (
     API_VERSION,
     IBlocking,
+    IEnters,
     IHasFileno,
     IListing,
     IReadFile,
@@ -22,6 +23,8 @@ from twisted_xfer.interfaces import (
     IUpload,
     WriteIntent,
 )
+from twisted_xfer.paths import ROOT
+from twisted_xfer.runtime.blocking import InlineBlocking
 from twisted_xfer.storage import local_files, local_upload, memory_files, plugin, threaded
 from twisted_xfer.storage.local import LocalStorage
 from twisted_xfer.storage.memory import MemoryStorage
@@ -56,6 +59,7 @@ class Stepwise:
         (IStorage, LocalStorage),
         (IStorage, MemoryStorage),
         (IStorage, ThreadedStorage),
+        (IEnters, LocalStorage),
         (IReadFile, local_files.LocalReadFile),
         (IHasFileno, local_files.LocalReadFile),
         (IListing, local_files.LocalListing),
@@ -73,6 +77,15 @@ class Stepwise:
 def test_classes_implement_their_interfaces(interface, implementation):
     """Signatures too; attributes that instances get are checked by the contract."""
     verifyClass(interface, implementation, tentative=False)
+
+
+def test_threads_enter_where_the_storage_within_does(tmp_path):
+    """And only there."""
+    assert not IEnters.providedBy(ThreadedStorage(MemoryStorage(lambda: 0.0), InlineBlocking()))
+    storage = ThreadedStorage(LocalStorage(str(tmp_path)), InlineBlocking())
+    assert IEnters.providedBy(storage)
+    assert value_of(storage.enter(ROOT)) == value_of(storage.stat(ROOT))
+    storage.close()
 
 
 def test_memory_is_bounded():

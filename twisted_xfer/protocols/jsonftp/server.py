@@ -16,7 +16,7 @@ from twisted_xfer.errors import (
     RemoteProtocolError,
     XferError,
 )
-from twisted_xfer.interfaces import Expected, IAvatar, IHost, ILease, IListing, IUpload, WriteIntent
+from twisted_xfer.interfaces import Expected, IAvatar, IEnters, IHost, ILease, IListing, IUpload, WriteIntent
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.paths import ROOT, VirtualPath
 from twisted_xfer.protocols.jsonftp.wire import (
@@ -240,7 +240,8 @@ class JSONFTPStream(ServedStream):
         """Move this session, and nobody else's."""
         path = self.path(message, *PATH_KEYS)
         try:
-            info = await resolve(avatar.stat(path))
+            entering = avatar.enter(path) if IEnters.providedBy(avatar) else avatar.stat(path)
+            info = await resolve(entering)
         except XferError:
             self.answer("not_found")
             return

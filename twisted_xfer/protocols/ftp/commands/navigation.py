@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from twisted_xfer.errors import NotADirectory
-from twisted_xfer.interfaces import Eventually, FileInfo
+from twisted_xfer.interfaces import Eventually, FileInfo, IEnters
 from twisted_xfer.interfaces.answers import then
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
@@ -34,7 +34,8 @@ def _change(session: FTPSession, path: VirtualPath) -> Eventually[bytes]:
         session.cwd = path
         return reply(250, quote_path(session.shown(path)) + b" is the current directory.")
 
-    return then(session.user().stat(path), entered)
+    avatar = session.user()
+    return then(avatar.enter(path) if IEnters.providedBy(avatar) else avatar.stat(path), entered)
 
 
 HANDLERS: Final[dict[bytes, Handler]] = {
