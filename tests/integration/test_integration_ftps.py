@@ -436,7 +436,12 @@ def test_ccc_and_then(place, then):
         elif then == "the end":
             ftp.sock.shutdown(socket.SHUT_WR)
         with contextlib.suppress(ConnectionResetError, ssl.SSLError):
-            assert ftp.sock.recv(1000) == b""
+            last = ftp.sock.recv(1000)
+            if then == "the end":
+                # OpenSSL may say by an alert that close_notify was missing; in TLS 1.3 it looks like data.
+                assert last[:3] in {b"", b"\x17\x03\x03"}
+                last = last and ftp.sock.recv(1000)
+            assert last == b""
     assert "Traceback" not in running.output
 
 

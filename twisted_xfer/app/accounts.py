@@ -87,9 +87,11 @@ class Accounts:
         found = self._inline.get(username)
         if found is not None:
             return found
-        return next(
-            (found for lookup in self._lookups if (found := lookup.account(username)) is not None), None
-        )
+        for lookup in self._lookups:
+            found = lookup.account(username)
+            if found is not None:
+                return found
+        return None
 
 
 def make_checkers(config: Config, file: str = "") -> list[ICredentialsChecker]:

@@ -68,6 +68,7 @@ from twisted_xfer.interfaces._transfer import (
     WantRead,
     WantWrite,
 )
+from twisted_xfer.interfaces._transport import IPromptTransport
 
 __all__ = [
     "ALL_RIGHTS",
@@ -107,6 +108,7 @@ __all__ = [
     "IMakesLinks",
     "IPassivePort",
     "IPluginRecord",
+    "IPromptTransport",
     "IProtocolPlugin",
     "IPublished",
     "IQuotaLedger",

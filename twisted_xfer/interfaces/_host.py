@@ -72,6 +72,13 @@ class ITLSSession(Interface):
         Empty when nobody knows.
         """
 
+    def start(transport: object) -> None:
+        """Have the control connection go over to TLS behind what was written to ``transport``.
+
+        The protocol is told by ``handshakeCompleted`` (IHandshakeListener), or by the end of the
+        connection, whose reason ``refusal`` can explain.
+        """
+
     def leave(transport: object, timeout: float) -> None:
         """Take TLS off the control connection again (CCC), once its client has sent close_notify.
 

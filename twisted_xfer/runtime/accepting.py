@@ -10,9 +10,10 @@ import socket
 from typing import Any
 
 from twisted.internet import tcp
-from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
+
+from twisted_xfer.runtime.prompt import PromptServer, address_of
 
 _log = Logger()
 
@@ -20,11 +21,12 @@ _log = Logger()
 def accept_swiftly(port: IListeningPort) -> bool:
     """Have ``port`` take one connection each time it is ready, without the detours; whether it does.
 
-    Only a plain TCP port over IPv4 is changed; whatever goes wrong is left to Twisted's own way.
+    Its connections have ``IPromptTransport``. Only a plain TCP port is changed; whatever goes wrong
+    is left to Twisted's own way.
     A flood gets no less: the reactor calls again in its next turn as long as more wait, and looks
     after those who are connected in between.
     """
-    if type(port) is not tcp.Port or port.addressFamily != socket.AF_INET:
+    if type(port) is not tcp.Port or port.addressFamily not in {socket.AF_INET, socket.AF_INET6}:
         return False
     target: Any = port
     target.doRead = _Accepting(port)
@@ -42,19 +44,20 @@ class _Accepting:
     def __call__(self) -> None:
         port = self._port
         try:
-            sock, address = port.socket.accept()
+            sock, place = port.socket.accept()
         except OSError:
             # No descriptors, no memory, a client that has left already, or another process was
             # faster: Twisted tries again, and knows what to do about each of them.
             tcp.Port.doRead(port)  # type: ignore[no-untyped-call]
             return
         try:
-            protocol = port.factory.buildProtocol(IPv4Address("TCP", *address))
+            address = address_of(port.addressFamily, place)
+            protocol = port.factory.buildProtocol(address)
             if protocol is None:
                 sock.close()
                 return
             number = port.sessionno
             port.sessionno = number + 1
-            protocol.makeConnection(port.transport(sock, protocol, address, port, number, port.reactor))
+            protocol.makeConnection(PromptServer(sock, protocol, address, port, number, port.reactor))
         except Exception:  # noqa: BLE001 - one connection's trouble must not end the port
             _log.failure("a connection to {port} could not be taken", port=port)

@@ -8,6 +8,7 @@ session and compared before it is resumed, in TLS 1.2 and 1.3; see ``tls_binding
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ import attrs
 from cryptography import x509
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, ITLSTransport
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -23,6 +24,7 @@ from twisted_xfer.errors import ConfigError, DataTLSRefused, XferError
 from twisted_xfer.interfaces import ITLS, CertificateFacts, IChannel, ISecureChannel, ITLSSession
 from twisted_xfer.runtime.channels import SocketChannel
 from twisted_xfer.runtime.dial import DescriptorReactor
+from twisted_xfer.runtime.prompt import PromptServer
 from twisted_xfer.runtime.tls_binding import CAN_SHARE, Binding
 from twisted_xfer.runtime.tls_channel import HandshakeNotes, TLSChannel, reason_of, watch_resumption
 from twisted_xfer.runtime.tls_clear import leave_tls
@@ -126,7 +128,11 @@ class Creator:
 
     def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
         """A connection over memory buffers."""
-        self.connection = self._binding.connection()
+        return self.connection_over(None)
+
+    def connection_over(self, sock: socket.socket | None) -> SSL.Connection:
+        """A connection over ``sock``, or over memory buffers."""
+        self.connection = self._binding.connection(sock)
         if self._trust is not None:
             self._trust.watch(self.connection, self.notes)
         return self.connection
@@ -179,6 +185,13 @@ class TLSSession:
         if self.creator.notes.refusal:
             return self.creator.notes.refusal
         return reason_of(reason) if isinstance(reason, SSL.Error) else ""
+
+    def start(self, transport: object) -> None:
+        """See ITLSSession."""
+        if isinstance(transport, PromptServer):
+            transport.secure(self.creator.connection_over(transport.getHandle()))
+        else:
+            ITLSTransport(transport).startTLS(self.creator)
 
     def leave(self, transport: object, timeout: float) -> None:
         """See ITLSSession."""

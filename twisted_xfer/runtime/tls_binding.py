@@ -8,6 +8,7 @@ that does not have it there is another, slower way.
 from __future__ import annotations
 
 import itertools
+import socket
 from typing import Any, Final
 
 from OpenSSL import SSL
@@ -75,13 +76,13 @@ class Binding:
         # Unique in the process, which is as far as the key of a ticket goes.
         self._id = b"%x" % next(_numbers)
 
-    def connection(self) -> SSL.Connection:
-        """A connection over memory buffers, neither server nor client yet."""
+    def connection(self, sock: socket.socket | None = None) -> SSL.Connection:
+        """A connection over ``sock``, or over memory buffers, neither server nor client yet."""
         if not CAN_SHARE:
-            return SSL.Connection(self._context, None)
+            return SSL.Connection(self._context, sock)
         raw = self._context._context  # noqa: SLF001
         _set_id(raw, self._id, len(self._id))
         try:
-            return SSL.Connection(self._context, None)
+            return SSL.Connection(self._context, sock)
         finally:
             _set_id(raw, _NOBODY, len(_NOBODY))

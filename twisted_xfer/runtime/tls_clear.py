@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from zope.interface import noLongerProvides
 
 from twisted_xfer.runtime.dial import DescriptorReactor
+from twisted_xfer.runtime.prompt import PromptServer
 
 #: Type, version and length of a TLS record.
 HEADER: Final = 5
@@ -94,13 +95,16 @@ class Clearing(Protocol):
 def leave_tls(transport: Any, clock: DescriptorReactor, timeout: float) -> None:
     """Wait for close_notify on ``transport``, answer it, and go on in clear with the same protocol.
 
-    ``transport`` is one on which startTLS was called and all that was to go through TLS was written.
+    ``transport`` is one on which TLS was started and all that was to go through TLS was written.
     It is aborted when the client says anything else, or nothing for ``timeout`` seconds (0: no limit).
 
     Raises:
         TypeError: it is not in TLS.
     """
     layer = transport.protocol
+    if isinstance(transport, PromptServer) and transport.tls is not None:
+        transport.tls.leave(clock, timeout)
+        return
     if not isinstance(layer, TLSMemoryBIOProtocol):
         raise TypeError(f"no TLS on {transport!r}")
     connection: SSL.Connection = layer.getHandle()  # type: ignore[no-untyped-call]

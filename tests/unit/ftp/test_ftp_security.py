@@ -42,6 +42,9 @@ class Session:
     creator = object()
     why = ""
 
+    def start(self, transport):
+        transport.startTLS(self.creator)
+
     def refusal(self, reason):
         return self.why
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from twisted.internet import tcp
-from twisted.internet.address import IPv4Address
+from twisted.internet import tcp, unix
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import globalLogPublisher
 
@@ -151,8 +151,21 @@ def test_what_accept_refuses_is_left_to_twisted(port, monkeypatch):
     assert asked == [port]
 
 
-def test_other_ports_stay_as_they_are():
-    """IPv6, whose addresses need a scope, and what is no TCP port at all."""
+def test_ipv6():
+    """Its addresses have four parts."""
     port = tcp.Port(0, Taking(), 5, "::1", Watching())
+    port.startListening()
+    assert accept_swiftly(port)
+    with socket.create_connection(("::1", port.getHost().port), 5) as client:
+        port.doRead()
+        ((address, protocol),) = port.factory.built
+        assert address == protocol.transport.getPeer() == IPv6Address("TCP", *client.getsockname())
+        protocol.transport.connectionLost(_closed())
+    port.connectionLost(_closed())
+
+
+def test_other_ports_stay_as_they_are(tmp_path):
+    """A UNIX socket has no addresses to speak of."""
+    port = unix.Port(str(tmp_path / "socket"), Taking(), reactor=Watching())
     assert not accept_swiftly(port)
     assert "doRead" not in vars(port)

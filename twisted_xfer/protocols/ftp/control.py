@@ -29,8 +29,8 @@ class ControlChannel(Protocol):
     def send(self, data: bytes) -> None:
         """Send a reply."""
 
-    def start_tls(self, creator: object) -> None:
-        """Go over to TLS after what was sent, with ``ITLSSession.creator``."""
+    def start_tls(self, tls: ITLSSession) -> None:
+        """Go over to TLS after what was sent."""
 
     def leave_tls(self, tls: ITLSSession, timeout: float) -> None:
         """Go back to clear after what was sent, once the client has said close_notify too."""
@@ -38,8 +38,8 @@ class ControlChannel(Protocol):
     def abort(self) -> None:
         """Close at once, whatever is still to be sent."""
 
-    def close(self) -> None:
-        """Close after what was sent."""
+    def close(self, last: bytes) -> None:
+        """Send ``last``, and close after what was sent."""
 
     def pause(self) -> None:
         """Stop reading."""

@@ -89,14 +89,14 @@ class Protection:
         """The reply that refuses a transfer as things are; None when it may begin."""
         return DATA_MUST_BE_PRIVATE if self.data_required and not self.private else None
 
-    def begin(self) -> object:
-        """TLS is about to start on the control connection; answers what startTLS takes."""
+    def begin(self) -> ITLSSession:
+        """TLS is about to start on the control connection."""
         if self._host.tls is None:
             raise DataTLSRefused(detail="no certificate")
         self.tls = self._host.tls.control_session(ALPN)
         self.handshaking = True
         self.private = self.sized = False
-        return self.tls.creator
+        return self.tls
 
     def secure(self, channel: IChannel) -> Deferred[IChannel]:
         """The channel in TLS, after its handshake.

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import attrs
-from OpenSSL import SSL
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
     IAddress,
@@ -21,11 +19,10 @@ from twisted.internet.interfaces import (
     ITLSTransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_xfer.interfaces import IHost, ITLSSession
+from twisted_xfer.interfaces import IHost, IPromptTransport, ITLSSession
 from twisted_xfer.protocols.ftp.charset import NameCodec
 from twisted_xfer.protocols.ftp.commands.security import not_secured, secured, start_implicit
 from twisted_xfer.protocols.ftp.options import FTPOptions
@@ -35,8 +32,6 @@ from twisted_xfer.protocols.ftp.wire.verbs import Verb
 
 #: How often deadlines of all sessions are looked at: one timer for all is far cheaper than one each.
 SWEEP_SECONDS: Final = 1.0
-#: Encrypted bytes taken from OpenSSL at a time; a reply is seldom longer.
-MOST_RECORDS: Final = 32 * 1024
 
 
 def host_of(address: IAddress) -> str:
@@ -65,9 +60,8 @@ class FTPServerProtocol(Protocol):
 
     factory: FTPFactory
     session: FTPSession | None = None
-    _direct: Callable[[bytes], int] | None = None
     _peek: Callable[[int, int], bytes] | None = None
-    _secure: SSL.Connection | None = None
+    _prompt = False
     _produces = False
 
     def connectionMade(self) -> None:
@@ -80,8 +74,8 @@ class FTPServerProtocol(Protocol):
             handle = transport.getHandle()  # type: ignore[attr-defined]
             if not factory.prepared:
                 prepare(handle)
-            self._direct = handle.send
             self._peek = handle.recv
+            self._prompt = IPromptTransport.providedBy(transport)
             local = factory.local or plain_host(handle.getsockname()[0])
         elif transport is not None:
             local = host_of(transport.getHost())
@@ -109,10 +103,6 @@ class FTPServerProtocol(Protocol):
 
     def handshakeCompleted(self) -> None:
         """TLS is up."""
-        transport: Any = self.transport
-        if isinstance(transport, Connection):
-            # Whatever was sent before is with the client, or it would not have finished.
-            self._secure = transport.getHandle()  # type: ignore[assignment]  # of TLS, since startTLS
         if self.session is not None and self.session.protection.handshaking:
             secured(self.session)
 
@@ -124,7 +114,7 @@ class FTPServerProtocol(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
         session, self.session = self.session, None
-        self._direct = self._peek = self._secure = None
+        self._peek = None
         if session is not None:
             self.factory.remove(session)
             if session.protection.handshaking:
@@ -134,55 +124,16 @@ class FTPServerProtocol(Protocol):
     # --- ControlChannel ------------------------------------------------------------------
 
     def send(self, data: bytes) -> None:
-        """Send a reply, past the transport's buffer as long as the socket takes it whole.
-
-        That saves two epoll calls and a turn of the reactor for each reply; the first short send
-        ends it for good, so that nothing can overtake what the transport still holds.
-        """
-        if self._direct is not None:
-            try:
-                sent = self._direct(data)
-            except OSError:
-                # Full, or broken: the transport finds out which.
-                sent = 0
-            if sent == len(data):
-                return
-            self._direct = None
-            data = data[sent:]
-        elif self._secure is not None and self._send_secure(self._secure, data):
-            return
-        if self.transport is not None:
-            if not self._produces:
-                # From here on the transport tells when it holds more than the client takes.
-                self._produces = True
-                self.transport.registerProducer(self, True)  # type: ignore[attr-defined]
-            self.transport.write(data)
-
-    def _send_secure(self, tls: SSL.Connection, data: bytes) -> bool:
-        """Encrypt a reply and send it in this turn; Twisted's TLS takes two more turns of the reactor.
-
-        True when TLS has taken it. When the socket has not, the rest waits in the transport, and
-        replies go through Twisted from then on.
-        """
+        """Send a reply."""
         transport: Any = self.transport
-        try:
-            tls.sendall(data)
-            records = tls.bio_read(MOST_RECORDS)
-            while len(records) == MOST_RECORDS:
-                FileDescriptor.write(transport, records)
-                records = tls.bio_read(MOST_RECORDS)
-        except SSL.WantReadError:
-            # All was read out.
-            records = b""
-        except SSL.Error:
-            self._secure = None
-            return False
-        # Behind what Twisted's TLS may have put there. An error is one that the reactor sees as well.
-        FileDescriptor.write(transport, records)
-        transport.doWrite()
-        if transport.dataBuffer:
-            self._secure = None
-        return True
+        if transport is None or (self._prompt and transport.send(data)):
+            return
+        if not self._produces:
+            # From here on the transport tells when it holds more than the client takes.
+            self._produces = True
+            transport.registerProducer(self, True)
+        if not self._prompt:
+            transport.write(data)
 
     def pauseProducing(self) -> None:
         """The transport's buffer is full: replies wait, and so do the commands that make them."""
@@ -221,34 +172,32 @@ class FTPServerProtocol(Protocol):
         """Whether this transport can."""
         return ITLSTransport.providedBy(self.transport)
 
-    def start_tls(self, creator: object) -> None:
-        """Go over to TLS; from here on every byte goes through the transport."""
-        self._direct = None
-        if self.transport is not None:
-            self.transport.startTLS(creator)  # type: ignore[attr-defined]
+    def start_tls(self, tls: ITLSSession) -> None:
+        """Go over to TLS."""
+        tls.start(self.transport)
 
     def leave_tls(self, tls: ITLSSession, timeout: float) -> None:
-        """Go back to clear; replies still go through the transport."""
-        self._secure = None
-        if self.transport is not None:
-            if self._produces:
-                self._produces = False
-                self.transport.unregisterProducer()  # type: ignore[attr-defined]
-            tls.leave(self.transport, timeout)
+        """Go back to clear."""
+        self._produce_no_more()
+        tls.leave(self.transport, timeout)
 
-    def close(self) -> None:
-        """Close after what was sent."""
-        if self._direct is not None and self.transport is not None:
-            # The kernel has all that was said, so there is nothing for the transport to wait for in
-            # another turn of the reactor.
-            self.transport.stopReading()  # type: ignore[attr-defined]
-            self.transport.connectionLost(connectionDone)  # type: ignore[attr-defined]
-        elif self.transport is not None:
-            if self._produces:
-                # The transport does not close before its producer has ended.
-                self._produces = False
-                self.transport.unregisterProducer()  # type: ignore[attr-defined]
-            self.transport.loseConnection()
+    def close(self, last: bytes) -> None:
+        """Send the last reply, and close after what was sent."""
+        transport: Any = self.transport
+        if transport is None:
+            return
+        # The transport does not close before its producer has ended.
+        self._produce_no_more()
+        if self._prompt:
+            transport.finish(last)
+        else:
+            transport.write(last)
+            transport.loseConnection()
+
+    def _produce_no_more(self) -> None:
+        if self._produces and self.transport is not None:
+            self._produces = False
+            self.transport.unregisterProducer()  # type: ignore[attr-defined]
 
     def abort(self) -> None:
         """Close at once."""

@@ -104,9 +104,10 @@ class FTPSession(SessionState):
         if self.closed:
             return
         self.output.append(last)
-        self.flush()
+        last = b"".join(self.output)
+        self.output.clear()
         self.deadline = self.host.clock.seconds() + CLOSE_SECONDS
-        self.channel.close()
+        self.channel.close(last)
 
     def refuse(self, last: bytes) -> None:
         """End the session for good."""

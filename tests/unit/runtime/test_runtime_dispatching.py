@@ -1,0 +1,162 @@
+"""Swift dispatching: events reach who they are for, and trouble stays with who has it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from twisted.internet import abstract, main
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.selectreactor import SelectReactor
+from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
+
+from twisted_xfer.runtime.dispatching import dispatch_swiftly
+
+
+class Reader(abstract.FileDescriptor):
+    """Notes what the reactor tells it."""
+
+    def __init__(self, reactor: Any, does: Any = None) -> None:
+        super().__init__(reactor)
+        self.ours, self.theirs = socket.socketpair()
+        self.ours.setblocking(False)
+        self.told: list[Any] = []
+        self._does = does
+        self.connected = 1
+        self.startReading()
+
+    def fileno(self) -> int:
+        return self.ours.fileno()
+
+    def doRead(self) -> Any:
+        data = self.ours.recv(100)
+        self.told.append(data)
+        if self._does is not None:
+            self._does()
+        return None if data else main.CONNECTION_DONE
+
+    def doWrite(self) -> Any:
+        self.told.append("writable")
+        self.stopWriting()
+
+    def connectionLost(self, reason: Any) -> None:
+        self.told.append(reason.type.__name__)
+        super().connectionLost(reason)
+
+    def close(self) -> None:
+        """Let both ends go."""
+        if self.ours.fileno() >= 0:
+            self.stopReading()
+            self.stopWriting()
+        self.ours.close()
+        self.theirs.close()
+
+
+@pytest.fixture
+def reactor() -> Iterator[EPollReactor]:
+    """An epoll reactor of our own, which is not installed and does not run."""
+    reactor = EPollReactor()
+    assert dispatch_swiftly(reactor)
+    yield reactor
+    for descriptor in reactor.removeAll():
+        descriptor.ours.close()
+        descriptor.theirs.close()
+    for internal in list(reactor._internalReaders):
+        internal.connectionLost(None)
+    reactor._poller.close()
+
+
+def test_events_are_told(reactor):
+    """Readable, writable, and the end."""
+    one = Reader(reactor)
+    one.theirs.sendall(b"x")
+    reactor.doIteration(1)
+    one.startWriting()
+    reactor.doIteration(1)
+    one.theirs.close()
+    reactor.doIteration(1)
+    assert one.told == [b"x", "writable", b"", "ConnectionDone"]
+    assert one not in reactor.getReaders()
+    one.close()
+
+
+def test_nothing_to_tell(reactor):
+    """It waits no longer than it is told to."""
+    one = Reader(reactor)
+    reactor.doIteration(0)
+    assert one.told == []
+
+
+def test_trouble_of_one_is_logged_and_ends_nobody_else(reactor):
+    """As in Twisted, whoever raises is disconnected, and the others are told."""
+
+    def fail() -> None:
+        raise RuntimeError("broken")
+
+    bad, good = Reader(reactor, fail), Reader(reactor)
+    seen: list[Any] = []
+    globalLogPublisher.addObserver(seen.append)
+    try:
+        for one in (bad, good):
+            one.theirs.sendall(b"x")
+        for _ in range(2):
+            reactor.doIteration(1)
+    finally:
+        globalLogPublisher.removeObserver(seen.append)
+    assert bad.told == [b"x", "RuntimeError"]
+    assert good.told == [b"x"]
+    # Twisted's own part of it still logs in the old way.
+    assert [event["failure"].type for event in seen if "failure" in event] == [RuntimeError]
+    bad.close()
+
+
+def test_an_end_that_breaks_is_logged(reactor):
+    """Even connectionLost may raise, and the reactor goes on."""
+
+    class Breaks(Reader):
+        def connectionLost(self, reason: Any) -> None:
+            super().connectionLost(reason)
+            raise RuntimeError("broken at the end")
+
+    one = Breaks(reactor)
+    seen: list[Any] = []
+    globalLogPublisher.addObserver(seen.append)
+    try:
+        one.theirs.close()
+        reactor.doIteration(1)
+    finally:
+        globalLogPublisher.removeObserver(seen.append)
+    assert one.told == [b"", "ConnectionDone"]
+    assert [event["log_failure"].type for event in seen if "log_failure" in event] == [RuntimeError]
+    one.close()
+
+
+def test_who_was_closed_by_another_is_not_told(reactor):
+    """Both were ready when the kernel was asked."""
+    readers: list[Reader] = []
+
+    def close_others() -> None:
+        for other in readers:
+            if not other.told:
+                other.stopReading()
+
+    readers += [Reader(reactor, close_others) for _ in range(2)]
+    for one in readers:
+        one.theirs.sendall(b"x")
+    reactor.doIteration(1)
+    assert sorted(len(one.told) for one in readers) == [0, 1]
+    for one in readers:
+        one.close()
+
+
+def test_other_reactors_stay_as_they_are():
+    """Only Twisted's own epoll reactor is known well enough."""
+    assert not dispatch_swiftly(Clock())
+    select = SelectReactor()
+    assert not dispatch_swiftly(select)
+    assert "doIteration" not in vars(select)
+    for internal in list(select._internalReaders):
+        internal.connectionLost(None)

@@ -1,0 +1,441 @@
+"""Prompt transports: answers leave in the same turn, in order, in clear and in TLS."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import select
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from OpenSSL import SSL
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from twisted_xfer.interfaces import IPromptTransport
+from twisted_xfer.runtime.prompt import PromptServer, address_of
+from twisted_xfer.runtime.tls import TLS
+from twisted_xfer.runtime.tls_identity import self_signed
+
+IDENTITY = self_signed(("localhost",), now=dt.datetime.now(dt.UTC))
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+#: More than the socket buffers of both ends hold.
+LARGE = 16 << 20
+
+
+class Turns(Clock):
+    """A reactor whose turns the test takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readers: set[Any] = set()
+        self.writers: set[Any] = set()
+        #: How often somebody wanted to know when it can write.
+        self.asked = 0
+
+    def addReader(self, reader: Any) -> None:
+        self.readers.add(reader)
+
+    def removeReader(self, reader: Any) -> None:
+        self.readers.discard(reader)
+
+    def addWriter(self, writer: Any) -> None:
+        self.writers.add(writer)
+        self.asked += 1
+
+    def removeWriter(self, writer: Any) -> None:
+        self.writers.discard(writer)
+
+    def turn(self) -> None:
+        """Tell whoever reads, and whoever writes, as the reactor does."""
+        for one in list(self.readers):
+            self._told(one, one.doRead)
+        for one in list(self.writers):
+            self._told(one, one.doWrite)
+        self.advance(0)
+
+    def _told(self, one: Any, act: Callable[[], Any]) -> None:
+        why = act()
+        if why:
+            one.connectionLost(Failure(why))
+
+
+@implementer(IHandshakeListener)
+class Notes(Protocol):
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self.answer: Callable[[bytes], None] = lambda data: None
+
+    def handshakeCompleted(self) -> None:
+        self.told.append("secure")
+
+    def dataReceived(self, data: bytes) -> None:
+        self.told.append(data)
+        self.answer(data)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.told.append(reason.type)
+
+
+class Rig:
+    """A server's transport, and the client's end of it."""
+
+    def __init__(self) -> None:
+        self.reactor = Turns()
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            self.client = socket.create_connection(listening.getsockname())
+            sock, place = listening.accept()
+        self.client.settimeout(10)
+        self.protocol = Notes()
+        address = address_of(socket.AF_INET, place)
+        self.transport = PromptServer(sock, self.protocol, address, None, 7, self.reactor)
+        self.protocol.makeConnection(self.transport)
+
+    def secure(self, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLSocket:
+        """Both ends go over to TLS."""
+        self.start_tls()
+        client = self.shake(version)
+        assert self.protocol.told == ["secure"]
+        return client
+
+    def start_tls(self) -> None:
+        """The server goes over to TLS."""
+        self.session = TLS(self.reactor, identities=[IDENTITY]).control_session()
+        self.session.start(self.transport)
+
+    def shake(self, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLSocket:
+        """The client does."""
+        self.client.setblocking(False)
+        secured = context_of(version).wrap_socket(self.client, do_handshake_on_connect=False)
+        self.client = secured
+
+        def shaken() -> bool:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                secured.do_handshake()
+                return True
+            return False
+
+        self.until(shaken)
+        self.until(lambda: self.protocol.told)
+        secured.settimeout(10)
+        return secured
+
+    def until(self, done: Callable[[], object]) -> None:
+        """Take turns until ``done``, or for ten seconds: the kernel delivers when it likes."""
+        for _ in range(1000):
+            if done():
+                return
+            self.reactor.turn()
+            select.select([self.client, *self.fileno()], [], [], 0.01)
+        raise AssertionError(f"never: {self.protocol.told}")
+
+    def fileno(self) -> list[int]:
+        """The server's descriptor, if it has one."""
+        return [self.transport.fileno()] if self.transport.connected else []
+
+    def until_told(self, *told: Any) -> None:
+        """Take turns until the protocol knows all that, and nothing else."""
+        self.until(lambda: len(self.protocol.told) >= len(told))
+        assert self.protocol.told == list(told)
+
+    def close(self) -> None:
+        """Let go of both ends."""
+        if self.transport.connected:
+            self.transport.connectionLost(Failure(ConnectionDone()))
+        self.client.close()
+
+
+def context_of(version: ssl.TLSVersion) -> ssl.SSLContext:
+    """A client's, for that version alone, which takes every certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = version
+    return context
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    """A connection."""
+    rig = Rig()
+    yield rig
+    rig.close()
+    assert rig.reactor.getDelayedCalls() == []
+
+
+def read(rig: Rig, size: int | None = None) -> bytes:
+    """What the client gets: so many bytes, or until the end."""
+    pieces: list[bytes] = []
+    ended = False
+
+    def enough() -> bool:
+        nonlocal ended
+        with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
+            while not ended and (size is None or len(b"".join(pieces)) < size):
+                pieces.append(rig.client.recv(1 << 20 if size is None else size))
+                ended = not pieces[-1]
+        return ended or (size is not None and sum(map(len, pieces)) >= size)
+
+    rig.client.setblocking(False)
+    rig.until(enough)
+    rig.client.settimeout(10)
+    return b"".join(pieces)
+
+
+def test_what_it_is(rig):
+    """A transport of Twisted's with two methods more."""
+    assert verifyObject(IPromptTransport, rig.transport)
+    host, port = rig.client.getsockname()
+    assert (rig.transport.getPeer().host, rig.transport.getPeer().port) == (host, port)
+    assert rig.transport.logPrefix() == "Notes,7,127.0.0.1"
+    assert repr(rig.transport) == "<Notes #7 of 127.0.0.1>"
+
+
+def test_an_answer_leaves_in_the_same_turn(rig):
+    """Without a turn, and without asking the reactor when it may."""
+    rig.protocol.answer = lambda data: rig.transport.send(data.upper()) and None
+    rig.client.sendall(b"abc")
+    rig.until_told(b"abc")
+    assert read(rig, 3) == b"ABC"
+    assert rig.reactor.asked == 0
+
+
+def test_an_end_is_told_once(rig):
+    """The client's end, after which nothing can be sent and nothing breaks."""
+    rig.client.shutdown(socket.SHUT_WR)
+    rig.until_told(ConnectionDone)
+    assert rig.transport.send(b"x")
+    rig.transport.connectionLost(Failure(ConnectionDone()))
+    assert rig.protocol.told == [ConnectionDone]
+    assert not rig.reactor.readers
+    assert "NoneType" in repr(rig.transport)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_what_the_socket_does_not_take_waits_in_order(rig, secure):
+    """``send`` says so, a producer is told, and later answers stay behind."""
+    if secure:
+        rig.secure()
+    told: list[str] = []
+
+    class Producer:
+        def pauseProducing(self) -> None:
+            told.append("pause")
+
+        def resumeProducing(self) -> None:
+            told.append("resume")
+
+        def stopProducing(self) -> None:
+            told.append("stop")
+
+    rig.transport.registerProducer(Producer(), True)
+    body = bytes(range(256)) * (LARGE // 256)
+    assert not rig.transport.send(body)
+    assert told[0] == "pause"
+    assert not rig.transport.send(b"second")
+    rig.transport.unregisterProducer()
+    rig.transport.finish(b"third")
+    assert read(rig) == body + b"second" + b"third"
+
+
+def test_last_words_and_the_end(rig):
+    """In one turn; the protocol is told, and the reactor has nothing left of it."""
+    rig.protocol.answer = lambda data: rig.transport.finish(b"bye")
+    rig.client.sendall(b"QUIT")
+    rig.until_told(b"QUIT", ConnectionDone)
+    assert read(rig) == b"bye"
+    assert not rig.reactor.readers
+    assert rig.reactor.asked == 0
+
+
+def test_finish_behind_what_waits(rig):
+    """What was written comes first."""
+    rig.transport.write(b"one ")
+    rig.transport.finish(b"two")
+    assert rig.protocol.told == []
+    assert read(rig) == b"one two"
+    assert rig.protocol.told == [ConnectionDone]
+
+
+# --- TLS -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_answers_in_tls(rig, version):
+    """Both ways, and the session tells which version it is."""
+    assert not ISSLTransport.providedBy(rig.transport)
+    client = rig.secure(version)
+    assert ISSLTransport.providedBy(rig.transport)
+    assert rig.transport.getPeerCertificate() is None
+    assert rig.session.version == {"TLSv1_2": "TLSv1.2", "TLSv1_3": "TLSv1.3"}[version.name]
+    rig.protocol.answer = lambda data: rig.transport.send(data.upper()) and None
+    for text in (b"abc", b"def" * 1000):
+        client.sendall(text)
+        assert read(rig, len(text)) == text.upper()
+    assert rig.reactor.asked == 0
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("ends", ["finish", "loseConnection"])
+def test_the_end_in_tls(rig, version, ends):
+    """close_notify behind the last words; the connection lasts until the client has said so too."""
+    client = rig.secure(version)
+    if ends == "finish":
+        rig.transport.finish(b"bye")
+    else:
+        rig.transport.write(b"bye")
+        rig.transport.loseConnection()
+    client.sendall(b"too late")
+    assert read(rig) == b"bye"
+    assert rig.protocol.told == ["secure"]
+    client.unwrap()
+    rig.until_told("secure", ConnectionDone)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_client_ends_tls(rig, version):
+    """Its close_notify ends the connection, and gets ours."""
+    client = rig.secure(version)
+    client.setblocking(False)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.unwrap()
+    rig.until_told("secure", ConnectionDone)
+    client.settimeout(10)
+    assert client.unwrap() is not None
+
+
+def test_a_client_that_leaves_without_close_notify(rig):
+    """The end is told as an error of TLS: something may be missing."""
+    rig.secure().shutdown(socket.SHUT_RDWR)
+    rig.until(lambda: len(rig.protocol.told) == 2)
+    assert rig.protocol.told[0] == "secure"
+    assert issubclass(rig.protocol.told[1], SSL.Error)
+
+
+def test_a_client_that_leaves_behind_our_last_words(rig):
+    """Then nothing was missing."""
+    client = rig.secure()
+    rig.transport.finish(b"bye")
+    client.shutdown(socket.SHUT_RDWR)
+    rig.until_told("secure", ConnectionDone)
+
+
+@pytest.mark.parametrize(
+    "noise", [b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01\xff\xff" + bytes(40), b"\0" * 300]
+)
+def test_noise_instead_of_a_handshake(rig, noise):
+    """It ends the connection with what OpenSSL says of it."""
+    rig.start_tls()
+    rig.client.sendall(noise)
+    rig.client.shutdown(socket.SHUT_WR)
+    rig.until(lambda: rig.protocol.told)
+    (reason,) = rig.protocol.told
+    assert issubclass(reason, SSL.Error)
+    assert not rig.reactor.readers
+
+
+def test_what_is_said_before_the_handshake_is_done_waits_for_it(rig):
+    """It must not go out in clear."""
+    rig.start_tls()
+    assert rig.transport.send(b"hello")
+    rig.client.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        rig.client.recv(10)
+    rig.shake()
+    assert read(rig, 5) == b"hello"
+
+
+def test_the_end_before_the_handshake_is_done(rig):
+    """There is nobody yet to whom last words could be said."""
+    rig.start_tls()
+    rig.transport.finish(b"bye")
+    assert read(rig) == b""
+    assert rig.protocol.told == [ConnectionDone]
+
+
+def test_a_client_that_took_nothing_gets_no_tls(rig):
+    """What waits is in clear, and cannot be told from what would come behind it."""
+    assert not rig.transport.send(bytes(LARGE))
+    rig.start_tls()
+    rig.reactor.advance(0)
+    assert rig.protocol.told == [ConnectionAborted]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_records_that_come_byte_by_byte(rig, version):
+    """OpenSSL keeps what it has: the handshake, and a command."""
+    rig.start_tls()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context_of(version).wrap_bio(incoming, outgoing)
+
+    def carry() -> None:
+        for byte in outgoing.read():
+            rig.client.sendall(b"%c" % byte)
+            rig.reactor.turn()
+        with contextlib.suppress(BlockingIOError):
+            incoming.write(rig.client.recv(1 << 16))
+
+    def shaken() -> bool:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+        carry()
+        return client.version() is not None and rig.protocol.told == ["secure"]
+
+    rig.client.setblocking(False)
+    rig.until(shaken)
+    client.write(b"slowly")
+    carry()
+    rig.until_told("secure", b"slowly")
+
+
+# --- leaving TLS ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_leaving_tls(rig, version):
+    """close_notify from both ends, then clear, with the next words in the same segment."""
+    client = rig.secure(version)
+    rig.session.leave(rig.transport, 5)
+    client.setblocking(False)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.unwrap()
+    rig.client = socket.socket(fileno=client.detach())
+    rig.client.sendall(b"in clear")
+    rig.until_told("secure", b"in clear")
+    assert not ISSLTransport.providedBy(rig.transport)
+    rig.transport.finish(b"so am I")
+    assert read(rig).endswith(b"so am I")
+
+
+def test_anything_else_when_tls_is_left(rig):
+    """It was sent before the client knew."""
+    client = rig.secure()
+    rig.session.leave(rig.transport, 5)
+    client.sendall(b"NOOP")
+    rig.until_told("secure", ConnectionAborted)
+
+
+@pytest.mark.parametrize(("seconds", "ended"), [(4.9, False), (5.0, True)])
+def test_silence_when_tls_is_left(rig, seconds, ended):
+    """Up to the deadline, and at it."""
+    rig.secure()
+    rig.session.leave(rig.transport, 5)
+    rig.reactor.advance(seconds)
+    rig.reactor.advance(0)
+    assert (rig.protocol.told[1:] == [ConnectionAborted]) is ended
+
+
+def test_no_tls_to_leave(rig):
+    """An error of ours."""
+    session = TLS(rig.reactor, identities=[IDENTITY]).control_session()
+    with pytest.raises(TypeError):
+        session.leave(rig.transport, 5)
