@@ -14,11 +14,14 @@ from typing import Any, Final, Protocol
 from OpenSSL import SSL
 from twisted.internet import error, main
 from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
 
 from twisted_xfer.runtime.dial import DescriptorReactor
 
 #: The largest plaintext of a record (RFC 8446 section 5.1): one SSL_read never gives more.
 RECORD: Final = 16 * 1024
+#: Seconds that a client has to take an alert and to close.
+ALERT_SECONDS: Final = 2.0
 #: Bytes that are encrypted in one go, before others have their turn.
 MOST: Final = 8 * RECORD
 #: Keeps segments back; Linux has it.
@@ -29,6 +32,7 @@ class Carrier(Protocol):
     """The connection below."""
 
     protocol: Any
+    reactor: Any
     socket: socket.socket
 
     def send(self, data: bytes) -> bool:
@@ -37,6 +41,9 @@ class Carrier(Protocol):
 
     def abortConnection(self) -> None:
         """Cut."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """End it for good."""
 
     def forget_tls(self) -> None:
         """Go on in clear."""
@@ -52,7 +59,7 @@ class PromptTLS:
     Bounded: one record is decrypted for each time that the reactor finds something to read.
     """
 
-    __slots__ = ("_carrier", "_corked", "_deadline", "_early", "_ended", "_greeted", "_leaving", "connection", "established")  # fmt: skip
+    __slots__ = ("_carrier", "_corked", "_deadline", "_early", "_ended", "_failure", "_greeted", "_leaving", "connection", "established")  # fmt: skip
 
     def __init__(self, carrier: Carrier, connection: SSL.Connection) -> None:
         self._carrier = carrier
@@ -64,6 +71,8 @@ class PromptTLS:
         #: We have said close_notify: what still comes is dropped.
         self._ended = False
         self._leaving = False
+        #: Why the handshake failed.
+        self._failure: SSL.Error | None = None
         self._deadline: IDelayedCall | None = None
         self._early: list[bytes] = []
         connection.set_accept_state()
@@ -72,10 +81,11 @@ class PromptTLS:
 
     def receive(self) -> Exception | None:
         """There is something to read: take it; the reason when it ends the connection."""
+        if self._failure is not None:
+            return self._drop()
         try:
             if not self.established:
-                self._shake()
-                return None
+                return self._shake()
             data = self.connection.recv(RECORD)
         except SSL.WantReadError:
             return None
@@ -93,17 +103,20 @@ class PromptTLS:
             self._carrier.protocol.dataReceived(data)
         return None
 
-    def _shake(self) -> None:
-        """Go on with the handshake. Raises SSL.Error, WantReadError until it is done."""
+    def _shake(self) -> Exception | None:
+        """Go on with the handshake; the reason when it fails and nobody can be told."""
         if self._greeted:
             # This may be the last step.
             self._cork()
         self._greeted = True
         try:
             self.connection.do_handshake()
-        except SSL.Error:
+        except SSL.WantReadError:
             self._uncork()
-            raise
+            return None
+        except SSL.Error as failure:
+            self._uncork()
+            return self._refuse(failure)
         self.established = True
         if self.connection.get_protocol_version() < SSL.TLS1_3_VERSION:
             # The client waits for our last flight.
@@ -112,6 +125,32 @@ class PromptTLS:
         if early:
             self._carrier.send(b"".join(early))
         self._carrier.protocol.handshakeCompleted()
+        return None
+
+    def _refuse(self, failure: SSL.Error) -> Exception | None:
+        """OpenSSL has sent an alert: let it arrive.
+
+        In TLS 1.3 a client whose certificate is refused takes its handshake for done, and sends on.
+        Left unread that would turn the end into a reset, which overtakes the alert.
+        """
+        try:
+            self._carrier.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            return failure
+        self._failure = failure
+        lost = self._carrier.connectionLost
+        self._deadline = self._carrier.reactor.callLater(ALERT_SECONDS, lost, Failure(failure))  # type: ignore[no-untyped-call]
+        return None
+
+    def _drop(self) -> Exception | None:
+        """Read and forget; the reason when the client has gone."""
+        try:
+            gone = not self._carrier.socket.recv(RECORD)
+        except BlockingIOError:
+            gone = False
+        except OSError:
+            gone = True
+        return self._failure if gone else None
 
     def _closed(self) -> Exception | None:
         """The client has said close_notify."""

@@ -22,6 +22,7 @@ from zope.interface.verify import verifyObject
 
 from twisted_xfer.interfaces import IPromptTransport
 from twisted_xfer.runtime.prompt import PromptServer, address_of
+from twisted_xfer.runtime.prompt_tls import ALERT_SECONDS
 from twisted_xfer.runtime.tls import TLS
 from twisted_xfer.runtime.tls_identity import self_signed
 
@@ -341,6 +342,21 @@ def test_noise_instead_of_a_handshake(rig, noise):
     (reason,) = rig.protocol.told
     assert issubclass(reason, SSL.Error)
     assert not rig.reactor.readers
+
+
+@pytest.mark.parametrize(("seconds", "ended"), [(ALERT_SECONDS - 0.01, False), (ALERT_SECONDS, True)])
+def test_an_alert_has_time_to_arrive(rig, seconds, ended):
+    """What the client sends meanwhile is dropped, and does not turn the end into a reset."""
+    rig.start_tls()
+    rig.client.sendall(b"\x16\x03\x01\x00\x05hello")
+    rig.until(lambda: select.select([rig.client], [], [], 0)[0])
+    rig.client.sendall(b"more")
+    assert read(rig)[:2] == b"\x15\x03"
+    rig.client.sendall(b"and more")
+    rig.until(lambda: not select.select(rig.fileno(), [], [], 0)[0])
+    assert rig.protocol.told == []
+    rig.reactor.advance(seconds)
+    assert bool(rig.protocol.told) is ended
 
 
 def test_what_is_said_before_the_handshake_is_done_waits_for_it(rig):
