@@ -242,18 +242,18 @@ def test_devices_fifos_and_sockets_are_never_opened(yard):
     os.mkfifo(root / "fifo")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(root / "sock"))
-    names = [b"/fifo", b"/sock"]
+    names = {b"/fifo": "fifo", b"/sock": "socket"}
     try:
         os.mknod(root / "null", 0o20666, os.makedev(1, 3))
-        names.append(b"/null")
+        names[b"/null"] = "char"
     except PermissionError:
         assert os.geteuid() != 0
     for uploads in ("staged", "in-place"):
         storage = LocalStorage(str(root), uploads=uploads)
-        for raw in names:
+        for raw, kind in names.items():
             fails_with(NotAFile, partial(storage.open_read, path_of(raw)))
             fails_with(NotAFile, partial(storage.open_write, path_of(raw), WriteIntent()))
-            assert storage.stat(path_of(raw)).kind == "other"
+            assert storage.stat(path_of(raw)).kind == kind
         storage.close()
     assert sorted(os.listdir(root)) == sorted([os.fsdecode(raw[1:]) for raw in names] + ["etc"])
 

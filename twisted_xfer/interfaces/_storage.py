@@ -16,7 +16,8 @@ T = TypeVar("T")
 #: Every seam may answer with a value, a coroutine or a Deferred.
 Eventually: TypeAlias = Union[T, Deferred[T], Coroutine[Any, Any, T]]  # noqa: UP007 - a generic alias needs the subscript form
 
-Kind = Literal["file", "dir", "symlink", "other"]
+#: Only files can be read and written; ``other`` is whatever has no name here.
+Kind = Literal["file", "dir", "symlink", "fifo", "socket", "block", "char", "other"]
 
 
 class FileInfo(NamedTuple):

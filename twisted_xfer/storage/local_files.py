@@ -15,7 +15,15 @@ from twisted_xfer.interfaces import FileInfo, IHasFileno, IListing, IReadFile, K
 from twisted_xfer.storage.errnos import translate
 from twisted_xfer.storage.parts import is_part_name, stat_part, target_of
 
-_KINDS: Final[dict[int, Kind]] = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "symlink"}
+_KINDS: Final[dict[int, Kind]] = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "dir",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFBLK: "block",
+    stat.S_IFCHR: "char",
+}
 _CODEC: Final = sys.getfilesystemencoding()
 _CODEC_ERRORS: Final = sys.getfilesystemencodeerrors()
 _TYPE_BITS: Final = 0o170000

@@ -76,6 +76,25 @@ def test_other_kinds():
     assert mlsd_line(other, ("type",), (b"", b"")) == b"type=OS.unix=other; s\r\n"
 
 
+@pytest.mark.parametrize(
+    ("kind", "letter", "name"),
+    [
+        ("fifo", b"p", b"fifo"),
+        ("socket", b"s", b"socket"),
+        ("block", b"b", b"blk"),
+        ("char", b"c", b"chr"),
+        ("symlink", b"l", b"symlink"),
+    ],
+)
+def test_kinds_that_are_no_files(kind, letter, name):
+    """As `ls` shows them, and as types of the system (RFC 3659 section 7.5.1.5); never as files."""
+    entry = FileInfo(b"s", kind, mode=0o640)
+    assert list_line(entry, NOW).startswith(letter + b"rw-r----- ")
+    assert mlsd_line(entry, ("type",), (b"", b"")) == b"type=OS.unix=%b; s\r\n" % name
+    perm = b"adfrw" if kind == "symlink" else b"df"
+    assert mlsd_line(entry, ("perm",), (b"adfrw", b"cdeflmp")) == b"perm=%b; s\r\n" % perm
+
+
 def test_half_a_year_and_one_second_past():
     """The time of day is shown within half a year back and a day ahead."""
     for second, clock in (

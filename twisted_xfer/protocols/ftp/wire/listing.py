@@ -22,7 +22,7 @@ _FACT: Final = bytes.maketrans(b"\r\n\0; ", b"_____")
 class Entry(Protocol):
     """What is known of one entry: the shape of ``interfaces.FileInfo``.
 
-    ``kind`` is ``file``, ``dir``, ``symlink`` or ``other``; ``mode`` holds permission bits;
+    ``kind`` is ``file``, ``dir``, ``symlink``, ``fifo``, ``socket``, ``block``, ``char`` or ``other``; ``mode`` holds permission bits;
     ``mtime_ns`` is Unix time in nanoseconds.
     """
 
@@ -77,7 +77,10 @@ class Entry(Protocol):
         ...
 
 
-_KIND_LETTERS: Final = {"file": b"-", "dir": b"d", "symlink": b"l"}
+#: As ``ls`` has them.
+_KIND_LETTERS: Final = {
+    "file": b"-", "dir": b"d", "symlink": b"l", "fifo": b"p", "socket": b"s", "block": b"b", "char": b"c"
+}  # fmt: skip
 
 
 @lru_cache(maxsize=1024)
@@ -163,8 +166,20 @@ def perm_facts(rights: frozenset[str]) -> tuple[bytes, bytes]:
     )
 
 
-_TYPE_FACTS: Final = {"file": b"type=file;", "dir": b"type=dir;", "symlink": b"type=OS.unix=symlink;"}
+#: Beside the two that have names of their own, RFC 3659 section 7.5.1.5.
+_TYPE_FACTS: Final = {
+    "file": b"type=file;",
+    "dir": b"type=dir;",
+    "symlink": b"type=OS.unix=symlink;",
+    "fifo": b"type=OS.unix=fifo;",
+    "socket": b"type=OS.unix=socket;",
+    "block": b"type=OS.unix=blk;",
+    "char": b"type=OS.unix=chr;",
+}
 _OTHER: Final = b"type=OS.unix=other;"
+#: Neither RETR nor STOR nor APPE takes them, which is what these letters of ``perm`` would promise.
+_NO_FILES: Final = frozenset({"fifo", "socket", "block", "char"})
+_TRANSFERS: Final = b"arw"
 
 
 def facts_of(entry: Entry, facts: Collection[str], perm: tuple[bytes, bytes], kind: bytes = b"") -> bytes:
@@ -183,7 +198,10 @@ def facts_of(entry: Entry, facts: Collection[str], perm: tuple[bytes, bytes], ki
     if "modify" in facts:
         out.append(b"modify=%b;" % format_time(entry.mtime_ns))
     if "perm" in facts:
-        out.append(b"perm=%b;" % perm[directory])
+        letters = perm[directory]
+        out.append(
+            b"perm=%b;" % (letters.translate(None, _TRANSFERS) if entry.kind in _NO_FILES else letters)
+        )
     if "unique" in facts and entry.unique:
         out.append(b"unique=%b;" % entry.unique.encode("utf-8", "replace").translate(_FACT))
     if "UNIX.mode" in facts:
