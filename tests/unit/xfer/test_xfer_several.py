@@ -11,6 +11,7 @@ from twisted_xfer.protocols.xfer import client
 from twisted_xfer.protocols.xfer.joining import Session, Ticket
 from twisted_xfer.protocols.xfer.options import XferOptions
 from twisted_xfer.protocols.xfer.plugin import MAX_CONNECTIONS, plugin
+from twisted_xfer.protocols.xfer.several import MISSES
 from twisted_xfer.testing.host import MemoryHost
 
 
@@ -63,6 +64,24 @@ def test_a_listener_may_take_fewer(tmp_path):
     same(source, tmp_path / "root/alice/tree")
     assert len(net.lines) == 3
     net.close_clean()
+
+
+@pytest.mark.parametrize(("elsewhere", "lines"), [(1, 4), (5, 8), (MISSES, 1 + MISSES)])
+def test_connections_to_other_processes_of_the_listener(net, tmp_path, monkeypatch, elsewhere, lines):
+    """They are tried again, within bounds, and no failed login is told of them; all arrives anyhow."""
+    source = tree(tmp_path)
+    real, asked = net.factory.session_of, []
+
+    def session_of(session_id):
+        asked.append(session_id)
+        return None if len(asked) <= elsewhere else real(session_id)
+
+    monkeypatch.setattr(net.factory, "session_of", session_of)
+    summary = net.send([source], connections=3)
+    assert (summary.files, summary.failed) == (40, 0)
+    same(source, tmp_path / "root/alice/tree")
+    assert len(net.lines) == lines
+    assert "login.failed" not in net.host.recorder.ids
 
 
 @pytest.mark.parametrize("killed", [0, 1, 2])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from twisted_xfer.errors import ConnectionLost, LoginFailed
+from twisted_xfer.errors import ConnectionLost, LoginFailed, NotFound
 from twisted_xfer.protocols.xfer.pairing import binding_of
 
 if TYPE_CHECKING:
@@ -82,14 +82,17 @@ def enter(one: XferServerProtocol, session: Session | None, proof: bytes) -> tup
     """Let ``one`` join: the account it acts for, and our own proof.
 
     Raises:
-        LoginFailed: there is no such session (any more), or it may not join that.
+        NotFound: there is no such session, any more or in this process: the next connection may meet it.
+        LoginFailed: it may not join that.
     """
     # Callers need the rest of this, and those in clear no OpenSSL.
     from twisted_xfer.protocols.xfer.secure import exporter_of
 
     exporter = exporter_of(one.transport)
     avatar = session.main.avatar if session is not None else None
-    if session is None or avatar is None or not session.admits(one, proof, exporter):
+    if session is None or avatar is None:
+        raise NotFound
+    if not session.admits(one, proof, exporter):
         one.emit("login.failed", code=LoginFailed.code)
         raise LoginFailed
     session.joined.add(one)

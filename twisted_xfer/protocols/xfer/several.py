@@ -7,15 +7,19 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from twisted_xfer.errors import XferError
+from twisted_xfer.errors import NotFound, XferError
 from twisted_xfer.protocols.xfer.attempts import Run
 from twisted_xfer.protocols.xfer.caller import Caller
+from twisted_xfer.protocols.xfer.errormap import PeerError
 from twisted_xfer.protocols.xfer.joining import Ticket
 from twisted_xfer.protocols.xfer.sources import Source
 from twisted_xfer.protocols.xfer.spread import Spread
 
 #: More would only wait for one another, whatever the listener allows.
 MAX_CONNECTIONS: Final = 64
+#: Connections that may meet another process of the listener, beside those that join. Three joins among three
+#: processes take six such on average.
+MISSES: Final = 16
 
 Begin = Callable[[Caller, Source, Callable[[], object], Spread | None], None]
 
@@ -57,13 +61,19 @@ async def together(run: Run, first: Caller, ticket: Ticket, offers: Source, begi
         begin(caller, share, lambda: done(caller), spread)
 
     run_one(first, shares[0])
-    for _ in range(min(run.work.connections, MAX_CONNECTIONS) - 1):
+    misses = 0
+    while len(others) + 1 < min(run.work.connections, MAX_CONNECTIONS):
         if first.closed or first not in busy:
             break
         try:
             other = await run.call("send", ticket)
+        except PeerError as error:
+            misses += 1
+            if error.name == NotFound.code and misses < MISSES:
+                # Another process of the listener: it does not know the session.
+                continue
+            break
         except XferError:
-            # The listener takes no more, or it is another process of it.
             break
         others.append(other)
         busy.add(other)
