@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twisted_xfer.errors import (
     Cancelled,
@@ -16,6 +16,7 @@ from twisted_xfer.errors import (
 from twisted_xfer.interfaces import IBlocking, IHasFileno, ILimiter, IStorage, IUpload
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.paths import VirtualPath
+from twisted_xfer.protocols.xfer.at_once import begin
 from twisted_xfer.protocols.xfer.connection import Connection
 from twisted_xfer.protocols.xfer.content import make_hasher
 from twisted_xfer.protocols.xfer.content_in import ContentReceiver
@@ -129,15 +130,14 @@ class ReceiverRole:
 
     def run(self, entry: Entry, work: Coroutine[Any, Any, None]) -> None:
         """Do ``work``; the entry fails with it."""
+        begin(work, lambda failure: self._failed(entry, failure))
 
-        def failed(failure: Any) -> None:
-            error = failure.value
-            if not isinstance(error, XferError):
-                self.log.failure("receiving failed", failure)
-                error = XferError()
-            self._fail(entry, error)
-
-        Deferred.fromCoroutine(work).addErrback(failed)
+    def _failed(self, entry: Entry, failure: Failure) -> None:
+        error = failure.value
+        if not isinstance(error, XferError):
+            self.log.failure("receiving failed", failure)
+            error = XferError()
+        self._fail(entry, error)
 
     def look_finished(self) -> None:
         """Tell if that was all."""
@@ -255,13 +255,14 @@ class ReceiverRole:
             left = memoryview(data)
             while left:
                 room = upload.reserve(len(left))
-                await resolve(upload.write(left[:room]))
+                await resolve(upload.write(left if room >= len(left) else left[:room]))
                 left = left[room:]
             await resolve(upload.commit(self.placing.expected(entry, len(data))))
         except XferError as error:
             put_away(upload, error)
             raise
-        await pace(self.limiter, self.connection.clock, len(data))
+        if self.limiter is not None:
+            await pace(self.limiter, self.connection.clock, len(data))
         self.stored(entry, upload, digest, len(data), 0)
 
     def stored(
@@ -269,8 +270,18 @@ class ReceiverRole:
     ) -> None:
         """It has its final name: say DONE."""
         stored_as = bytes(upload.path)
-        event = TransferEvent(
-            "done", entry.path, "file", size, size, resumed, digest, self.hash_name, stored_as, saved=saved
-        )
-        self._on_event(event)
+        if self._on_event is not ignore:
+            event = TransferEvent(
+                "done",
+                entry.path,
+                "file",
+                size,
+                size,
+                resumed,
+                digest,
+                self.hash_name,
+                stored_as,
+                saved=saved,
+            )
+            self._on_event(event)
         self._answer(Done(stream=entry.stream, digest=digest, stored_as=stored_as, size=size))
