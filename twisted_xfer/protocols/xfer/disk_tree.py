@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Generator, Sequence
-from typing import Literal
-
-import attrs
+from typing import Literal, NamedTuple
 
 from twisted_xfer.errors import NotAFile, NotFound
 from twisted_xfer.interfaces import FileInfo, IReadFile
 from twisted_xfer.protocols.xfer.choosing import EVERYTHING, Chosen, Ignored, ignored_above
 from twisted_xfer.protocols.xfer.content import from_system
-from twisted_xfer.protocols.xfer.sources import AFTER_NAMES, AT_THE_END, Offer, make_info, open_disk
+from twisted_xfer.protocols.xfer.sources import AFTER_NAMES, AT_THE_END, DiskContent, Offer, make_info
 from twisted_xfer.protocols.xfer.wire.paths import MAX_DEPTH, is_sendable
 
 #: What a sender does with symbolic links: offer them as such, what they lead to, or not at all.
@@ -23,24 +21,28 @@ Order = tuple[int, tuple[bytes, ...]]
 _Walk = Generator[Offer, None, bool]
 
 
-@attrs.frozen
-class _Place:
+class _Place(NamedTuple):
     """A directory or file on the way: ``inside`` something that a filter named.
 
-    ``top`` is how many of its parts the walk began with: files that ignore know nothing of those.
+    A named tuple because a walk makes one for each file. ``top`` is how many of its parts the walk began with: files that ignore know nothing of those.
     """
 
     path: bytes
     parts: tuple[bytes, ...]
-    index: int
+    number: int
     top: int
     inside: bool
     ignored: Ignored
     #: Device and inode of the directories above: a link that leads back to one is not followed.
     above: tuple[tuple[int, int], ...] = ()
 
+    def child(self, prefix: bytes, name: bytes) -> _Place:
+        """What is in this directory; ``prefix`` is its own path with a slash."""
+        parts = (*self.parts, name)
+        return _Place(prefix + name, parts, self.number, self.top, self.inside, self.ignored, self.above)
+
     def order(self, *last: bytes) -> Order:
-        return self.index, (*self.parts, *last)
+        return self.number, (*self.parts, *last)
 
 
 class DiskSource:
@@ -101,8 +103,8 @@ class DiskSource:
             return True
         if self._chosen.gitignore:
             ignored = place.ignored.within(place.path, len(place.parts) - place.top)
-            place = attrs.evolve(place, ignored=ignored)
-        place = attrs.evolve(place, above=(*place.above, identity))
+            place = place._replace(ignored=ignored)
+        place = place._replace(above=(*place.above, identity))
         offered = yield from self._children(place, names)
         if place.parts and (place.inside or offered or len(place.parts) == 1):
             yield _disk_offer(place, info, place.order(AT_THE_END))
@@ -112,8 +114,9 @@ class DiskSource:
     def _children(self, place: _Place, names: list[bytes]) -> _Walk:
         offered = False
         links: list[tuple[_Place, os.stat_result]] = []
+        prefix = os.path.join(place.path, b"")
         for name in names:
-            below = attrs.evolve(place, path=os.path.join(place.path, name), parts=(*place.parts, name))
+            below = place.child(prefix, name)
             try:
                 status = os.lstat(below.path)
             except FileNotFoundError:
@@ -131,11 +134,15 @@ class DiskSource:
                         yield _broken(b"/".join(below.parts), error, below.order())
                     continue
                 link = False
-            wanted = self._wanted(below, directory=_is_directory(status))
+            directory = _is_directory(status)
+            wanted = self._wanted(below, directory=directory)
             if wanted is None:
                 continue
-            if not link:
+            if directory:
                 offered = (yield from self._one(wanted, status)) or offered
+            elif not link:
+                yield _disk_offer(wanted, make_info(name, status), wanted.order())
+                offered = True
             elif self._links == "send":
                 links.append((wanted, status))
         for below, status in links:
@@ -153,7 +160,7 @@ class DiskSource:
         if place.inside:
             return place
         if chosen.names(place.parts, directory=directory):
-            return attrs.evolve(place, inside=True)
+            return place._replace(inside=True)
         return place if directory else None
 
 
@@ -200,14 +207,16 @@ def _disk_offer(place: _Place, info: FileInfo, order: Order) -> Offer:
         problem = NotAFile(relative)
     if not is_sendable(relative):
         problem = NotAFile(relative, "a name that the protocol does not carry")
+    content = DiskContent(place.path)
     return Offer(
         relative,
         info.kind,
         info.size if info.kind == "file" else None,
         info.mode & 0o777,
         info.mtime_ns,
-        lambda: open_disk(place.path),
+        content,
         target,
         problem,
         order,
+        content.whole,
     )

@@ -22,7 +22,7 @@ from twisted_xfer.protocols.xfer.outgoing import Bell, Outgoing
 from twisted_xfer.protocols.xfer.pacing import pace
 from twisted_xfer.protocols.xfer.report import OnEvent, TransferEvent, ignore, skip_kind
 from twisted_xfer.protocols.xfer.sources import Offer, Source
-from twisted_xfer.protocols.xfer.wire.frames import MAX_INLINE, Data, FrameType, Inline, Packed, encode_frame
+from twisted_xfer.protocols.xfer.wire.frames import CONTENT, MAX_INLINE, FrameType, Inline, encode_frame
 from twisted_xfer.protocols.xfer.wire.link import Event
 from twisted_xfer.protocols.xfer.wire.messages import (
     Abort,
@@ -120,7 +120,7 @@ class SenderRole:
 
     def event(self, event: Event) -> None:
         """One answer of the receiver. Raises RemoteProtocolError."""
-        if isinstance(event, Data | Inline | Packed):
+        if isinstance(event, CONTENT):
             raise RemoteProtocolError(detail="content from a receiver")
         self.books.received(event)
         out = self._out.get(event.stream)
@@ -268,7 +268,8 @@ class SenderRole:
         self.connection.send_raw(
             self.connection.link.encode(entry) + encode_frame(FrameType.INLINE, entry.stream, content)
         )
-        await pace(self.limiter, self.connection.clock, len(content))
+        if self.limiter is not None:
+            await pace(self.limiter, self.connection.clock, len(content))
 
     def _not_offered(self, offer: Offer, error: XferError) -> None:
         self._unoffered += 1
@@ -277,6 +278,11 @@ class SenderRole:
 
     async def _read_small(self, offer: Offer) -> bytes:
         """All of a small file. Raises SourceChanged when it is not the size that was announced."""
+        if offer.whole is not None:
+            data = offer.whole(offer.size or 0)
+            if len(data) != offer.size:
+                raise SourceChanged(offer.path)
+            return data
         file = await resolve(offer.open())
         try:
             pieces, size = [], 0

@@ -43,6 +43,8 @@ class Offer:
     problem: Exception | None = None
     #: Where it stands in the order of the walk, for going on after a reconnection: upwards.
     order: tuple[int, tuple[bytes, ...]] = (0, ())
+    #: All of a small file at once, where that costs less than to open it; see DiskContent.whole.
+    whole: Callable[[int], bytes] | None = None
 
 
 class Source(Protocol):
@@ -100,12 +102,8 @@ class DiskFile:
         self.close()
 
 
-def open_disk(path: bytes) -> DiskFile:
-    """Open a plain file.
-
-    Raises:
-        NotFound, PermissionDenied, IsADirectory, NotAFile, StorageFailure.
-    """
+def _opened(path: bytes) -> tuple[int, os.stat_result]:
+    """A descriptor of a plain file, and its status. Raises as DiskContent says."""
     try:
         fd = os.open(path, _READ)
     except FileNotFoundError:
@@ -118,7 +116,38 @@ def open_disk(path: bytes) -> DiskFile:
     if not stat.S_ISREG(status.st_mode):
         os.close(fd)
         raise (IsADirectory if stat.S_ISDIR(status.st_mode) else NotAFile)(path)
-    return DiskFile(fd, make_info(os.path.basename(path), status))
+    return fd, status
+
+
+class DiskContent:
+    """What is in a plain file of this machine: called, it opens it.
+
+    Raises:
+        NotFound, PermissionDenied, IsADirectory, NotAFile, StorageFailure.
+    """
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: bytes) -> None:
+        self._path = path
+
+    def __call__(self) -> DiskFile:
+        """Open it."""
+        fd, status = _opened(self._path)
+        return DiskFile(fd, make_info(os.path.basename(self._path), status))
+
+    def whole(self, size: int) -> bytes:
+        """All of it if it has ``size`` bytes, else more or less than that: for less than opening and reading costs."""
+        fd, _ = _opened(self._path)
+        try:
+            data = os.read(fd, size + 1)
+            while len(data) < size and (more := os.read(fd, size + 1 - len(data))):
+                data += more
+        except OSError as error:
+            raise from_system(error) from error
+        finally:
+            os.close(fd)
+        return data
 
 
 def make_info(name: bytes, status: os.stat_result) -> FileInfo:

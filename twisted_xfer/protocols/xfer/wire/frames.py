@@ -60,7 +60,7 @@ class FrameType(enum.IntEnum):
     REMOVE = 0x42
 
 
-_KNOWN: Final = frozenset(FrameType)
+_KNOWN: Final = {int(kind): kind for kind in FrameType}
 _RAW: Final = frozenset({FrameType.DATA, FrameType.INLINE, FrameType.PACKED})
 #: What a PACKED frame begins with: how much content is in it.
 _PACKED: Final = struct.Struct(">I")
@@ -97,6 +97,8 @@ class Packed(NamedTuple):
 
 
 Frame = Control | Inline | Data | Packed
+#: What is no control frame.
+CONTENT: Final = (Data, Inline, Packed)
 
 
 def encode_packed(stream: int, size: int, data: bytes) -> bytes:
@@ -234,7 +236,8 @@ class FrameReader:
             number, flags, reserved, stream, length = HEADER.unpack_from(buffer)
             if reserved or stream > MAX_STREAM:
                 raise RemoteProtocolError(detail="bad frame header")
-            if number not in _KNOWN:
+            kind = _KNOWN.get(number)
+            if kind is None:
                 if flags & CRITICAL:
                     raise RemoteProtocolError(detail="unknown critical frame", type=number)
                 if length > self.max_control:
@@ -242,10 +245,11 @@ class FrameReader:
                 del buffer[: HEADER.size]
                 self._skip = length
                 continue
-            kind = FrameType(number)
-            if kind in _RAW and not self.raw:
-                raise RemoteProtocolError(detail="content before authentication")
-            limit = self._limit(kind)
+            limit = self.max_control
+            if kind in _RAW:
+                if not self.raw:
+                    raise RemoteProtocolError(detail="content before authentication")
+                limit = self._limit(kind)
             if length > limit:
                 raise RemoteProtocolError(detail="frame too long", limit=limit)
             if kind is FrameType.DATA:
@@ -266,9 +270,7 @@ class FrameReader:
     def _limit(self, kind: FrameType) -> int:
         if kind is FrameType.DATA:
             return self.max_data
-        if kind is FrameType.INLINE:
-            return MAX_INLINE
-        return MAX_PACKED if kind is FrameType.PACKED else self.max_control
+        return MAX_PACKED if kind is FrameType.PACKED else MAX_INLINE
 
     def _more_data(self) -> Data | None:
         buffer = self._buffer

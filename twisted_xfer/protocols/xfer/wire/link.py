@@ -9,6 +9,7 @@ from twisted_xfer.protocols.xfer.wire.frames import (
     MAX_CONTROL,
     MAX_EARLY,
     PREAMBLE,
+    Control,
     Data,
     FrameReader,
     FrameType,
@@ -162,9 +163,9 @@ class Link:
             RemoteProtocolError: a rule is broken; the connection has no meaning any more.
         """
         frame = self._reader.next_frame()
-        if isinstance(frame, Packed) and self.compression != ZSTD:
-            raise RemoteProtocolError(detail="compression that was not chosen")
-        if frame is None or isinstance(frame, Data | Inline | Packed):
+        if not isinstance(frame, Control):
+            if isinstance(frame, Packed) and self.compression != ZSTD:
+                raise RemoteProtocolError(detail="compression that was not chosen")
             return frame
         message = read_message(frame)
         if isinstance(message, _ANYTIME):

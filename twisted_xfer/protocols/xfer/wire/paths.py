@@ -48,4 +48,6 @@ def is_sendable(path: bytes) -> bool:
 def printable(path: bytes) -> str:
     """A name for people: what a terminal would obey is escaped."""
     text = path.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

@@ -36,6 +36,18 @@ _ANSWERS: dict[type[Message], Act] = {
 }
 
 
+_SENT: dict[type[Message | Data | Inline | Packed], Act] = {
+    Data: Act.DATA,
+    Packed: Act.DATA,
+    Hole: Act.HOLE,
+    Inline: Act.INLINE,
+    Restart: Act.RESTART,
+    Segment: Act.SEGMENT,
+    End: Act.END,
+    Abort: Act.ABORT,
+}
+
+
 @attrs.define
 class Open:
     """An entry that is not closed. ``position``: content bytes counted so far, prefix included."""
@@ -217,16 +229,7 @@ class Sender(_Books):
         Raises:
             LocalProtocolError: no such entry is open. RemoteProtocolError: the table forbids it.
         """
-        act = {
-            Data: Act.DATA,
-            Packed: Act.DATA,
-            Hole: Act.HOLE,
-            Inline: Act.INLINE,
-            Restart: Act.RESTART,
-            Segment: Act.SEGMENT,
-            End: Act.END,
-            Abort: Act.ABORT,
-        }.get(type(event))
+        act = _SENT.get(type(event))
         if act is None or event.stream not in self.open:
             raise LocalProtocolError(None, "no such entry")
         one = self._act(event.stream, act)

@@ -1,0 +1,57 @@
+"""Small files of this machine, read in one go."""
+
+import os
+
+import pytest
+
+from twisted_xfer.errors import IsADirectory, NotAFile, NotFound, StorageFailure
+from twisted_xfer.protocols.xfer import sources
+from twisted_xfer.protocols.xfer.sources import DiskContent
+
+
+@pytest.fixture
+def path(tmp_path):
+    found = tmp_path / "file"
+    found.write_bytes(b"content")
+    return os.fsencode(found)
+
+
+@pytest.mark.parametrize(("size", "read"), [(7, 7), (8, 7), (6, 7), (5, 6), (0, 1)])
+def test_the_whole_shows_whether_it_is_of_the_size(path, size, read):
+    """One byte more than was expected is enough to know, and no more is read."""
+    assert DiskContent(path).whole(size) == b"content"[:read]
+
+
+def test_a_system_that_reads_less_than_it_could(path, monkeypatch):
+    """It is asked again, until there is nothing more."""
+    asked = []
+
+    def read(fd, size):
+        asked.append(size)
+        return os_read(fd, min(size, 3))
+
+    os_read = os.read
+    monkeypatch.setattr(sources.os, "read", read)
+    assert DiskContent(path).whole(7) == b"content"
+    assert asked == [8, 5, 2]
+
+
+def test_what_is_no_plain_file_is_not_read(tmp_path):
+    """It may have become something else since it was looked at: a FIFO would be waited for."""
+    os.mkfifo(tmp_path / "fifo")
+    for name, error in (("gone", NotFound), ("fifo", NotAFile), (".", IsADirectory)):
+        with pytest.raises(error):
+            DiskContent(os.fsencode(tmp_path / name)).whole(1)
+
+
+def test_a_disk_that_fails_leaves_nothing_open(path, monkeypatch):
+    """The descriptor is closed, whatever the system says."""
+    before = len(os.listdir("/proc/self/fd"))
+
+    def read(fd, size):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(sources.os, "read", read)
+    with pytest.raises(StorageFailure):
+        DiskContent(path).whole(1)
+    assert len(os.listdir("/proc/self/fd")) == before
