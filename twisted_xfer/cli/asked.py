@@ -34,6 +34,13 @@ def login_options(command: F) -> F:
     return proof_options(command)
 
 
+def _is_known(place: str, digest: str) -> bool:
+    """Whether that key was met there before."""
+    from twisted_xfer.cli.trust import KnownKeys
+
+    return KnownKeys().trusts(place, digest)
+
+
 @attrs.frozen
 class Asked:
     """What those options were."""
@@ -48,7 +55,6 @@ class Asked:
 
     def login(self, target: Target) -> Login:
         """How to log in there; asks for a password if one is needed."""
-        from twisted_xfer.cli.trust import KnownKeys
         from twisted_xfer.protocols.xfer.caller import Login
 
         username = self.user or target.username
@@ -71,7 +77,7 @@ class Asked:
             key=key,
             plain=self.plain,
             ca=self.authorities(),
-            trust=KnownKeys().trusts,
+            trust=_is_known,
         )
 
     def authorities(self) -> str:

@@ -14,7 +14,6 @@ from twisted.internet.defer import Deferred
 from twisted_xfer.cli import lean
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.output import fail, say
-from twisted_xfer.cli.trust import KnownKeys
 from twisted_xfer.cli.words import error_text
 from twisted_xfer.errors import (
     ChannelBindingFailed,
@@ -84,6 +83,8 @@ async def _trusting(
     except UntrustedKey as error:
         if error.subject is None:
             raise
+        from twisted_xfer.cli.trust import KnownKeys
+
         digest = str(error.subject)
         known = KnownKeys()
         if target.pin or known.get(target.place) is not None or not _accept(asked, target, digest):
@@ -185,6 +186,8 @@ def _sentence(error: BaseException, target: Target, code: str = "", user: str = 
                 f"{target.place} has another key than the URL says: sha256={error.subject!s}. Either the pin behind # is "
                 "wrong or old, or somebody is in between"
             )
+        from twisted_xfer.cli.trust import KnownKeys
+
         expected = KnownKeys().get(target.place)
         if expected:
             return (

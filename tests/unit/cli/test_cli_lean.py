@@ -49,6 +49,7 @@ NOT_IN_CLEAR = {
 }
 NOT_TO_SEND = {
     "tqdm",
+    "platformdirs",
     "twisted_xfer.cli.tutorial_files",
     "twisted_xfer.app",
     "twisted_xfer.protocols.xfer.receiving",
