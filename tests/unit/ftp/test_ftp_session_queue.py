@@ -83,6 +83,30 @@ def test_quit_during_a_transfer_waits_for_it(user):
     assert user.transport.disconnecting
 
 
+@pytest.mark.parametrize("before", [0, MAX_WAITING - 1])
+def test_nothing_is_taken_behind_a_quit(user, before):
+    """Neither what waits nor what would pass the transfer; what is read all the same is not kept."""
+    user.start_download()
+    assert user.say(*["PWD"] * before, "QUIT") == b""
+    assert user.say("NOOP", "STAT", "ABOR", "QUIT", *["MKD after"] * MAX_WAITING) == b""
+    assert user.raw(b"x" * 100_000) == b""
+    assert user.transport.producerState == "producing"
+    assert user.session.wire.pending == 0
+    assert user.transfers.made[0].cancelled is None
+    user.transfers.made[0].result.callback(4)
+    user.clock.pump([0] * 5)
+    assert [line[:4] for line in user.take().splitlines()] == [b"226 ", *[b"257 "] * before, b"221 "]
+    assert user.transport.disconnecting
+
+
+def test_who_leaves_behind_a_quit_takes_the_transfer_along(user):
+    """The end of the connection is noticed, as without a QUIT."""
+    user.start_download()
+    user.say("QUIT")
+    user.lose()
+    assert isinstance(user.transfers.made[0].cancelled, Cancelled)
+
+
 def test_lost_control_connection_ends_the_transfer(user):
     """Nothing goes on for a client that is gone."""
     user.start_download()

@@ -1,8 +1,9 @@
 """One FTP session: its state, and the queue that runs one command at a time.
 
 Commands are dispatched by table only. One command runs; lines that arrive meanwhile wait in
-order, except that ABOR, STAT and NOOP are taken at once while a transfer is under way; QUIT lets
-what came before it end, as RFC 959 section 4.1.1 has it.
+order, except that ABOR, STAT and NOOP are taken at once while a transfer is under way. QUIT is seen
+at once too: it lets what came before it end, as RFC 959 section 4.1.1 has it, and nothing that comes
+behind it is looked at.
 """
 
 from __future__ import annotations
@@ -169,6 +170,10 @@ class FTPSession(SessionState):
             if self.running is None and self.waiting:
                 self._take(self.waiting.popleft())
                 continue
+            if self._leaving:
+                # Reading goes on, for the end of the connection to be noticed.
+                self.wire.clear()
+                break
             if self.running is not None and len(self.waiting) >= MAX_WAITING:
                 self._pause(paused=True)
                 return
@@ -193,6 +198,12 @@ class FTPSession(SessionState):
                 self.waiting.append(event)
         if self.paused:
             self._pause(paused=False)
+
+    @property
+    def _leaving(self) -> bool:
+        """Whether QUIT waits for what came before it: it is the last that is let in."""
+        last = self.waiting[-1] if self.waiting else None
+        return isinstance(last, Command) and last.verb.name == b"QUIT"
 
     def _take(self, event: Command | Rejected) -> None:
         if isinstance(event, Command):
