@@ -101,9 +101,9 @@ class PromptServer(tcp.Server):
             if not self._send(last, _MORE):
                 _Descriptor.loseConnection(self)
                 return
-            # The kernel has all that was said: there is nothing to wait for in another turn, and
-            # nobody else has the descriptor, for whose sake Twisted would shut the connection down.
-            self._shouldShutdown = False
+            # The kernel has all that was said: there is nothing to wait for in another turn. Twisted
+            # shuts down before it closes: a close alone would drop the last words together with
+            # what the client has sent behind its QUIT.
             self.connectionLost(connectionDone)
         elif not tls.established or not tls.finish(last):
             _Descriptor.loseConnection(self)

@@ -267,6 +267,19 @@ def test_finish_behind_what_waits(rig):
     assert rig.protocol.told == [ConnectionDone]
 
 
+def test_last_words_to_a_client_that_goes_on_talking(rig):
+    """What nobody read turns the end into a reset, which must not take the last words with it."""
+
+    def answer(data: bytes) -> None:
+        rig.client.sendall(b"and another thing")
+        rig.transport.finish(b"bye")
+
+    rig.protocol.answer = answer
+    rig.client.sendall(b"QUIT")
+    rig.until_told(b"QUIT", ConnectionDone)
+    assert rig.client.recv(100) == b"bye"
+
+
 # --- TLS -----------------------------------------------------------------------------------------
 
 
