@@ -17,7 +17,7 @@ from twisted_xfer.protocols.ftp.commands.ending import (
     PATIENCE,
     TOO_SHORT,
 )
-from twisted_xfer.protocols.ftp.session import CLOSE_SECONDS, COMMANDS_PER_TURN, MAX_WAITING
+from twisted_xfer.protocols.ftp.session import CLOSE_SECONDS, COMMANDS_PER_TURN, MAX_UNREAD, MAX_WAITING
 
 
 def test_transfer_replies_in_order(user):
@@ -166,28 +166,70 @@ def test_unused_port_goes_back(make_rig):
 
 
 def test_waiting_commands_at_and_over_the_limit(user):
-    """Reading stops once MAX_WAITING commands wait, and goes on when they are done."""
+    """Reading stops once MAX_WAITING commands wait and MAX_UNREAD bytes behind them, and goes on when they are done."""
     user.start_download()
-    user.say(*["PWD"] * (MAX_WAITING - 1))
+    user.say(*["PWD"] * MAX_WAITING)
+    line = b"CWD " + b"/" * 1018 + b"\r\n"
+    assert MAX_UNREAD % len(line) == 0
+    for _ in range(MAX_UNREAD // len(line)):
+        user.raw(line)
+    assert (len(user.session.waiting), user.session.wire.pending) == (MAX_WAITING, MAX_UNREAD)
     assert user.transport.producerState == "producing"
-    user.say("PWD", "PWD")
+    user.raw(b"P")
     assert user.transport.producerState == "paused"
+    user.raw(b"WD\r\n")
     user.transfers.made[0].result.callback(4)
     user.clock.pump([0] * 5)
     assert user.transport.producerState == "producing"
-    assert user.take().count(b"257 ") == MAX_WAITING + 1
+    told = user.take()
+    assert told.count(b"257 ") == MAX_WAITING + 1
+    assert told.count(b"250 ") == MAX_UNREAD // len(line)
 
 
-@pytest.mark.parametrize("before", [MAX_WAITING - 1, MAX_WAITING])
-def test_an_abort_behind_as_many_as_may_wait(user, before):
-    """Up to MAX_WAITING it passes those before it; behind more it waits, and there is nothing left to end."""
+@pytest.mark.parametrize("before", [MAX_WAITING - 1, MAX_WAITING, 10 * MAX_WAITING])
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("abort", [b"ABOR\r\n", b"\xff\xf4\xff\xf2ABOR\r\n"])
+def test_an_abort_behind_as_many_as_may_wait(user, before, together, abort):
+    """It passes all those before it, in one segment with them or by itself, and they are answered behind it."""
     user.start_download()
-    user.say(*["PWD"] * before, "ABOR")
-    assert isinstance(user.transfers.made[0].cancelled, Cancelled) is (before < MAX_WAITING)
-    if before == MAX_WAITING:
-        user.transfers.made[0].result.callback(4)
-        user.clock.pump([0] * 5)
-        assert user.take().endswith(b"225 No transfer to abort.\r\n")
+    others = b"PWD\r\n" * before
+    told = user.raw(others + abort) if together else user.raw(others) + user.raw(abort)
+    assert isinstance(user.transfers.made[0].cancelled, Cancelled)
+    user.clock.pump([0] * (before // COMMANDS_PER_TURN + 2))
+    codes = [line[:4] for line in (told + user.take()).splitlines()]
+    assert codes == [b"426 ", b"226 ", *[b"257 "] * before]
+
+
+def test_an_abort_behind_more_than_is_read(user):
+    """It waits, and there is nothing left to end."""
+    user.start_download()
+    user.say(*["PWD"] * MAX_WAITING)
+    user.raw(b"NOOP" + b" " * MAX_UNREAD)
+    assert user.transport.producerState == "paused"
+    assert user.transfers.made[0].cancelled is None
+
+
+def test_an_abort_behind_too_many_for_anything_else_than_a_transfer(user):
+    """What is no transfer cannot be passed, however many wait behind it."""
+    later = Deferred()
+    user.session.handlers = {**user.session.handlers, b"PWD": lambda session, argument: later}
+    assert user.say("PWD", *["NOOP"] * MAX_WAITING, "ABOR") == b""
+    later.callback(b"257 done\r\n")
+    user.clock.pump([0] * 5)
+    assert user.take().endswith(b"225 No transfer to abort.\r\n")
+
+
+def test_many_aborts_behind_as_many_as_may_wait(user):
+    """They are answered, each, without keeping others from their turn."""
+    user.start_download()
+    told = user.raw(b"PWD\r\n" * MAX_WAITING + b"ABOR\r\n" * 1000)
+    assert told.count(b"\r\n") == 1 + MAX_WAITING + COMMANDS_PER_TURN
+    user.clock.pump([0] * 30)
+    told += user.take()
+    assert told.count(b"426 ") == 1
+    assert told.count(b"257 ") == MAX_WAITING
+    assert told.count(b"226 ") + told.count(b"225 ") == 1000
+    assert user.say("NOOP").startswith(b"200 ")
 
 
 def test_flood_gives_others_their_turn(user):

@@ -152,6 +152,57 @@ def test_pipelined_commands():
     assert wire.next_command().verb.name == b"PWD"
 
 
+@pytest.mark.parametrize(
+    ("before", "line", "after"),
+    [
+        (b"", b"ABOR\r\n", b""),
+        (b"", b"abor \n", b"NOOP\r\n"),
+        (b"PWD\r\nSTOR ABOR\r\n", b"\xff\xf4\xff\xf2ABOR\r\n", b"MKD x\r\nQUIT\r\n"),
+        (b"PWD\r\n", b"\xf2ABOR\r\n", b"ABOR"),
+        (b"PWD\r\n", b"ABOR\r\n", b"ABOR\r\n"),
+    ],
+)
+@pytest.mark.parametrize("pulled", [False, True])
+def test_an_abort_is_taken_out_of_its_turn(before, line, after, pulled):
+    """The first, wherever its line stands; what stands around it stays as it is."""
+    wire, rest = ServerWire(), ServerWire()
+    wire.receive_data((b"SYST\r\n" if pulled else b"") + before + line + after)
+    rest.receive_data(before + after)
+    if pulled:
+        wire.next_command()
+    assert wire.take_abort() == Command(VERBS[b"ABOR"], b"")
+    assert wire.pending == rest.pending
+    assert (wire.take_abort() is None) is (after != line)
+    if after == line:
+        return
+    found = [], []
+    for one, events_of_one in zip((wire, rest), found, strict=True):
+        one.receive_data(b"\r\nNOOP\r\n")
+        pull_into(events_of_one, one.next_command)
+    assert found[0] == found[1] != []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"ABOR",
+        b"ABOR\r",
+        b"XABOR\r\n",
+        b"ABORT\r\n",
+        b"ABOR x\r\n",
+        b"MKD ABOR\r\n",
+        b"QUIT\r\nABOR\r\n",
+    ],
+)
+def test_what_is_no_abort_stays(data):
+    """Nor does one count that is behind a QUIT, or whose line is not there yet."""
+    wire = ServerWire()
+    wire.receive_data(data)
+    assert wire.take_abort() is None
+    assert wire.pending == len(data)
+
+
 def test_clear_tells_what_was_injected():
     """Bytes behind AUTH TLS are counted and dropped."""
     wire = ServerWire()

@@ -24,10 +24,11 @@ from twisted_xfer.protocols.ftp.wire.replies import reply
 from twisted_xfer.protocols.ftp.wire.server import Command, Rejected
 from twisted_xfer.protocols.ftp.wire.verbs import DATA_VERBS, FOREIGN_VERBS
 
-#: Commands that may wait behind a running one; past it the transport is paused. Clients that
-#: pipeline send a handful. An ABOR behind so many others is not read before its turn: to find it,
-#: all of them would have to be held here instead of in the client's own kernel.
+#: Commands that may wait behind a running one. Clients that pipeline send a handful.
 MAX_WAITING: Final = 64
+#: Bytes of further ones that are read all the same, for an ABOR among them to be found and for the end of
+#: the connection to be noticed; past it the transport is paused, and they stay in the client's own kernel.
+MAX_UNREAD: Final = 16 * 1024
 #: Seconds that a client gets to take our last words and to close, before it is cut off.
 CLOSE_SECONDS: Final = 30.0
 #: Commands taken in one go before other sessions get their turn.
@@ -175,8 +176,13 @@ class FTPSession(SessionState):
                 self.wire.clear()
                 break
             if self.running is not None and len(self.waiting) >= MAX_WAITING:
-                self._pause(paused=True)
-                return
+                abort = self.wire.take_abort() if budget and self.running.verb.name in DATA_VERBS else None
+                if abort is None:
+                    self._pause(paused=self.wire.pending > MAX_UNREAD)
+                    return
+                budget -= 1
+                self._run_at_once(abort)
+                continue
             if budget == 0:
                 # A flood of pipelined commands must not keep the reactor from other sessions.
                 self.channel.later(self.turn)

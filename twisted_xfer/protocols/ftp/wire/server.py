@@ -7,6 +7,7 @@ more bytes are needed. No bytes whatever make it raise.
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -29,6 +30,8 @@ _IAC: Final = b"\xff"
 _CONTROLS: Final = bytes(range(32)) + b"\x7f"
 #: What is left in front of ABOR when a Telnet Synch lost a byte to the urgent channel: IAC IP [IAC] DM.
 _SYNCH: Final = b"\xff\xf2\xf4"
+#: A line of ABOR, with a Telnet Synch in front of it or not, or else one of QUIT.
+_ABORT: Final = re.compile(rb"^[\xff\xf2\xf4]*(?:(?P<abort>ABOR)|QUIT) *\r?\n", re.MULTILINE | re.IGNORECASE)
 
 
 class Reason(enum.Enum):
@@ -229,6 +232,25 @@ class ServerWire:
         if _IAC in line:
             line = _without_telnet(line)
         return match(self._verbs, line)
+
+    def take_abort(self) -> Command | None:
+        """The first ABOR among the lines that were not pulled yet, taken out of its turn; None without.
+
+        One that stands behind QUIT does not count.
+        """
+        if self._line:
+            self._buffer += self._line
+            self._line = b""
+        found = _ABORT.search(self._buffer, self._start)
+        span = found.span() if found is not None and found.lastgroup == "abort" else None
+        # A bytearray that a match looks at cannot shrink.
+        del found
+        if span is None:
+            return None
+        command = self._take(bytes(self._buffer[span[0] : span[1] - 1]))
+        del self._buffer[span[0] : span[1]]
+        self._scanned = self._start
+        return command if isinstance(command, Command) else None
 
     def clear(self) -> int:
         """Drop what is buffered; how many bytes it was.
