@@ -59,7 +59,7 @@ class PromptTLS:
     Bounded: one record is decrypted for each time that the reactor finds something to read.
     """
 
-    __slots__ = ("_carrier", "_corked", "_deadline", "_early", "_ended", "_failure", "_greeted", "_leaving", "connection", "established")  # fmt: skip
+    __slots__ = ("_carrier", "_corked", "_deadline", "_early", "_ended", "_ending", "_failure", "_greeted", "_leaving", "connection", "established")  # fmt: skip
 
     def __init__(self, carrier: Carrier, connection: SSL.Connection) -> None:
         self._carrier = carrier
@@ -68,6 +68,8 @@ class PromptTLS:
         #: The client's first words have come.
         self._greeted = False
         self._corked = False
+        #: What is written leaves together with close_notify.
+        self._ending = False
         #: We have said close_notify: what still comes is dropped.
         self._ended = False
         self._leaving = False
@@ -181,7 +183,7 @@ class PromptTLS:
             pass
         except SSL.Error as failure:
             return failure
-        if self._corked:
+        if self._corked and not self._ending:
             self._uncork()
         return sent
 
@@ -200,9 +202,11 @@ class PromptTLS:
     def finish(self, last: bytes) -> bool:
         """Send ``last`` and close_notify in one segment; False when the socket did not take ``last``."""
         self._cork()
+        self._ending = True
         taken = self._carrier.send(last)
         if taken:
             self.end()
+        self._ending = False
         self._uncork()
         return taken
 

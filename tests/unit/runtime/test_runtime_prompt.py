@@ -315,6 +315,33 @@ def test_the_end_in_tls(rig, version, ends):
     rig.until_told("secure", ConnectionDone)
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_CORK"), reason="keeps segments back on Linux only")
+@pytest.mark.parametrize("version", VERSIONS)
+def test_last_words_and_close_notify_in_one_segment(rig, version):
+    """Both are kept back until both are there, and nothing is afterwards."""
+    client = rig.secure(version)
+    corks: list[int] = []
+
+    def cork() -> int:
+        return rig.transport.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK)
+
+    class Watched:
+        """OpenSSL's, noting what the socket keeps back when the end is said."""
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "shutdown":
+                corks.append(cork())
+            return getattr(connection, name)
+
+    client.sendall(b"QUIT")
+    rig.until_told("secure", b"QUIT")
+    rig.transport.send(b"one more")
+    connection, rig.transport.tls.connection = rig.transport.tls.connection, Watched()
+    rig.transport.finish(b"bye")
+    assert [*corks, cork()] == [1, 0]
+    assert read(rig) == b"one morebye"
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_client_ends_tls(rig, version):
     """Its close_notify ends the connection, and gets ours."""
