@@ -69,17 +69,17 @@ def test_a_full_disk(open_dir, monkeypatch):
     storage = LocalStorage(open_dir)
     put(storage, b"/a", b"old")
     upload = storage.open_write(path_of(b"/a"), WriteIntent())
-    real_write = os.write
+    real_write = os.pwrite
     room = [4]
 
-    def full_write(fd, data):
+    def full_write(fd, data, offset):
         if not room[0]:
             raise OSError(errno.ENOSPC, "No space left on device")
         size = min(room[0], len(data))
         room[0] -= size
-        return real_write(fd, bytes(data)[:size])
+        return real_write(fd, bytes(data)[:size], offset)
 
-    monkeypatch.setattr(os, "write", full_write)
+    monkeypatch.setattr(os, "pwrite", full_write)
     fails_with(NoSpace, lambda: upload.write(b"0123456789"))
     monkeypatch.undo()
     assert upload.offset == 4

@@ -127,14 +127,13 @@ class LocalUpload:
         """Write all of ``data`` at ``offset``, wherever the kernel left the position."""
         fd = self._fd
         try:
-            os.lseek(fd, self.offset, os.SEEK_SET)
-            written = os.write(fd, data)
+            written = os.pwrite(fd, data, self.offset)
             self.offset += written
             if written < len(data):
                 # Disk nearly full: the next call says why.
                 view = memoryview(data)
                 while written < len(view):
-                    more = os.write(fd, view[written:])
+                    more = os.pwrite(fd, view[written:], self.offset)
                     written += more
                     self.offset += more
         except OSError as error:
