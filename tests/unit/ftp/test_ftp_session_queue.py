@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 
 from twisted_xfer.errors import Cancelled, ConnectionLost, TimedOut, Truncated
 from twisted_xfer.interfaces import Timeouts
@@ -121,6 +121,25 @@ def test_failed_transfer(user):
     user.transfers.made[0].result.errback(ConnectionLost())
     assert user.take().startswith(b"426 ")
     assert user.say("NOOP").startswith(b"200 ")
+
+
+@pytest.mark.parametrize(("command", "said"), [("STOR g", True), ("APPE f", True), ("RETR f", False)])
+def test_when_150_leaves(user, command, said):
+    """Before an upload at once, for the client to begin; a download takes it along with its bytes."""
+    user.storage_file("f", b"x")
+    user.say("EPSV")
+    port = user.data_ports.ports[0]
+    before = []
+
+    def accept(_timeout):
+        before.append(user.take())
+        return succeed(SimpleNamespace(secure=False))
+
+    port.accept = accept
+    after = user.say(command)
+    assert before[0].startswith(b"150 ") is said
+    assert after.startswith(b"150 ") is not said
+    assert len(user.transfers.made) == 1
 
 
 def test_nobody_connects(user):

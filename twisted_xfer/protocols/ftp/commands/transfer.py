@@ -31,15 +31,18 @@ def _take_restart(session: FTPSession) -> int:
     return offset
 
 
-def connect(session: FTPSession, opening: bytes) -> IChannel | Deferred[IChannel]:
+def connect(session: FTPSession, opening: bytes, sending: bool = False) -> IChannel | Deferred[IChannel]:
     """Say 150 and make the data connection: in that order, for clients that wait for the 150.
 
-    A connection that is there already costs no turn of the reactor, and then the 150 leaves in
-    one segment with what follows it. Raises nothing, and fails with XferError.
+    Before a download in clear a connection that is there already costs no turn of the reactor, and
+    then the 150 leaves in one segment with what follows it. Else it is the client's turn, who often
+    has sent something by the time we look. Raises nothing, and fails with XferError.
     """
     if session.abort_replies:
         return fail(Cancelled(None, "aborted before it began"))
     session.say(opening)
+    if not sending or session.protection.private:
+        session.flush()
     answer = session.data.open()
     if isinstance(answer, Deferred):
         if answer.paused or not answer.called:
@@ -80,7 +83,7 @@ def send(session: FTPSession, file: IReadFile, opening: bytes, mode: TransferMod
         session.protection.delivered()
         return TRANSFER_COMPLETE
 
-    answer = connect(session, opening)
+    answer = connect(session, opening, sending=True)
     if isinstance(answer, Deferred):
         return answer.addCallbacks(begin, failed)
     return begin(answer)
