@@ -123,6 +123,12 @@ class IPassivePort(Interface):
         Fails with TimedOut, or Cancelled when closed.
         """
 
+    def on_next(call: Callable[[IChannel], None] | None) -> None:
+        """Call once with the next connection from the session's own peer, whenever it comes; None: no more.
+
+        accept() takes it instead when it is asked first; clear() and close() end this.
+        """
+
     def clear() -> None:
         """Drop whoever is in the queue: connections made for an earlier, abandoned PASV."""
 

@@ -43,7 +43,10 @@ Network: TypeAlias = IPv4Network | IPv6Network
 class PassivePort:
     """A listening socket of one session, kept for as many transfers as it likes."""
 
-    __slots__ = ("_deadline", "_owner", "_peer", "_peer_address", "_sock", "_strangers", "_waiting", "port")
+    __slots__ = (
+        "_call", "_deadline", "_idle", "_owner", "_peer", "_peer_address", "_sock", "_strangers", "_waiting",
+        "_watched", "port",
+    )  # fmt: skip
 
     def __init__(self, owner: DataPorts, sock: socket.socket, port: int, peer: str) -> None:
         self.port = port
@@ -54,6 +57,9 @@ class PassivePort:
         self._waiting: Deferred[IChannel] | None = None
         self._deadline: IDelayedCall | None = None
         self._strangers = 0
+        self._call: Callable[[IChannel], None] | None = None
+        #: With the reactor, and whether that has told us of somebody whom nobody waited for.
+        self._watched = self._idle = False
 
     def accept(self, timeout: float) -> Deferred[IChannel]:
         """The next connection of the peer, at once when the kernel has it in the queue already.
@@ -66,6 +72,7 @@ class PassivePort:
         if self._waiting is not None:
             return fail(Busy(detail="already waiting for a data connection"))
         self._strangers = 0
+        self._call = None
         try:
             channel = self._next()
         except DataConnectionFailed as error:
@@ -74,15 +81,23 @@ class PassivePort:
             return succeed(channel)
         waiting: Deferred[IChannel] = Deferred(self._given_up)
         self._waiting = waiting
-        self._owner.reactor.addReader(self)
+        self._watch()
         if timeout > 0:
             self._deadline = self._owner.reactor.callLater(
                 timeout, self._fail, TimedOut(detail="no data connection")
             )
         return waiting
 
+    def on_next(self, call: Callable[[IChannel], None] | None) -> None:
+        """See IPassivePort. The port stays with the reactor afterwards, which saves two system calls a transfer."""
+        self._call = call
+        if call is not None and self._sock is not None:
+            self._strangers = 0
+            self._watch()
+
     def clear(self) -> None:
         """Drop whoever is in the queue."""
+        self._call = None
         if self._sock is None:
             return
         # The kernel holds at most one more than the backlog.
@@ -97,7 +112,9 @@ class PassivePort:
         """Stop listening and free the port. May be called twice."""
         if self._sock is None:
             return
+        self._call = None
         self._fail(Cancelled(detail="the port was closed"))
+        self._unwatch()
         self._sock.close()
         self._sock = None
         self._owner.release(self.port)
@@ -108,20 +125,44 @@ class PassivePort:
 
     def doRead(self) -> None:
         """Somebody is in the queue."""
-        if self._waiting is None:
+        if self._waiting is None and self._call is None:
+            # Once is a connection that accept() has taken in this very turn; whoever else comes stays
+            # in the queue.
+            if self._idle:
+                self._unwatch()
+            self._idle = True
             return
         try:
             channel = self._next()
         except DataConnectionFailed as error:
+            self._call = None
+            self._unwatch()
             self._fail(error)
             return
-        if channel is not None:
-            waiting = self._stop_waiting()
-            if waiting is not None:
-                waiting.callback(channel)
+        if channel is None:
+            return
+        call, self._call = self._call, None
+        if call is not None:
+            call(channel)
+            return
+        waiting = self._stop_waiting()
+        if waiting is not None:
+            waiting.callback(channel)
+
+    def _watch(self) -> None:
+        self._idle = False
+        if not self._watched:
+            self._watched = True
+            self._owner.reactor.addReader(self)
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._watched = False
+            self._owner.reactor.removeReader(self)
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor gave the descriptor up."""
+        self._call = None
         self._fail(DataConnectionFailed(detail="the listening socket failed"))
 
     def logPrefix(self) -> str:
@@ -163,7 +204,7 @@ class PassivePort:
         waiting, self._waiting = self._waiting, None
         deadline, self._deadline = self._deadline, None
         if waiting is not None:
-            self._owner.reactor.removeReader(self)
+            self._unwatch()
         if deadline is not None and deadline.active():
             deadline.cancel()
         return waiting

@@ -165,7 +165,7 @@ class TLSChannel:
         connection = self._connection
         if self._outgoing:
             self._deliver()
-        while self._shaking:
+        if self._shaking:
             # Asked before there is anything new, OpenSSL says no by an exception, four times a file.
             if self._listens and not self._fetch():
                 raise WantRead
@@ -177,6 +177,8 @@ class TLSChannel:
                 self._shaking = False
             except SSL.WantReadError:
                 self._deliver()
+                # Whatever is there already by now makes the socket readable.
+                raise WantRead from None
             except SSL.Error as error:
                 with contextlib.suppress(WantWrite, DataTLSRefused):
                     # The alert that tells the peer why.

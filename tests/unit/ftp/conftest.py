@@ -53,6 +53,7 @@ class Port:
         self.port = port
         self.channel = None
         self.waiting = None
+        self.call = None
         self.closed = False
         self.cleared = 0
 
@@ -60,12 +61,25 @@ class Port:
         if self.channel is not None:
             channel, self.channel = self.channel, None
             return succeed(channel)
+        self.call = None
         self.waiting = Deferred(lambda _: None)
         return self.waiting
 
+    def on_next(self, call):
+        self.call = call
+
+    def arrive(self, channel):
+        """A connection comes: whoever waits for it gets it."""
+        call, self.call = self.call, None
+        waiting, self.waiting = self.waiting, None
+        if call is not None:
+            call(channel)
+        elif waiting is not None:
+            waiting.callback(channel)
+
     def clear(self):
         self.cleared += 1
-        self.channel = None
+        self.channel = self.call = None
 
     def close(self):
         self.closed = True

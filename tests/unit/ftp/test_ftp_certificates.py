@@ -250,7 +250,7 @@ def test_whose_data_connection_it_is(showing, mode, shown, resumed, good):
     rig.events.seen.clear()
     channel = rig.host.tls.session.next = Channel(shown, resumed)
     rig.say("EPSV")
-    rig.data_ports.ports[-1].waiting.callback(channel)
+    rig.data_ports.ports[-1].arrive(channel)
     answer = rig.say("STOR f")
     assert channel.aborted is not good
     if good:

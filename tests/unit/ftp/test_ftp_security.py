@@ -286,10 +286,7 @@ def begin_transfer(rig, verb, *, resumed, one_ticket=True):
     rig.host.tls.session.next = channel = Secured(resumed, one_ticket)
     channel.accept_end = lambda *_: None
     rig.say("EPSV")
-    port = rig.data_ports.ports[-1]
-    if port.waiting is not None:
-        waiting, port.waiting = port.waiting, None
-        waiting.callback(SimpleNamespace(peer="127.0.0.1", secure=False, abort=lambda: None))
+    rig.data_ports.ports[-1].arrive(SimpleNamespace(peer="127.0.0.1", secure=False, abort=lambda: None))
     return channel, rig.say(f"{verb} f{next(_numbers)}" if verb != "LIST" else verb)
 
 
@@ -442,7 +439,7 @@ def test_early_connection_is_let_go(secure_rig):
     cancelled = []
     rig.host.tls.session.wait = Deferred(cancelled.append)
     rig.say("EPSV")
-    rig.data_ports.ports[-1].waiting.callback(SimpleNamespace(peer="x", secure=False, abort=lambda: None))
+    rig.data_ports.ports[-1].arrive(SimpleNamespace(peer="x", secure=False, abort=lambda: None))
     rig.say("EPSV")
     assert len(cancelled) == 1
 
@@ -451,11 +448,12 @@ def test_clear_from_between_the_port_and_its_command(secure_rig):
     """PROT C after EPSV: the connection is taken without TLS, by the command."""
     rig = private(secure_rig(), "auto")
     rig.say("EPSV")
-    early = rig.data_ports.ports[-1].waiting
+    port = rig.data_ports.ports[-1]
+    assert port.call is not None
     assert rig.say("PROT C").startswith(b"200 ")
-    assert early.called
+    assert port.call is None
     rig.say("LIST")
-    rig.data_ports.ports[-1].waiting.callback(SimpleNamespace(peer="x", secure=False, abort=lambda: None))
+    port.arrive(SimpleNamespace(peer="x", secure=False, abort=lambda: None))
     assert len(rig.host.transfers.made) == 1
     assert rig.host.tls.session.timeouts == []
 
@@ -465,12 +463,11 @@ def test_private_from_between_the_port_and_its_command(secure_rig):
     rig = private(secure_rig(), "auto")
     rig.say("PROT C", "EPSV")
     port = rig.data_ports.ports[-1]
-    assert port.waiting is None
+    assert port.call is None
     rig.say("PROT P")
-    early = port.waiting
+    assert port.call is not None
     rig.say("PROT P")
-    assert port.waiting is early
-    early.callback(SimpleNamespace(peer="x", secure=False, abort=lambda: None))
+    port.arrive(SimpleNamespace(peer="x", secure=False, abort=lambda: None))
     assert len(rig.host.tls.session.timeouts) == 1
     rig.say("LIST")
     assert len(rig.host.transfers.made) == len(rig.host.tls.session.timeouts) == 1

@@ -62,7 +62,7 @@ class DataLink:
         self._passive, self._active = True, 0
         self._used = self._host.clock.seconds()
         if self._protection.private:
-            self.begin_early()
+            self._port.on_next(self._arrived)
         return self._port.port
 
     def begin_early(self) -> None:
@@ -72,7 +72,10 @@ class DataLink:
         """
         self._forget_early()
         if self._passive and self._port is not None and self._protection.private:
-            self._early = self._port.accept(self._host.timeouts.accept).addCallback(self._protection.secure)
+            self._port.on_next(self._arrived)
+
+    def _arrived(self, channel: IChannel) -> None:
+        self._early = self._protection.secure(channel)
 
     def _free_port(self) -> IPassivePort:
         ports = self._host.data_ports
@@ -135,6 +138,8 @@ class DataLink:
 
     def _forget_early(self) -> None:
         early, self._early = self._early, None
+        if self._port is not None:
+            self._port.on_next(None)
         if early is not None:
             early.addCallbacks(lambda channel: channel.abort(), lambda _failure: None)
             early.cancel()
