@@ -37,12 +37,15 @@ def places(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture
-def serving(places):
+def arguments(places):
     pem = str(places / "config/receive.pem")
     args = ["--root", str(places / "root"), "--auth", "memory:alice:secret", "--listen"]
-    args += ["xfer=tcp:0:interface=127.0.0.1", "--tls-certificate", pem, "--tls-key", pem]
-    with Daemon(args) as daemon:
+    return [*args, "xfer=tcp:0:interface=127.0.0.1", "--tls-certificate", pem, "--tls-key", pem]
+
+
+@pytest.fixture
+def serving(places):
+    with Daemon(arguments(places)) as daemon:
         yield daemon
 
 
@@ -95,6 +98,16 @@ def test_a_sparse_file_needs_no_memory(places, serving, plain):
     assert sender < GROWTH_KIB
     assert receiver < GROWTH_KIB
     assert (places / "root/alice/sparse").stat().st_size == SPARSE
+
+
+@pytest.mark.parametrize("plain", [[], ["--plain"]], ids=["tls", "plain"])
+def test_a_large_file_goes_in_frames_as_short_as_the_daemon_wants(places, plain):
+    """An operator may allow less than the sender would take."""
+    (places / "xfer.toml").write_text("[protocols.xfer]\nmax_data = 65536\n")
+    (places / "large").write_bytes(os.urandom(1_000_000))
+    with Daemon([*arguments(places), "--config", str(places / "xfer.toml")]) as daemon:
+        send(daemon.address("xfer")[1], *plain, places / "large")
+    assert (places / "root/alice/large").read_bytes() == (places / "large").read_bytes()
 
 
 def test_a_tree_of_empty_files_needs_no_memory(places, serving):

@@ -98,7 +98,9 @@ def source(tmp_path, content):
 
 
 def outflow(fd, **changes):
-    return bulk.Outflow(fd, STREAM, make_hasher("blake3"), 0, bulk.make_buffer(), **changes)
+    changes.setdefault("max_data", MAX_DATA)
+    changes.setdefault("buffer", bulk.make_buffer())
+    return bulk.Outflow(fd, STREAM, make_hasher("blake3"), 0, **changes)
 
 
 def inflow(fd, left=0):
@@ -202,6 +204,17 @@ def test_a_source_that_ends_early_is_told_of(tmp_path):
     assert out.short
     assert out.position == 9
     assert theirs.recv(100) == data_header(STREAM, 9) + b"only this"
+    line.close()
+
+
+def test_no_frame_is_longer_than_the_peer_takes(tmp_path):
+    """One byte more than it takes is another frame."""
+    ours, theirs = sockets()
+    line = PlainLine(ours)
+    out = outflow(source(tmp_path, b"x" * 4097), max_data=4096)
+    out.push(line, 4097)
+    sent = data_header(STREAM, 4096) + b"x" * 4096 + data_header(STREAM, 1) + b"x"
+    assert theirs.recv(10_000) == sent
     line.close()
 
 

@@ -61,6 +61,8 @@ class Outflow:
     stream: int
     hasher: Hasher
     position: int
+    #: The longest DATA frame that the peer takes.
+    max_data: int
     buffer: memoryview
     #: What was taken from the file and not by the line: header and content of one frame.
     pending: memoryview = attrs.field(factory=lambda: memoryview(b""))
@@ -80,7 +82,7 @@ class Outflow:
                 continue
             if self.position >= until or self.stop or self.short:
                 return
-            self._load(min(PIECE, until - self.position))
+            self._load(min(PIECE, self.max_data, until - self.position))
 
     def _flush(self, line: Line) -> bool:
         """Send what is pending; whether all of it is gone."""

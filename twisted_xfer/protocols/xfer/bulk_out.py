@@ -30,7 +30,8 @@ async def send_bulk(
     if until is None or not bulky or role.limiter is not None or not IHasFileno.providedBy(file):
         return position
     stream = out.stream
-    flow = Outflow(IHasFileno(file).fileno(), stream, hasher, position, make_buffer())
+    max_data = connection.link.max_data
+    flow = Outflow(IHasFileno(file).fileno(), stream, hasher, position, max_data, make_buffer())
     while flow.position < until and not flow.short and connection.can_lend:
         await connection.drained()
         if role.gone() or out.failed is not None:
