@@ -171,7 +171,7 @@ class FTPSession(SessionState):
             if self.running is None and self.waiting:
                 self._take(self.waiting.popleft())
                 continue
-            if self._leaving:
+            if self.waiting and self._leaving:
                 # Reading goes on, for the end of the connection to be noticed.
                 self.wire.clear()
                 break
