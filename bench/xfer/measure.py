@@ -26,6 +26,11 @@ STOP_SECONDS = 5
 TAIL_SECONDS = 0.05
 
 
+def _environment() -> dict[str, str]:
+    """What is inherited: not that byte code is to be made anew each time, which nobody's own commands do."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 class Process:
     """A process with all its children, and what they cost."""
 
@@ -35,7 +40,7 @@ class Process:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 launch.command,
-                env={**os.environ, **launch.environment},
+                env={**_environment(), **launch.environment},
                 cwd=state,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

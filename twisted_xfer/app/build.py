@@ -6,7 +6,6 @@ The only place where kernel packages, protocols, storages and listeners meet.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import attrs
@@ -47,7 +46,6 @@ from twisted_xfer.plugins.options import options_from_table
 from twisted_xfer.plugins.registry import Registry
 from twisted_xfer.runtime.blocking import BlockingPools
 from twisted_xfer.runtime.data_ports import DataPorts
-from twisted_xfer.runtime.dispatching import dispatch_swiftly
 from twisted_xfer.runtime.limits import Limits
 from twisted_xfer.transfer import Transfers
 
@@ -173,7 +171,7 @@ class _Builder:
             places,
             events,
             grace=config.grace,
-            on_start=[blocking.start, partial(dispatch_swiftly, self.reactor)],
+            on_start=[blocking.start],
             on_stop=[
                 blocking.stop,
                 *closing,

@@ -16,6 +16,7 @@ from twisted_xfer.app import load, logs
 from twisted_xfer.app.build import Daemon, build
 from twisted_xfer.app.check import check
 from twisted_xfer.app.explain import explain, install_excepthook
+from twisted_xfer.app.reactor import chosen_reactor
 from twisted_xfer.errors import ConfigError
 from twisted_xfer.interfaces import IClientCertificate
 
@@ -148,8 +149,7 @@ def makeService(options: Options) -> IService:
         ConfigError: a wrong configuration file, or something that it names.
         PluginError: a plugin that is missing or broken.
     """
-    from twisted.internet import reactor
-
+    reactor = chosen_reactor()
     install_excepthook()
     path, flags = options["config"] or "", options.flags()
     twistd = getattr(options, "parent", None) or {}

@@ -95,15 +95,15 @@ def _serve(
     root: str, user: str, password: str, host: str, port: int, pair: tuple[str, str], verbose: bool
 ) -> Exit:
     from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
-    from twisted.internet import reactor as global_reactor
 
     from twisted_xfer.app import load, logs
     from twisted_xfer.app.build import build
     from twisted_xfer.app.config import Log
+    from twisted_xfer.app.reactor import chosen_reactor
     from twisted_xfer.app.signals import Signals
     from twisted_xfer.errors import XferError
 
-    reactor: Any = global_reactor
+    reactor = chosen_reactor()
     checker = InMemoryUsernamePasswordDatabaseDontUse(**{user: password.encode()})
     checker.users = {user.encode(): password.encode()}
     kind = "tcp6" if ":" in host else "tcp"

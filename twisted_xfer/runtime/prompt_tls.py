@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from twisted_xfer.runtime.dial import DescriptorReactor
+from twisted_xfer.runtime.tls_binding import read_one_record
 
 #: The largest plaintext of a record (RFC 8446 section 5.1): one SSL_read never gives more.
 RECORD: Final = 16 * 1024
@@ -78,6 +79,7 @@ class PromptTLS:
         self._deadline: IDelayedCall | None = None
         self._early: list[bytes] = []
         connection.set_accept_state()
+        read_one_record(connection)
 
     # --- reading -------------------------------------------------------------------------------
 

@@ -123,6 +123,8 @@ class Creator:
     def __init__(self, binding: Binding, trust: ClientTrust | None = None) -> None:
         self._binding = binding
         self._trust = trust
+        #: Clients may show a certificate.
+        self.asks = trust is not None
         self.connection: SSL.Connection | None = None
         self.notes = HandshakeNotes()
 
@@ -168,9 +170,11 @@ class TLSSession:
 
     @property
     def certificate(self) -> x509.Certificate | None:
-        """The client's, which OpenSSL has verified."""
+        """The client's, which OpenSSL has verified; none where none is asked for."""
         connection = self.creator.connection
-        return None if connection is None else connection.get_peer_certificate(as_cryptography=True)
+        if connection is None or not self.creator.asks:
+            return None
+        return connection.get_peer_certificate(as_cryptography=True)
 
     @property
     def facts(self) -> CertificateFacts | None:

@@ -63,6 +63,22 @@ def leave_memory(connection: SSL.Connection, descriptor: int) -> bool:
     return True
 
 
+#: Whether ``read_one_record`` can do anything.
+CAN_READ_ONE: Final = all(
+    hasattr(_lib, name) for name in ("SSL_clear_mode", "SSL_MODE_AUTO_RETRY")
+) and hasattr(_probe, "_ssl")
+
+
+def read_one_record(connection: SSL.Connection) -> None:
+    """Have ``connection``, which is over a socket, give up with WantReadError behind a record that holds no data.
+
+    OpenSSL would go on to the next: a client that sends new keys as fast as it can, which costs it
+    nothing when it has sealed them beforehand, would be all that the process looks after.
+    """
+    if CAN_READ_ONE:
+        _lib.SSL_clear_mode(connection._ssl, _lib.SSL_MODE_AUTO_RETRY)  # noqa: SLF001
+
+
 class Binding:
     """Makes the connections of one client: a session of theirs is resumed by no other's.
 

@@ -189,22 +189,22 @@ class TLSChannel:
             self._deliver()
         self.established = True
 
-    def _fetch(self) -> bool:
-        """Take what has come; False when nothing has."""
+    def _fetch(self) -> int:
+        """Take what has come: bytes, 1 for the end; 0 when nothing has."""
         if self._direct:
-            return False
+            return 0
         try:
             data = self._sock.recv(FETCH)
         except BlockingIOError:
-            return False
+            return 0
         except OSError as error:
             self._failure = lost(error)
-            return True
+            return 1
         if data:
             self._connection.bio_write(data)
         else:
             self._connection.bio_shutdown()
-        return True
+        return len(data) or 1
 
     def _deliver(self, flags: int = 0) -> None:
         """Send what OpenSSL has written. Raises WantWrite and ConnectionLost, in the handshake DataTLSRefused."""
@@ -243,19 +243,20 @@ class TLSChannel:
     def recv_into(self, buffer: memoryview) -> int:
         """Fill ``buffer`` as far as there are records; 0 at close_notify.
 
-        Raises WantRead, WantWrite, ConnectionLost, and Truncated when the connection ended
-        without close_notify.
+        Raises WantRead, WantWrite, ConnectionLost, and Truncated: an end without close_notify.
         """
         if self._direct:
             self._finish_record()
-        total = 0
+        total = fetched = 0
         size = len(buffer)
         receive = self._connection.recv_into
         while total < size and not self._ended and self._failure is None:
             try:
                 total += receive(buffer[total:], min(RECORD, size - total))
             except SSL.WantReadError:
-                if self._fetch():
+                # A peer that sends new keys instead of data has had its turn.
+                if fetched < total + FETCH and (news := self._fetch()):
+                    fetched += news
                     continue
                 if total:
                     break

@@ -17,7 +17,13 @@ from twisted_xfer.protocols.ftp.commands.ending import (
     PATIENCE,
     TOO_SHORT,
 )
-from twisted_xfer.protocols.ftp.session import CLOSE_SECONDS, COMMANDS_PER_TURN, MAX_UNREAD, MAX_WAITING
+from twisted_xfer.protocols.ftp.session import (
+    CLOSE_SECONDS,
+    COMMANDS_PER_TURN,
+    MAX_UNREAD,
+    MAX_WAITING,
+    PARTING_SECONDS,
+)
 
 
 def test_transfer_replies_in_order(user):
@@ -348,6 +354,17 @@ def test_drain_of_an_idle_session(user):
     user.factory.drain()
     assert user.take().startswith(b"421 ")
     assert user.transport.disconnecting
+
+
+def test_drain_of_a_client_that_does_not_close(user):
+    """It does not hold up the stop for as long as transfers may: it is cut off."""
+    aborted = []
+    user.transport.abortConnection = lambda: aborted.append(True)
+    user.factory.drain()
+    user.clock.pump([PARTING_SECONDS - 0.5])
+    assert aborted == []
+    user.clock.pump([1.5])
+    assert aborted
 
 
 def test_client_that_does_not_read(user):

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 import trustme
+from new_keys import SUITE, Sealer, secret_in
 from OpenSSL import SSL
 from zope.interface.verify import verifyObject
 
@@ -268,6 +269,24 @@ def test_plain_text_from_the_network(rig, authority):
     theirs._sock.send(b"QUIT\r\n" * 100)
     with pytest.raises(ConnectionLost):
         ours.recv_into(memoryview(bytearray(1000)))
+
+
+def test_new_keys_without_end(rig, authority, monkeypatch):
+    """A peer that sends nothing else is read from once a call, however much it has sent."""
+    server, client = contexts(authority)
+    client.set_tls13_ciphersuites(SUITE)
+    keylog = []
+    client.set_keylog_callback(lambda _connection, line: keylog.append(line.decode()))
+    ours, theirs = rig.pair(server, client)
+    sealer = Sealer(secret_in("\n".join(keylog)))
+    records = sealer.new_keys(100)
+    theirs._sock.sendall(records + sealer.seal(b"abc"))
+    monkeypatch.setattr(tls_channel, "FETCH", len(records) // 10)
+    buffer = memoryview(bytearray(len(records)))
+    for _ in range(10):
+        with pytest.raises(WantRead):
+            ours.recv_into(buffer)
+    assert receive(ours, 3) == b"abc"
 
 
 def test_full_socket_retries_the_same_bytes(rig, authority):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
 import select
 import socket
 import ssl
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from new_keys import Sealer, secret_in
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
@@ -111,13 +113,16 @@ class Rig:
 
     def start_tls(self) -> None:
         """The server goes over to TLS."""
-        self.session = TLS(self.reactor, identities=[IDENTITY]).control_session()
+        self.session = TLS(self.reactor, identities=[IDENTITY], aes=lambda: True).control_session()
         self.session.start(self.transport)
 
-    def shake(self, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLSocket:
+    def shake(self, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, keylog: str = "") -> ssl.SSLSocket:
         """The client does."""
         self.client.setblocking(False)
-        secured = context_of(version).wrap_socket(self.client, do_handshake_on_connect=False)
+        context = context_of(version)
+        if keylog:
+            context.keylog_filename = keylog
+        secured = context.wrap_socket(self.client, do_handshake_on_connect=False)
         self.client = secured
 
         def shaken() -> bool:
@@ -451,6 +456,22 @@ def test_records_that_come_byte_by_byte(rig, version):
     client.write(b"slowly")
     carry()
     rig.until_told("secure", b"slowly")
+
+
+def test_new_keys_without_end(rig, tmp_path):
+    """Of a client that sends nothing else one record is taken a turn: others have theirs in between."""
+    keylog = tmp_path / "keys"
+    rig.start_tls()
+    raw = socket.socket(fileno=os.dup(rig.client.fileno()))
+    rig.shake(keylog=str(keylog))
+    sealer = Sealer(secret_in(keylog.read_text()))
+    with raw:
+        raw.sendall(sealer.new_keys(50) + sealer.seal(b"abc"))
+    rig.until(lambda: select.select(rig.fileno(), [], [], 0)[0])
+    for _ in range(50):
+        rig.transport.doRead()
+    assert rig.protocol.told == ["secure"]
+    rig.until_told("secure", b"abc")
 
 
 # --- leaving TLS ---------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from xfer_raw import Raw
 
 from twisted_xfer.errors import LocalProtocolError
 from twisted_xfer.interfaces import Account
-from twisted_xfer.protocols.xfer import client
+from twisted_xfer.protocols.xfer import client, server
 from twisted_xfer.protocols.xfer.content import SEGMENT, make_hasher
 from twisted_xfer.protocols.xfer.incoming import weight
 from twisted_xfer.protocols.xfer.options import XferOptions
@@ -20,6 +20,7 @@ from twisted_xfer.protocols.xfer.pairing import hello_digest
 from twisted_xfer.protocols.xfer.wire import messages as m
 from twisted_xfer.protocols.xfer.wire.frames import (
     HEADER,
+    MAX_INLINE,
     MAX_PACKED,
     PREAMBLE,
     FrameReader,
@@ -27,6 +28,7 @@ from twisted_xfer.protocols.xfer.wire.frames import (
     Packed,
     encode_packed,
 )
+from twisted_xfer.protocols.xfer.wire.link import FEATURES, PACKED_SMALL
 from twisted_xfer.quota.memory import MemoryLedger
 from twisted_xfer.testing.wires import drive_three_ways
 
@@ -87,6 +89,86 @@ def test_a_listener_may_refuse(tmp_path):
     net = local_net(tmp_path / "root", XferOptions(compress=False))
     assert net.send([tmp_path / "f"], login=PACKING).moved == len(TEXT)
     net.close_clean()
+
+
+def small_files(tmp_path):
+    """A tree of files that go INLINE, by size of content and whether that shrinks."""
+    top = tmp_path / "tree"
+    top.mkdir()
+    rng = random.Random(2)
+    for size in (0, 1, LEAST - 1, LEAST, LEAST + 1, MAX_INLINE - 1, MAX_INLINE):
+        (top / f"text{size}").write_bytes(TEXT[:size])
+        (top / f"noise{size}").write_bytes(rng.randbytes(size))
+    return top
+
+
+def test_small_files_are_packed_both_ways(net, home, tmp_path):
+    """Those that shrink, from LEAST bytes on; DONE and digests are of the content."""
+    top = small_files(tmp_path)
+    total = sum(path.stat().st_size for path in top.iterdir())
+    shrink = LEAST + (LEAST + 1) + (MAX_INLINE - 1) + MAX_INLINE
+    summary = net.send([top], login=PACKING)
+    assert (summary.files, summary.failed, summary.verified) == (14, 0, total)
+    assert total - shrink < summary.moved < total - shrink // 2
+    assert net.lines[-1].carried < summary.moved + 14 * 512
+    (tmp_path / "back").mkdir()
+    back = net.get(b"tree", tmp_path / "back", login=PACKING)
+    assert (back.files, back.moved) == (14, summary.moved)
+    assert net.lines[-1].listener.written < summary.moved + 14 * 512
+    for path in top.iterdir():
+        assert (home / "tree" / path.name).read_bytes() == path.read_bytes()
+        assert (tmp_path / "back/tree" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_small_files_go_as_they_are_to_who_knows_no_better(net, tmp_path, monkeypatch):
+    """Without the feature, whatever SELECT says."""
+    monkeypatch.setattr(server, "FEATURES", tuple(set(FEATURES) - {PACKED_SMALL}))
+    (tmp_path / "f").write_bytes(TEXT[:MAX_INLINE])
+    summary = net.send([tmp_path / "f"], login=PACKING)
+    assert (summary.files, summary.moved) == (1, MAX_INLINE)
+
+
+def test_a_flipped_bit_in_a_small_packed_file(tmp_path):
+    """The receiver publishes nothing of it, and it comes again."""
+    content = random.Random(1).randbytes(30_000).hex().encode()
+    (tmp_path / "f").write_bytes(content)
+    net = local_net(tmp_path / "root")
+    net.plan.append({"flip_at": 20_000})
+    summary = net.send([tmp_path / "f"], login=PACKING)
+    assert (summary.files, summary.failed, len(net.lines)) == (1, 0, 2)
+    assert (tmp_path / "root/alice/f").read_bytes() == content
+    net.close_clean()
+
+
+@pytest.mark.parametrize(
+    ("announced", "said", "error"),
+    [
+        (5000, 5000, ""),
+        (5000, 5001, "protocol"),
+        (5000, 4999, "protocol"),
+        (MAX_INLINE, MAX_INLINE, ""),
+        (MAX_INLINE + 1, MAX_INLINE + 1, "protocol"),
+    ],
+)
+def test_the_size_of_a_small_packed_file(net, home, announced, said, error):
+    """It is that of the entry, and no more than INLINE may have."""
+    content = TEXT[:said]
+    hasher = make_hasher("blake3")
+    hasher.update(content)
+    peer = packing_peer(net)
+    entry = m.Entry(stream=1, path=b"f", size=announced, inline=True, digest=hasher.digest())
+    peer.say(entry, encode_packed(1, said, zstd.compress(content)))
+    told = peer.heard()
+    if error:
+        assert [one.name for one in told] == [error]
+        assert peer.gone
+        assert not (home / "f").exists()
+    else:
+        assert [type(one) for one in told] == [m.Done]
+        assert (home / "f").read_bytes() == content
+        # There is one, and nothing behind it.
+        peer.say(encode_packed(1, said, zstd.compress(content)))
+        assert peer.errors() == ["protocol"]
 
 
 def test_a_stream_is_packed_too(net, home, tmp_path):

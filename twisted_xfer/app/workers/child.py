@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted_xfer.app import load, logs
 from twisted_xfer.app.build import build
 from twisted_xfer.app.explain import explain
+from twisted_xfer.app.reactor import chosen_reactor
 from twisted_xfer.app.workers.parent import FIRST_SOCKET, READY, STATUS
 from twisted_xfer.errors import XferError
 
@@ -53,9 +54,7 @@ class _Lifeline(Protocol):
 
 def main() -> int:
     """Serve until told to stop; the exit code of the process."""
-    from twisted.internet import reactor as global_reactor
-
-    reactor: Any = global_reactor
+    reactor = chosen_reactor()
     number, sockets = int(sys.argv[1]), int(sys.argv[2])
     try:
         config = load.parse(read_told(0))

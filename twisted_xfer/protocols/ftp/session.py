@@ -31,6 +31,9 @@ MAX_WAITING: Final = 64
 MAX_UNREAD: Final = 16 * 1024
 #: Seconds that a client gets to take our last words and to close, before it is cut off.
 CLOSE_SECONDS: Final = 30.0
+#: The same when the daemon stops: a program that is idle in TLS may not read before it has more to do, and
+#: would hold up each stop for as long as transfers may.
+PARTING_SECONDS: Final = 2.0
 #: Commands taken in one go before other sessions get their turn.
 COMMANDS_PER_TURN: Final = 50
 
@@ -108,7 +111,7 @@ class FTPSession(SessionState):
         self.output.append(last)
         last = b"".join(self.output)
         self.output.clear()
-        self.deadline = self.host.clock.seconds() + CLOSE_SECONDS
+        self.deadline = self.host.clock.seconds() + (PARTING_SECONDS if self.draining else CLOSE_SECONDS)
         self.channel.close(last)
 
     def refuse(self, last: bytes) -> None:
@@ -171,7 +174,7 @@ class FTPSession(SessionState):
             if self.running is None and self.waiting:
                 self._take(self.waiting.popleft())
                 continue
-            if self._leaving:
+            if self.waiting and self._leaving:
                 # Reading goes on, for the end of the connection to be noticed.
                 self.wire.clear()
                 break

@@ -23,10 +23,11 @@ from twisted_xfer.protocols.xfer.content_in import ContentReceiver
 from twisted_xfer.protocols.xfer.errormap import error_message, refusal
 from twisted_xfer.protocols.xfer.incoming import Incoming, Waiting, put_away
 from twisted_xfer.protocols.xfer.pacing import pace
+from twisted_xfer.protocols.xfer.packing import unpack
 from twisted_xfer.protocols.xfer.placing import Placing, Rules
 from twisted_xfer.protocols.xfer.prefix import be_patient, hash_prefix
 from twisted_xfer.protocols.xfer.report import OnEvent, TransferEvent, ignore, skip_kind
-from twisted_xfer.protocols.xfer.wire.frames import Inline
+from twisted_xfer.protocols.xfer.wire.frames import Inline, Packed
 from twisted_xfer.protocols.xfer.wire.link import Event
 from twisted_xfer.protocols.xfer.wire.messages import (
     Abort,
@@ -99,6 +100,8 @@ class ReceiverRole:
                 self.run(event, self._offered(event))
         elif isinstance(event, Inline) and one is not None:
             self.run(one.entry, self._small(one.entry, event.data))
+        elif isinstance(event, Packed) and one is not None and one.entry.inline:
+            self.run(one.entry, self._small_packed(one.entry, event))
         elif isinstance(event, Abort):
             incoming = self.incoming.get(event.stream)
             if incoming is not None:
@@ -239,7 +242,13 @@ class ReceiverRole:
 
     # --- small files -----------------------------------------------------------------------
 
-    async def _small(self, entry: Entry, data: bytes) -> None:
+    async def _small_packed(self, entry: Entry, packed: Packed) -> None:
+        data = unpack(packed.data, packed.size)
+        if data is None:
+            raise DigestMismatch(entry.path, "packed")
+        await self._small(entry, data, len(data) - len(packed.data))
+
+    async def _small(self, entry: Entry, data: bytes, saved: int = 0) -> None:
         hasher = make_hasher(self.hash_name)
         hasher.update(data)
         digest = hasher.digest()
@@ -262,8 +271,8 @@ class ReceiverRole:
             put_away(upload, error)
             raise
         if self.limiter is not None:
-            await pace(self.limiter, self.connection.clock, len(data))
-        self.stored(entry, upload, digest, len(data), 0)
+            await pace(self.limiter, self.connection.clock, len(data) - saved)
+        self.stored(entry, upload, digest, len(data), 0, saved)
 
     def stored(
         self, entry: Entry, upload: IUpload, digest: bytes, size: int, resumed: int, saved: int = 0

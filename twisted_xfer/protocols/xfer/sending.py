@@ -20,10 +20,19 @@ from twisted_xfer.protocols.xfer.content_out import ContentSender
 from twisted_xfer.protocols.xfer.errormap import from_peer
 from twisted_xfer.protocols.xfer.outgoing import Bell, Outgoing
 from twisted_xfer.protocols.xfer.pacing import pace
+from twisted_xfer.protocols.xfer.packing import LEAST, pack
 from twisted_xfer.protocols.xfer.report import OnEvent, TransferEvent, ignore, skip_kind
 from twisted_xfer.protocols.xfer.sources import Offer, Source
-from twisted_xfer.protocols.xfer.wire.frames import CONTENT, MAX_INLINE, FrameType, Inline, encode_frame
-from twisted_xfer.protocols.xfer.wire.link import Event
+from twisted_xfer.protocols.xfer.wire.frames import (
+    CONTENT,
+    MAX_INLINE,
+    FrameType,
+    Inline,
+    Packed,
+    encode_frame,
+    encode_packed,
+)
+from twisted_xfer.protocols.xfer.wire.link import PACKED_SMALL, ZSTD, Event
 from twisted_xfer.protocols.xfer.wire.messages import (
     Abort,
     Ack,
@@ -231,7 +240,7 @@ class SenderRole:
             error = offer.problem if isinstance(offer.problem, XferError) else XferError(offer.path)
             self._not_offered(offer, error)
             return
-        content = digest = None
+        content = digest = packed = None
         if not self._dry_run and offer.kind == "file" and offer.size is not None and offer.size <= MAX_INLINE:
             try:
                 content = await self._read_small(offer)
@@ -243,6 +252,9 @@ class SenderRole:
             hasher = make_hasher(self.hash_name)
             hasher.update(content)
             digest = hasher.digest()
+            packed = await self._pack(content)
+            if self.gone():
+                return
         entry = Entry(
             stream=self.books.next_number(),
             path=offer.path,
@@ -264,12 +276,24 @@ class SenderRole:
             self.connection.send(entry)
             return
         out.digest = digest or b""
-        self.books.sent(Inline(entry.stream, content))
-        self.connection.send_raw(
-            self.connection.link.encode(entry) + encode_frame(FrameType.INLINE, entry.stream, content)
-        )
+        if packed is None:
+            self.books.sent(Inline(entry.stream, content))
+            frame = encode_frame(FrameType.INLINE, entry.stream, content)
+        else:
+            self.books.sent(Packed(entry.stream, len(content), packed))
+            frame = encode_packed(entry.stream, len(content), packed)
+            out.saved = len(content) - len(packed)
+        self.connection.send_raw(self.connection.link.encode(entry) + frame)
         if self.limiter is not None:
-            await pace(self.limiter, self.connection.clock, len(content))
+            await pace(self.limiter, self.connection.clock, len(content) - out.saved)
+
+    async def _pack(self, content: bytes) -> bytes | None:
+        """A small file compressed, where the other end takes that and it shrinks."""
+        link = self.connection.link
+        if link.compression != ZSTD or PACKED_SMALL not in link.features or len(content) < LEAST:
+            return None
+        packed: bytes | None = await self.blocking.run(pack, content)
+        return packed
 
     def _not_offered(self, offer: Offer, error: XferError) -> None:
         self._unoffered += 1

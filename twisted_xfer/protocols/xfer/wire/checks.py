@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -13,16 +14,19 @@ from twisted_xfer.protocols.xfer.wire.paths import MAX_PATH, split_path
 MAX_I64: Final = 2**63 - 1
 
 
+#: The JSON text of a string.
+quoted: Final = json.JSONEncoder(ensure_ascii=False).encode
+
+
 class Kind(NamedTuple):
-    """How one field travels. ``binary``: as ``name``, or ``name_b64`` when it is no UTF-8."""
+    """How one field travels: out of a JSON value, and as JSON text.
+
+    ``binary``: as ``name``, or ``name_b64`` when it is no UTF-8; see put_binary.
+    """
 
     read: Callable[[Any], Any]
-    write: Callable[[Any], Any]
+    write: Callable[[Any], str]
     binary: bool = False
-
-
-def _same(value: Any) -> Any:
-    return value
 
 
 def _wrong(what: str) -> NoReturn:
@@ -37,7 +41,7 @@ def integer(low: int = 0, high: int = MAX_I64) -> Kind:
             _wrong(f"an integer from {low} to {high}")
         return value
 
-    return Kind(read, _same)
+    return Kind(read, str)
 
 
 def text(most: int, least: int = 0) -> Kind:
@@ -52,7 +56,7 @@ def text(most: int, least: int = 0) -> Kind:
             _wrong("UTF-8")
         return value
 
-    return Kind(read, _same)
+    return Kind(read, quoted)
 
 
 def word(*allowed: str) -> Kind:
@@ -63,7 +67,7 @@ def word(*allowed: str) -> Kind:
             _wrong("one of " + ", ".join(allowed))
         return value
 
-    return Kind(read, _same)
+    return Kind(read, quoted)
 
 
 def _read_flag(value: Any) -> bool:
@@ -72,7 +76,7 @@ def _read_flag(value: Any) -> bool:
     return value
 
 
-FLAG: Final = Kind(_read_flag, _same)
+FLAG: Final = Kind(_read_flag, lambda value: "true" if value else "false")
 
 
 def hexed(most: int, least: int = 0) -> Kind:
@@ -87,7 +91,7 @@ def hexed(most: int, least: int = 0) -> Kind:
             _wrong("hexadecimal")
         return raw
 
-    return Kind(read, bytes.hex)
+    return Kind(read, lambda value: f'"{value.hex()}"')
 
 
 def several(of: Kind, most: int, least: int = 0) -> Kind:
@@ -98,14 +102,15 @@ def several(of: Kind, most: int, least: int = 0) -> Kind:
             _wrong(f"an array of {least} to {most} values")
         return tuple(of.read(one) for one in value)
 
-    return Kind(read, lambda value: [of.write(one) for one in value])
+    return Kind(read, lambda value: f"[{','.join(map(of.write, value))}]")
 
 
 def maybe(of: Kind) -> Kind:
     """A value or null."""
+    read, write = of.read, of.write
     return Kind(
-        lambda value: None if value is None else of.read(value),
-        lambda value: None if value is None else of.write(value),
+        lambda value: None if value is None else read(value),
+        lambda value: "null" if value is None else write(value),
         of.binary,
     )
 
@@ -117,7 +122,7 @@ def path(*, root: bool = False) -> Kind:
         split_path(value, root=root)
         return bytes(value)
 
-    return Kind(read, _same, binary=True)
+    return Kind(read, quoted, binary=True)
 
 
 def _bounded(value: Any) -> bytes:
@@ -127,15 +132,15 @@ def _bounded(value: Any) -> bytes:
 
 
 #: Bytes that are only shown or compared, such as where a link leads.
-BYTES: Final = Kind(_bounded, _same, binary=True)
+BYTES: Final = Kind(_bounded, quoted, binary=True)
 
 
-def put_binary(into: dict[str, Any], name: str, value: bytes) -> None:
-    """Bytes as text where they are UTF-8, else as base64 under ``name_b64``."""
+def put_binary(name: str, value: bytes) -> str:
+    """A member of a JSON object: bytes as text where they are UTF-8, else as base64 under ``name_b64``."""
     try:
-        into[name] = value.decode("utf-8")
+        return f'"{name}":{quoted(value.decode("utf-8"))}'
     except UnicodeDecodeError:
-        into[name + "_b64"] = base64.b64encode(value).decode("ascii")
+        return f'"{name}_b64":"{base64.b64encode(value).decode("ascii")}"'
 
 
 def get_binary(source: dict[str, Any], name: str) -> bytes | None:

@@ -46,12 +46,14 @@ Event = Message | Data | Inline | Packed
 #: Compressions that can be negotiated.
 ZSTD: Final = "zstd"
 NONE: Final = "none"
-#: What a HELLO may offer beyond the least: entries that only ask, patterns in a GET, HOLE, JOIN.
+#: What a HELLO may offer beyond the least: entries that only ask, patterns in a GET, HOLE, JOIN, PACKED in
+#: place of INLINE.
 DRY_RUN: Final = "dry-run"
 FILTER: Final = "filter"
 HOLES: Final = "holes"
 JOIN: Final = "join"
-FEATURES: Final = (DRY_RUN, FILTER, HOLES, JOIN)
+PACKED_SMALL: Final = "packed-small"
+FEATURES: Final = (DRY_RUN, FILTER, HOLES, JOIN, PACKED_SMALL)
 
 
 def negotiate(caller: Hello, listener: Hello) -> Select:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, ClassVar, Final
@@ -34,8 +33,8 @@ from twisted_xfer.protocols.xfer.wire.frames import (
 )
 from twisted_xfer.sansio import decode_json
 
-#: Name, kind, default, and what takes the value out of a message.
-Field = tuple[str, Kind, Any, Callable[[Any], Any]]
+#: Name, whether it is binary, how it is read and written, default, and what takes the value out of a message.
+Field = tuple[str, bool, Callable[[Any], Any], Callable[[Any], str], Any, Callable[[Any], Any]]
 #: More entries in the air than this would not be kept busy by any line.
 MAX_WINDOW: Final = 4096
 DEFAULT_WINDOW: Final = 64
@@ -55,7 +54,6 @@ MAX_PATTERN: Final = 255
 _PATTERNS: Final = several(text(MAX_PATTERN, 1), MAX_PATTERNS)
 #: Why there is nothing to send; of a dry run also what would be done with it.
 SKIPS: Final = ("same", "newer", "store", "replace")
-_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 POLICIES: Final = ("refuse", "overwrite", "rename", "newer", "skip-same")
 ROLES: Final = ("send", "receive")
 
@@ -88,16 +86,12 @@ class Message:
 
     def payload(self) -> bytes:
         """The JSON; what has its default value is left out."""
-        out: dict[str, Any] = {}
-        for name, kind, default, read in _fields(type(self)):
-            value = read(self)
-            if value == default:
-                continue
-            if kind.binary:
-                put_binary(out, name, value)
-            else:
-                out[name] = kind.write(value)
-        return _encode(out).encode("utf-8")
+        members = []
+        for name, binary, _, write, default, take in _fields(type(self)):
+            value = take(self)
+            if value != default:
+                members.append(put_binary(name, value) if binary else f'"{name}":{write(value)}')
+        return f"{{{','.join(members)}}}".encode()
 
 
 @attrs.frozen
@@ -356,6 +350,8 @@ MESSAGES: Final[dict[FrameType, type[Message]]] = {
     )
 }  # fmt: skip
 
+#: As attrs says that a field has no default.
+_MISSING: Final = attrs.NOTHING
 _layouts: Final[dict[type[Message], tuple[Field, ...]]] = {}
 
 
@@ -363,9 +359,9 @@ def _fields(kind: type[Message]) -> tuple[Field, ...]:
     layout = _layouts.get(kind)
     if layout is None:
         layout = _layouts[kind] = tuple(
-            (field.name, field.metadata["kind"], field.default, attrgetter(field.name))
+            (field.name, rule.binary, rule.read, rule.write, field.default, attrgetter(field.name))
             for field in attrs.fields(kind)
-            if "kind" in field.metadata
+            if (rule := field.metadata.get("kind")) is not None
         )
     return layout
 
@@ -385,11 +381,11 @@ def read_message(frame: Control) -> Message:
     if not isinstance(given, dict):
         raise RemoteProtocolError(detail="not a JSON object")
     values: dict[str, Any] = {}
-    for name, rule, default, _ in _fields(kind):
-        value = get_binary(given, name) if rule.binary else given.get(name, attrs.NOTHING)
-        if value is attrs.NOTHING or (rule.binary and value is None):
-            if default is attrs.NOTHING:
+    for name, binary, read, _, default, _ in _fields(kind):
+        value = get_binary(given, name) if binary else given.get(name, _MISSING)
+        if value is _MISSING or (binary and value is None):
+            if default is _MISSING:
                 raise RemoteProtocolError(detail=f"{frame.type.name} without {name}")
             continue
-        values[name] = rule.read(value)
+        values[name] = read(value)
     return kind(stream=frame.stream, **values)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import attrs
 
 from twisted_xfer.errors import LocalProtocolError, RemoteProtocolError
-from twisted_xfer.protocols.xfer.wire.frames import Data, Inline, Packed, numbered
+from twisted_xfer.protocols.xfer.wire.frames import MAX_INLINE, Data, Inline, Packed, numbered
 from twisted_xfer.protocols.xfer.wire.messages import (
     Abort,
     Ack,
@@ -132,6 +132,10 @@ class Receiver(_Books):
         one = self.open[event.stream]
         if isinstance(event, Data):
             return self._content(one, len(event.data), Act.DATA)
+        if isinstance(event, Packed) and one.entry.inline:
+            if event.size != one.entry.size or event.size > MAX_INLINE:
+                raise RemoteProtocolError(detail="INLINE is not of the size announced, or too large")
+            return self._act(event.stream, Act.INLINE)
         if isinstance(event, Packed):
             return self._content(one, event.size, Act.DATA)
         if isinstance(event, Hole):
@@ -232,6 +236,8 @@ class Sender(_Books):
         act = _SENT.get(type(event))
         if act is None or event.stream not in self.open:
             raise LocalProtocolError(None, "no such entry")
+        if isinstance(event, Packed) and self.open[event.stream].entry.inline:
+            act = Act.INLINE
         one = self._act(event.stream, act)
         if isinstance(event, Data):
             one.position += len(event.data)

@@ -1,4 +1,4 @@
-"""Swift dispatching: events reach who they are for, and trouble stays with who has it."""
+"""The reactor: events and timed calls reach who they are for, and trouble stays with who has it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from typing import Any
 
 import pytest
 from twisted.internet import abstract, main
-from twisted.internet.epollreactor import EPollReactor
-from twisted.internet.selectreactor import SelectReactor
-from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
-from twisted_xfer.runtime.dispatching import dispatch_swiftly
+from twisted_xfer.runtime.reactor import XferReactor
 
 
 class Reader(abstract.FileDescriptor):
@@ -56,10 +53,9 @@ class Reader(abstract.FileDescriptor):
 
 
 @pytest.fixture
-def reactor() -> Iterator[EPollReactor]:
-    """An epoll reactor of our own, which is not installed and does not run."""
-    reactor = EPollReactor()
-    assert dispatch_swiftly(reactor)
+def reactor() -> Iterator[XferReactor]:
+    """One that is not installed."""
+    reactor = XferReactor()
     yield reactor
     for descriptor in reactor.removeAll():
         descriptor.ours.close()
@@ -108,8 +104,7 @@ def test_trouble_of_one_is_logged_and_ends_nobody_else(reactor):
         globalLogPublisher.removeObserver(seen.append)
     assert bad.told == [b"x", "RuntimeError"]
     assert good.told == [b"x"]
-    # Twisted's own part of it still logs in the old way.
-    assert [event["failure"].type for event in seen if "failure" in event] == [RuntimeError]
+    assert [event["log_failure"].type for event in seen if "log_failure" in event] == [RuntimeError]
     bad.close()
 
 
@@ -152,11 +147,62 @@ def test_who_was_closed_by_another_is_not_told(reactor):
         one.close()
 
 
-def test_other_reactors_stay_as_they_are():
-    """Only Twisted's own epoll reactor is known well enough."""
-    assert not dispatch_swiftly(Clock())
-    select = SelectReactor()
-    assert not dispatch_swiftly(select)
-    assert "doIteration" not in vars(select)
-    for internal in list(select._internalReaders):
-        internal.connectionLost(None)
+def test_calls_that_are_made_while_it_waits(reactor):
+    """From an event, put off, made earlier, cancelled, and from another thread."""
+    told: list[str] = []
+    far = reactor.callLater(3600, told.append, "far")
+    gone = reactor.callLater(3600, told.append, "gone")
+
+    def tell() -> None:
+        # The reactor waits for the hour's end by now: each of these has to wake it.
+        far.reset(0.01)
+        gone.cancel()
+        reactor.callLater(0, told.append, "now")
+        reactor.callInThread(reactor.callFromThread, later)
+
+    def later() -> None:
+        told.append("thread")
+        reactor.callLater(0.05, stop)
+
+    def stop() -> None:
+        told.append("stop")
+        reactor.stop()
+
+    one = Reader(reactor, tell)
+    one.theirs.sendall(b"x")
+    reactor.run(installSignalHandlers=False)
+    assert sorted(told) == ["far", "now", "stop", "thread"]
+    assert told[-1] == "stop"
+    one.close()
+
+
+def test_it_stops_from_an_event(reactor):
+    """Without a timed call or a thread that would wake it."""
+    one = Reader(reactor, reactor.stop)
+    one.theirs.sendall(b"x")
+    reactor.run(installSignalHandlers=False)
+    assert one.told == [b"x", "ConnectionLost"]
+    one.close()
+
+
+def test_a_timed_call_that_was_made_earlier_by_an_event(reactor):
+    """Nothing new is made: only the time has changed, while the reactor waits for the old one."""
+    call = reactor.callLater(3600, reactor.stop)
+    one = Reader(reactor, lambda: call.reset(0.01))
+    one.theirs.sendall(b"x")
+    reactor.run(installSignalHandlers=False)
+    assert one.told == [b"x", "ConnectionLost"]
+    one.close()
+
+
+def test_a_timed_call_that_breaks(reactor):
+    """It is logged, and the reactor goes on."""
+    seen: list[Any] = []
+    globalLogPublisher.addObserver(seen.append)
+    reactor.callLater(0, lambda: 1 // 0)
+    reactor.callLater(0.01, reactor.stop)
+    try:
+        reactor.run(installSignalHandlers=False)
+    finally:
+        globalLogPublisher.removeObserver(seen.append)
+    assert ZeroDivisionError in [event["log_failure"].type for event in seen if "log_failure" in event]
