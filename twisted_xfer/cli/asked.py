@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 import click
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from twisted_xfer.protocols.xfer.caller import Login, Target
 
 F = TypeVar("F", bound=Callable[..., Any])
+#: What Python calls it, and so does click's ``-``.
+_STDIN: Final = "<stdin>"
 
 
 def login_options(command: F) -> F:
@@ -79,6 +81,12 @@ class Asked:
             ca=self.authorities(),
             trust=_is_known,
         )
+
+    @property
+    def reads_stdin(self) -> bool:
+        """Whether one of its files is standard input."""
+        files = (self.password_file, self.ca, self.proofs.token_file, self.proofs.cert, self.proofs.key)
+        return any(getattr(file, "name", "") == _STDIN for file in files)
 
     def authorities(self) -> str:
         """The PEM text of ``--ca``. Raises click.UsageError when there is no certificate in it."""

@@ -28,7 +28,13 @@ from twisted_xfer.cli.url import parse_target
     help="When the name is taken; skip-same replaces what differs in size or time.",
 )
 @choice_options
-@click.option("--retry", default=5, show_default=True, help="Reconnections in a row that bring nothing.")
+@click.option(
+    "--retry",
+    default=5,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Reconnections in a row that bring nothing.",
+)
 @click.option("--limit-rate", type=rate, help="Bytes a second at most: 500k, 2M.")
 @tutorial.options
 def command(

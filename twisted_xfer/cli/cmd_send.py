@@ -31,7 +31,13 @@ from twisted_xfer.cli.url import parse_target
 )
 @choice_options
 @tree_options
-@click.option("--retry", default=5, show_default=True, help="Reconnections in a row that bring nothing.")
+@click.option(
+    "--retry",
+    default=5,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Reconnections in a row that bring nothing.",
+)
 @click.option("--limit-rate", type=rate, help="Bytes a second at most: 500k, 2M.")
 @click.option(
     "-j",
@@ -77,6 +83,7 @@ def command(
         from twisted_xfer.cli.calling import call, summary_code
         from twisted_xfer.cli.rate_limit import RateLimit
         from twisted_xfer.protocols.xfer import client
+        from twisted_xfer.protocols.xfer.wire.paths import is_sendable
     if url.startswith("@"):
         from twisted_xfer.cli import lan
 
@@ -90,6 +97,11 @@ def command(
     progress = Progress(as_json=as_json, dry_run=work.dry_run)
     if "-" in paths and len(paths) > 1:
         raise click.UsageError("standard input is sent alone")
+    if "-" in paths and asked.reads_stdin:
+        # What is read of it for a line is more than the line.
+        raise click.UsageError("standard input is what is sent: the password or key must come from elsewhere")
+    if "-" in paths and not is_sendable(os.fsencode(name)):
+        raise click.UsageError(f"--name {name}: no name that can be sent")
 
     def begin(reactor: Any, login: Any) -> Any:
         limiter = RateLimit(limit_rate, reactor.seconds) if limit_rate else None
