@@ -88,6 +88,14 @@ def test_what_is_forgotten_or_mistyped(xfer, args, code, words):
     assert "Traceback" not in err
 
 
+def test_a_certificate_of_our_own_that_cannot_be_made(xfer, tmp_path):
+    """One line with its path."""
+    (tmp_path / "config").write_text("")
+    code, out, err = xfer("receive", tmp_path)
+    assert (code, out) == (7, "")
+    assert err == f"xfer: {tmp_path}/config/receive.pem: File exists\n"
+
+
 def test_errors_from_a_daemon(xfer, url):
     """Each in words, with the name for scripts behind it."""
     for args, code, words in (

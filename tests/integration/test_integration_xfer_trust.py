@@ -61,6 +61,16 @@ def logins(daemon):
     return daemon.output.count("login.")
 
 
+def test_keys_that_cannot_be_kept(ls, tmp_path):
+    """One line with the path of the file, and nobody is trusted."""
+    (tmp_path / "config").write_text("")
+    daemon, _ = serve(tmp_path)
+    with daemon:
+        code, err = ls(url_of(daemon), "--accept-new")
+        assert (code, err) == (7, f"xfer: {tmp_path}/config/known_peers: Not a directory\n")
+        assert logins(daemon) == 0
+
+
 def test_authorities(ls, tmp_path):
     """--ca takes what they signed for this host, whatever was met before, and keeps nothing."""
     AUTHORITY.cert_pem.write_to_path(str(tmp_path / "ca.pem"))

@@ -23,6 +23,7 @@ from twisted_xfer.errors import (
     LoginFailed,
     PrefixMismatch,
     SourceChanged,
+    StorageFailure,
     TimedOut,
     XferError,
 )
@@ -178,6 +179,8 @@ def _sentence(error: BaseException, target: Target, code: str = "", user: str = 
         return f"cannot connect to {target.place}: {printable_detail(error)}{hint}"
     if isinstance(error, ConfigError):
         return f"--{error.key}: {error.remedy}"
+    if isinstance(error, StorageFailure) and isinstance(error.subject, str):
+        return f"{error.subject}: {error.detail}"
     if isinstance(error, UntrustedKey) and error.subject is None:
         return f"{target.place} is not trusted: {printable_detail(error)}"
     if isinstance(error, UntrustedKey):

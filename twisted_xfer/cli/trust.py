@@ -5,10 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from twisted_xfer.cli.output import say
+from twisted_xfer.errors import StorageFailure
 
 #: A store is one line a peer; more than this is not ours.
 MAX_STORE: Final = 1024 * 1024
@@ -24,19 +27,32 @@ def directory() -> Path:
     return Path(moved) if moved else platformdirs.user_config_path("xfer")
 
 
+@contextmanager
+def _kept(path: Path) -> Iterator[None]:
+    """Say of which file of ours it is that the system refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageFailure(str(path), error.strerror or str(error)) from error
+
+
 class KnownKeys:
-    """Peers that were met before: ``host:port digest`` a line."""
+    """Peers that were met before: ``host:port digest`` a line.
+
+    Its methods raise StorageFailure.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or directory() / "known_peers"
 
     def get(self, place: str) -> str | None:
         """The digest of the key that ``place`` had, or None."""
-        try:
-            with self.path.open("r", encoding="utf-8") as stream:
-                text = stream.read(MAX_STORE)
-        except FileNotFoundError:
-            return None
+        with _kept(self.path):
+            try:
+                with self.path.open("r", encoding="utf-8", errors="replace") as stream:
+                    text = stream.read(MAX_STORE)
+            except FileNotFoundError:
+                return None
         found = None
         for line in text.splitlines():
             fields = line.split()
@@ -46,9 +62,10 @@ class KnownKeys:
 
     def add(self, place: str, digest: str) -> None:
         """Remember it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(f"{place} {digest}\n")
+        with _kept(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(f"{place} {digest}\n")
 
     def trusts(self, place: str, digest: str) -> bool:
         """Whether this very key was met there before."""
@@ -56,15 +73,16 @@ class KnownKeys:
 
 
 def own_certificate() -> str:
-    """The path of our own key and self-signed certificate, made at the first use."""
+    """The path of our own key and self-signed certificate, made at the first use. Raises StorageFailure."""
     path = directory() / "receive.pem"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, temporary = tempfile.mkstemp(prefix=".receive-", dir=path.parent)
-        with open(handle, "wb") as stream:
-            stream.write(_make_certificate())
-        os.replace(temporary, path)
-        say(f"made a key and a certificate of our own: {path}")
+    with _kept(path):
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle, temporary = tempfile.mkstemp(prefix=".receive-", dir=path.parent)
+            with open(handle, "wb") as stream:
+                stream.write(_make_certificate())
+            os.replace(temporary, path)
+            say(f"made a key and a certificate of our own: {path}")
     return str(path)
 
 

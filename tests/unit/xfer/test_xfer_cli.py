@@ -70,6 +70,28 @@ def test_known_keys(tmp_path):
     assert known.trusts("h:1", "bb")
 
 
+def test_known_keys_in_a_file_that_is_no_text(tmp_path):
+    """What somebody has spoilt is skipped, and what follows counts."""
+    known = trust.KnownKeys(tmp_path / "known")
+    known.path.write_bytes(b"\xff\xfe h:1 \n")
+    assert known.get("h:1") is None
+    known.add("h:1", "aa")
+    assert known.trusts("h:1", "aa")
+
+
+def test_what_we_keep_cannot_be_kept(tmp_path, monkeypatch):
+    """Where a file stands in the place of our directory, the error has the path and the system's word."""
+    (tmp_path / "c").write_text("")
+    monkeypatch.setenv("XFER_CONFIG_DIR", str(tmp_path / "c"))
+    known = trust.KnownKeys()
+    for use in (lambda: known.get("h:1"), lambda: known.add("h:1", "aa"), trust.own_certificate):
+        with pytest.raises(errors.StorageFailure) as caught:
+            use()
+        assert str(tmp_path / "c") in caught.value.subject
+        assert caught.value.detail in {"Not a directory", "File exists"}
+        assert code_of(caught.value) is Exit.STORAGE
+
+
 def test_our_own_certificate(tmp_path, monkeypatch, capsys):
     """Made once, for nobody else to read, and known by its key."""
     monkeypatch.setenv("XFER_CONFIG_DIR", str(tmp_path / "c"))
