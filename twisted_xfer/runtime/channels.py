@@ -32,10 +32,10 @@ def lost(error: OSError) -> ConnectionLost:
     return ConnectionLost(detail=name or type(error).__name__)
 
 
-def prepare(sock: socket.socket) -> None:
-    """Make ``sock`` non-blocking and its small writes immediate."""
+def prepare(sock: socket.socket, *, immediate: bool = False) -> None:
+    """Make ``sock`` non-blocking and its small writes immediate, unless they are that already."""
     sock.setblocking(False)
-    if sock.family != socket.AF_UNIX:
+    if not immediate and sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
@@ -51,13 +51,14 @@ def reset(sock: socket.socket) -> None:
 class SocketChannel:
     """A connected stream socket, in clear.
 
-    ``sock`` belongs to the channel from here on. ``peer`` is the IP address of the other end.
+    ``sock`` belongs to the channel from here on. ``peer`` is the IP address of the other end;
+    ``immediate`` as of ``prepare``.
     """
 
     __slots__ = ("_sock", "peer", "secure")
 
-    def __init__(self, sock: socket.socket, peer: str) -> None:
-        prepare(sock)
+    def __init__(self, sock: socket.socket, peer: str, *, immediate: bool = False) -> None:
+        prepare(sock, immediate=immediate)
         self._sock = sock
         self.peer = peer
         self.secure = False

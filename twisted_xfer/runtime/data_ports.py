@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import errno
 import secrets
+import select
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final, TypeAlias
@@ -36,6 +38,9 @@ MAX_BINDS: Final = 256
 #: No descriptor, no memory: waiting would spin, for the connection stays in the queue.
 SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
+#: Connections have the options of the socket that they were accepted from; other systems hand on some.
+INHERITS: Final = sys.platform == "linux"
+
 Network: TypeAlias = IPv4Network | IPv6Network
 
 
@@ -44,7 +49,7 @@ class PassivePort:
     """A listening socket of one session, kept for as many transfers as it likes."""
 
     __slots__ = (
-        "_call", "_deadline", "_idle", "_owner", "_peer", "_peer_address", "_sock", "_strangers", "_waiting",
+        "_call", "_deadline", "_idle", "_owner", "_peer", "_peer_address", "_queue", "_sock", "_strangers", "_waiting",
         "_watched", "port",
     )  # fmt: skip
 
@@ -52,6 +57,9 @@ class PassivePort:
         self.port = port
         self._owner = owner
         self._sock: socket.socket | None = sock
+        #: To be asked about the queue: by accept() an empty one is an exception, at eight times the cost.
+        self._queue = select.poll()
+        self._queue.register(sock, select.POLLIN)
         self._peer = peer
         self._peer_address = plain_address(peer)
         self._waiting: Deferred[IChannel] | None = None
@@ -102,6 +110,8 @@ class PassivePort:
             return
         # The kernel holds at most one more than the backlog.
         for _ in range(BACKLOG + 1):
+            if not self._queue.poll(0):
+                return
             try:
                 connection, _address = self._sock.accept()
             except OSError:
@@ -184,7 +194,7 @@ class PassivePort:
                 connection = None
                 address = ("", 0)
             if connection is not None and self._is_peer(address[0]):
-                return SocketChannel(connection, self._peer)
+                return SocketChannel(connection, self._peer, immediate=INHERITS)
             # A connection that was reset in the queue counts as well: this loop ends whatever comes.
             self._strangers += 1
             if connection is not None:
@@ -316,6 +326,7 @@ class DataPorts:
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind(address)

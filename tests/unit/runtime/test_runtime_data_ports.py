@@ -112,6 +112,16 @@ def test_waiting_connection_is_taken_at_once(lab):
     assert channel.recv_into(buffer) == 5
 
 
+def test_small_writes_are_immediate(lab):
+    """Connections in both families come without Nagle's algorithm, and never make anybody wait."""
+    for host in (HOME, "::1"):
+        port = lab.keep(lab.ports().listen(host, host))
+        lab.dial(port.port, host, host)
+        channel = lab.keep(outcome(port.accept(30)))
+        assert channel._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert channel._sock.gettimeout() == 0
+
+
 def test_connection_that_comes_later(lab):
     """The listener is with the reactor only while somebody waits for it."""
     port = lab.keep(lab.ports().listen(HOME, HOME))
