@@ -7,6 +7,7 @@ than the commands themselves: so a plain value goes on in the same turn.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from types import CoroutineType
 from typing import Any, TypeVar, cast
 
@@ -18,16 +19,19 @@ from twisted_xfer.interfaces._storage import Eventually
 T = TypeVar("T")
 U = TypeVar("U")
 
-# The type and not the abstract class, whose check is written in Python: it is asked for each answer.
-_LATE = (Deferred, CoroutineType)
+
+def _is_late(kind: type) -> bool:
+    return issubclass(kind, (Deferred, CoroutineType))
+
+
+# Asked for each answer: Deferred has an abstract class above, whose own check is written in Python.
+_late: Callable[[Any], bool] = lru_cache(256)(_is_late)
 
 
 def then(answer: Eventually[T], go_on: Callable[[T], U | Deferred[U]]) -> U | Deferred[U]:
     """``go_on(value)``: now for a plain value, else when it has come."""
-    if isinstance(answer, CoroutineType):
-        answer = Deferred.fromCoroutine(answer)
-    if isinstance(answer, Deferred):
-        return cast("Deferred[U]", answer.addCallback(cast("Any", go_on)))
+    if _late(type(answer)):
+        return cast("Deferred[U]", _deferred(answer).addCallback(cast("Any", go_on)))
     value: Any = answer
     return go_on(value)
 
@@ -38,22 +42,24 @@ def then_or(
     fail: Callable[[Failure], U | Deferred[U] | Failure],
 ) -> U | Deferred[U]:
     """As ``then``, with ``fail(failure)`` for an answer that turns out to be an error."""
-    if isinstance(answer, CoroutineType):
-        answer = Deferred.fromCoroutine(answer)
-    if isinstance(answer, Deferred):
-        return cast("Deferred[U]", answer.addCallbacks(cast("Any", go_on), cast("Any", fail)))
+    if _late(type(answer)):
+        return cast("Deferred[U]", _deferred(answer).addCallbacks(cast("Any", go_on), cast("Any", fail)))
     value: Any = answer
     return go_on(value)
 
 
+def _deferred(answer: Any) -> Deferred[Any]:
+    return answer if isinstance(answer, Deferred) else Deferred.fromCoroutine(answer)
+
+
 def waiting(answer: object) -> bool:
     """Whether ``answer`` still has to be waited for, or taken out of a Deferred."""
-    return isinstance(answer, _LATE)
+    return _late(type(answer))
 
 
 async def resolve(answer: Eventually[T]) -> T:
     """The value of ``answer``, for coroutines."""
-    if isinstance(answer, _LATE):
-        return await answer
     value: Any = answer
+    if _late(type(answer)):
+        value = await value
     return cast("T", value)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Final
+from typing import Final, NamedTuple
 
-import attrs
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -41,8 +40,7 @@ from twisted_xfer.storage.take_name import take_name
 MAX_RENAMES: Final = 1000
 
 
-@attrs.frozen
-class Target:
+class Target(NamedTuple):
     """Where an upload will be: the directory, the final name in it, and the path that was asked for."""
 
     anchor: Anchor

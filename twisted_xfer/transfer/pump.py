@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import CoroutineType
 from typing import Any, Final, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -82,11 +81,6 @@ class Bench(Protocol):
 
     def put_pipe(self, pipe: tuple[int, int], empty: bool) -> None:
         """Give it back; one that is not empty is closed."""
-
-
-def is_late(answer: object) -> bool:
-    """Whether ``answer`` is still to come."""
-    return isinstance(answer, (Deferred, CoroutineType))
 
 
 def deferred(answer: Eventually[T]) -> Deferred[T]:

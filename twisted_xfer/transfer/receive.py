@@ -29,8 +29,9 @@ from twisted_xfer.interfaces import (
     WantRead,
     WantWrite,
 )
+from twisted_xfer.interfaces.answers import waiting
 from twisted_xfer.transfer.faults import from_system
-from twisted_xfer.transfer.pump import Bench, Pump, deferred, is_late
+from twisted_xfer.transfer.pump import Bench, Pump, deferred
 from twisted_xfer.transfer.text import FromWire
 
 #: Bytes of a reused buffer, and the most that one recv_into() is given.
@@ -243,7 +244,7 @@ class ReceivePump(Pump):
         except Exception as error:  # noqa: BLE001 - a third party's upload raises what it likes
             self._not_released(error)
             return
-        if is_late(answer):
+        if waiting(answer):
             deferred(answer).addCallbacks(self._released, self._release_failed)
         else:
             self._fire(reason)

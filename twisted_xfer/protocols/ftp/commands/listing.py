@@ -125,9 +125,10 @@ def _listing(
                 batch = [info for info in batch if pattern.match(info.name)]
             return make(renamed(session, batch, prefix if prefixed else b"")) if batch else b""
 
-        return await send(
+        sent = send(
             session, ListingSource(listing, format_batch, session.channel.later), _OPENING, TransferMode.IMAGE
         )
+        return await resolve(sent)
 
     return Deferred.fromCoroutine(run())
 
@@ -178,9 +179,10 @@ def machine_list(session: FTPSession, argument: bytes) -> Eventually[bytes]:
         def format_batch(batch: list[FileInfo]) -> bytes:
             return mlsd_lines(renamed(session, batch), facts, perm)
 
-        return await send(
+        sent = send(
             session, ListingSource(listing, format_batch, session.channel.later), _OPENING, TransferMode.IMAGE
         )
+        return await resolve(sent)
 
     return Deferred.fromCoroutine(run())
 

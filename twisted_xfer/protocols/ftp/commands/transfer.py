@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.python.failure import Failure
 
 from twisted_xfer.errors import Busy, Cancelled, RemoteProtocolError, XferError
-from twisted_xfer.interfaces import Eventually, IChannel, IReadFile, IUpload, TransferMode, WriteIntent
+from twisted_xfer.interfaces import (
+    Eventually,
+    IChannel,
+    IReadFile,
+    ITransfer,
+    IUpload,
+    TransferMode,
+    WriteIntent,
+)
 from twisted_xfer.interfaces.answers import resolve, then, then_or, waiting
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.ftp.commands.ending import Ending
@@ -60,14 +69,24 @@ def _not_connected(failure: Failure) -> Failure:
     return failure
 
 
-def send(session: FTPSession, file: IReadFile, opening: bytes, mode: TransferMode) -> Deferred[bytes]:
+def _outcome(transfer: ITransfer) -> int | Deferred[int]:
+    """What came of it: the small ones have ended already, and then nobody needs a Deferred."""
+    result = transfer.result
+    if result.called:
+        value: object = result.result
+        if isinstance(value, int):
+            return value
+    return result
+
+
+def send(session: FTPSession, file: IReadFile, opening: bytes, mode: TransferMode) -> bytes | Deferred[bytes]:
     """Send ``file`` over the data connection and close it; the reply for a good end. Fails with XferError."""
 
     def failed(failure: Failure) -> Failure:
         file.close(failure.value if isinstance(failure.value, Exception) else None)
         return failure
 
-    def begin(channel: IChannel) -> Deferred[bytes]:
+    def begin(channel: IChannel) -> bytes | Deferred[bytes]:
         if session.closed:
             channel.abort()
             error = Cancelled(None, "control connection lost")
@@ -77,7 +96,7 @@ def send(session: FTPSession, file: IReadFile, opening: bytes, mode: TransferMod
             file, channel, mode, session.user().download_limiter, session.host.timeouts.stall
         )
         session.transfer = transfer
-        return transfer.result.addCallback(delivered)
+        return then(_outcome(transfer), delivered)
 
     def delivered(_count: int) -> bytes:
         session.protection.delivered()
@@ -106,8 +125,13 @@ def store(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     if refusal is not None:
         return refusal
     if_exists = session.user().account.if_exists or session.options.if_exists
-    intent = WriteIntent(offset=_take_restart(session), size=_take_size(session), if_exists=if_exists)
-    return _receive(session, argument, intent)
+    return _receive(session, argument, _intent(_take_restart(session), _take_size(session), if_exists))
+
+
+@lru_cache(64)
+def _intent(offset: int, size: int | None, if_exists: Any) -> WriteIntent:
+    """Nearly all uploads have the same."""
+    return WriteIntent(offset=offset, size=size, if_exists=if_exists)
 
 
 def append(session: FTPSession, argument: bytes) -> Eventually[bytes]:
@@ -188,7 +212,7 @@ class _Receiving:
         kept = self._upload.suspend(error if isinstance(error, Exception) else None)
         return Deferred.fromCoroutine(resolve(kept)).addCallback(lambda _none: failure)
 
-    def _begin(self, channel: IChannel) -> Deferred[bytes]:
+    def _begin(self, channel: IChannel) -> bytes | Deferred[bytes]:
         session, upload, intent = self._session, self._upload, self._intent
         if session.closed:
             channel.abort()
@@ -207,7 +231,7 @@ class _Receiving:
         )
         session.transfer = transfer
         session.uploading = self._path
-        return transfer.result.addCallbacks(self._stored, self._broken)
+        return then_or(_outcome(transfer), self._stored, self._broken)
 
     def _stored(self, _count: int) -> bytes:
         self._session.uploading = None
