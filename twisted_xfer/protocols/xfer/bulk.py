@@ -20,8 +20,10 @@ from twisted_xfer.protocols.xfer.content import Hasher, from_system, store
 from twisted_xfer.protocols.xfer.line import Line
 from twisted_xfer.protocols.xfer.wire.frames import HEADER, FrameType
 
-#: One piece; measured: smaller ones cost more calls, larger ones fall out of the cache.
-PIECE: Final = 256 * 1024
+#: One piece; measured: smaller ones cost more calls, and larger ones no less. In TLS, whose records have
+#: to stay in the processor's cache as well, larger ones cost more.
+PIECE: Final = 512 * 1024
+SECURE_PIECE: Final = 256 * 1024
 #: The most that one call moves.
 BATCH: Final = 16 * 1024 * 1024
 #: A line that has moved so much in one call is waited for, so long at a time and so long in all.
@@ -32,9 +34,9 @@ WAITS: Final = 10
 _START: Final = 4096
 
 
-def make_buffer() -> memoryview:
-    """A buffer for either direction."""
-    return memoryview(bytearray(_START + PIECE))
+def make_buffer(*, secure: bool) -> memoryview:
+    """A buffer for either direction, which holds one piece."""
+    return memoryview(bytearray(_START + (SECURE_PIECE if secure else PIECE)))
 
 
 class _Waiting:
@@ -82,7 +84,7 @@ class Outflow:
                 continue
             if self.position >= until or self.stop or self.short:
                 return
-            self._load(min(PIECE, self.max_data, until - self.position))
+            self._load(min(len(self.buffer) - _START, self.max_data, until - self.position))
 
     def _flush(self, line: Line) -> bool:
         """Send what is pending; whether all of it is gone."""
@@ -147,7 +149,7 @@ class Inflow:
     def _piece(self, line: Line, room: int) -> bool:
         """One buffer full, stored; False when nothing came."""
         count = 0
-        most = min(PIECE, room)
+        most = min(len(self.buffer) - _START, room)
         try:
             while count < most:
                 if not self.left and not self._next_frame(line, room - count):

@@ -42,7 +42,7 @@ async def receive_bulk(
     one = role.books.open[stream]
     flow = Inflow(
         IHasFileno(upload).fileno(), stream, incoming.hasher, incoming.position, left,
-        connection.link.max_data, content.buffer or make_buffer(),
+        connection.link.max_data, content.buffer or make_buffer(secure=connection.secure),
     )  # fmt: skip
     content.buffer = flow.buffer
     line = connection.lend_line()

@@ -30,8 +30,8 @@ async def send_bulk(
     if until is None or not bulky or role.limiter is not None or not IHasFileno.providedBy(file):
         return position
     stream = out.stream
-    max_data = connection.link.max_data
-    flow = Outflow(IHasFileno(file).fileno(), stream, hasher, position, max_data, make_buffer())
+    buffer = make_buffer(secure=connection.secure)
+    flow = Outflow(IHasFileno(file).fileno(), stream, hasher, position, connection.link.max_data, buffer)
     while flow.position < until and not flow.short and connection.can_lend:
         await connection.drained()
         if role.gone() or out.failed is not None:
