@@ -19,7 +19,7 @@ from twisted_xfer.cli.url import parse_target
 
 
 @click.command("send")
-@click.argument("paths", nargs=-1, type=click.Path())
+@click.argument("paths", nargs=-1, type=click.Path(readable=False))
 @click.argument("url")
 @login_options
 @click.option(

@@ -6,6 +6,7 @@ import stat
 
 import click
 import pytest
+from click.testing import CliRunner
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
@@ -14,7 +15,7 @@ from twisted_xfer.cli import trust
 from twisted_xfer.cli.calling import code_of, summary_code
 from twisted_xfer.cli.choices import NAMES, Choices, choice_options, tree_options
 from twisted_xfer.cli.exits import Exit
-from twisted_xfer.cli.main import COMMANDS
+from twisted_xfer.cli.main import COMMANDS, xfer
 from twisted_xfer.cli.progress import Progress, size_text
 from twisted_xfer.cli.rate import rate
 from twisted_xfer.cli.rate_limit import RateLimit
@@ -234,6 +235,14 @@ def test_a_bar(capsys):
 def test_sizes_for_people(size, text):
     """Decimal units."""
     assert size_text(size) == text
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    """It fails when its turn comes, and keeps nothing else from being sent: a wrong URL is the first that is wrong."""
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    done = CliRunner().invoke(xfer, ["send", str(tmp_path / "file"), "smb://host/"])
+    assert "not a scheme" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["send", "receive", "get", "ls", "rm"])
