@@ -170,10 +170,16 @@ def test_an_end_of_our_own_is_no_news(capsys):
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (errors.NoSpace(), "no space left there (no_space)"),
+        (PeerError(401, "no_space"), "no space left there (no_space)"),
+        (errors.NoSpace(), "no space left here (no_space)"),
+        (errors.StorageFailure(None, "Bad"), "cannot be read or written here (io: Bad)"),
+        (errors.ReadOnly(), "can only be read here (read_only)"),
         (PeerError(300, "exists", "by \x1b[31m"), "is there already (exists: by ?[31m)"),
         (PeerError(399, "of_tomorrow", "what?"), "of_tomorrow: what?"),
-        (errors.RemoteProtocolError(detail="out of order"), "remote_protocol: out of order"),
+        (
+            errors.RemoteProtocolError(detail="out of order"),
+            "the other end does not keep to the protocol (remote_protocol: out of order)",
+        ),
         (ValueError("secret"), "unknown error"),
     ],
 )
