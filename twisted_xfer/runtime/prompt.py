@@ -114,7 +114,7 @@ class PromptServer(tcp.Server):
             return True
         if self.TLS:
             # Twisted's own, started by somebody who knows nothing of ours.
-            self.write(data)
+            self.write(data)  # type: ignore[no-untyped-call]
             return False
         if self.dataBuffer or self._tempDataLen:
             _Descriptor.write(self, data)
