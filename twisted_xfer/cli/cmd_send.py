@@ -19,7 +19,7 @@ from twisted_xfer.cli.url import parse_target
 
 
 @click.command("send")
-@click.argument("paths", nargs=-1, type=click.Path())
+@click.argument("paths", nargs=-1, type=click.Path(readable=False))
 @click.argument("url")
 @login_options
 @click.option(
@@ -72,6 +72,8 @@ def command(
     jsonftp://USER@HOST[:PORT][/DIR], in the clear (pushs:, jsonftps: TLS).
     """
     check_arguments(paths, url)
+    if if_exists != "rename":
+        check_names(paths)
     asked = Asked(user, password_file, code, plain, ca, accept_new)
     place = tutorial.parse(url, "push", "jsonftp")
     if place is not None:
@@ -142,3 +144,15 @@ def check_arguments(paths: tuple[str, ...], url: str) -> None:
         )
     if paths != ("-",) and not any(os.path.lexists(path) for path in paths):
         raise click.UsageError(f"{paths[0]}: no such file or directory")
+
+
+def check_names(paths: tuple[str, ...]) -> None:
+    """Of two paths with one name the second would silently take the place of the first. Raises click.UsageError."""
+    met: dict[str, str] = {}
+    for path in paths:
+        name = os.path.basename(os.path.abspath(path))
+        if path != "." and name and met.setdefault(name, path) != path:
+            raise click.UsageError(
+                f"{met[name]} and {path} would both be {name} there: send them one after the other, or with "
+                "--if-exists rename"
+            )

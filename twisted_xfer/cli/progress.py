@@ -206,6 +206,8 @@ class Progress:
         line: dict[str, object] = {"event": event.kind}
         if event.path:
             line["path"] = event.path.decode("utf-8", "surrogateescape")
+        if event.type != "file":
+            line["type"] = event.type
         if event.size is not None:
             line["size"] = event.size
         if event.kind in {"progress", "done"}:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from twisted_xfer.errors import XferError
+from twisted_xfer.errors import NoSpace, ReadOnly, StorageFailure, XferError
 from twisted_xfer.protocols.xfer.wire.paths import printable
 
 _WORDS: Final = {
@@ -29,6 +29,7 @@ _WORDS: Final = {
     "prefix_mismatch": "what is there is no beginning of it",
     "quota": "no quota left there",
     "read_only": "can only be read there",
+    "remote_protocol": "the other end does not keep to the protocol",
     "right_missing": "is not allowed there",
     "shutting_down": "the other end is stopping",
     "source_changed": "was changed while it was sent",
@@ -37,6 +38,12 @@ _WORDS: Final = {
     "too_big": "is too big there",
     "truncated": "ended early",
     "vetoed": "was refused there",
+}
+#: What happened at our end, not at the other.
+_HERE: Final = {
+    "io": "cannot be read or written here",
+    "no_space": "no space left here",
+    "read_only": "can only be read here",
 }
 
 
@@ -56,4 +63,7 @@ def error_text(error: Exception | None) -> str:
     """An error for people: ``is there already (exists)``."""
     text = code_text(error)
     name = text.partition(" ")[0].rstrip(":")
-    return f"{_WORDS[name]} ({text})" if name in _WORDS else text
+    words = _WORDS.get(name)
+    if isinstance(error, StorageFailure | NoSpace | ReadOnly):
+        words = _HERE[error.code]
+    return f"{words} ({text})" if words else text

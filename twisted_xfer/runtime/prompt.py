@@ -99,7 +99,7 @@ class PromptServer(tcp.Server):
         tls = self._tls
         if tls is None:
             if not self._send(last, _MORE):
-                _Descriptor.loseConnection(self)
+                super().loseConnection()  # type: ignore[no-untyped-call]
                 return
             # The kernel has all that was said: there is nothing to wait for in another turn. Twisted
             # shuts down before it closes: a close alone would drop the last words together with
@@ -112,6 +112,10 @@ class PromptServer(tcp.Server):
         """Send behind whatever was written; whether the kernel has all of both."""
         if not self.connected:
             return True
+        if self.TLS:
+            # Twisted's own, started by somebody who knows nothing of ours.
+            self.write(data)  # type: ignore[no-untyped-call]
+            return False
         if self.dataBuffer or self._tempDataLen:
             _Descriptor.write(self, data)
             return False

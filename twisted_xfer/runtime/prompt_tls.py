@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from OpenSSL import SSL
 from twisted.internet import error, main
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
 from twisted.python.failure import Failure
 
 from twisted_xfer.runtime.dial import DescriptorReactor
@@ -128,7 +128,9 @@ class PromptTLS:
         early, self._early = self._early, []
         if early:
             self._carrier.send(b"".join(early))
-        self._carrier.protocol.handshakeCompleted()
+        protocol = self._carrier.protocol
+        if IHandshakeListener.providedBy(protocol):
+            protocol.handshakeCompleted()
         return None
 
     def _refuse(self, failure: SSL.Error) -> Exception | None:

@@ -415,6 +415,35 @@ def test_what_is_said_before_the_handshake_is_done_waits_for_it(rig):
     assert read(rig, 5) == b"hello"
 
 
+def test_a_protocol_that_does_not_ask_for_the_handshake(rig):
+    """It need not be an IHandshakeListener."""
+
+    class Plain(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            rig.protocol.told.append(data)
+
+    rig.transport.protocol = Plain()
+    rig.start_tls()
+    rig.client.settimeout(10)
+    rig.protocol.told.append("secure")
+    rig.shake().sendall(b"abc")
+    rig.until_told("secure", b"abc")
+
+
+@pytest.mark.parametrize("say", ["send", "finish", "write"])
+def test_nothing_leaves_in_clear_behind_startTLS(rig, say):
+    """Twisted's own way to start TLS is there for whoever wants it, and holds for our methods too."""
+    session = TLS(rig.reactor, identities=[IDENTITY]).control_session()
+    rig.transport.startTLS(session.creator)
+    getattr(rig.transport, say)(b"secret")
+    rig.reactor.turn()
+    rig.client.setblocking(False)
+    told = b""
+    with contextlib.suppress(BlockingIOError):
+        told = rig.client.recv(100)
+    assert b"secret" not in told
+
+
 def test_the_end_before_the_handshake_is_done(rig):
     """There is nobody yet to whom last words could be said."""
     rig.start_tls()

@@ -2,10 +2,14 @@
 
 import json
 import os
+import re
 import stat
+from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
+from click.testing import CliRunner
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
@@ -14,7 +18,7 @@ from twisted_xfer.cli import trust
 from twisted_xfer.cli.calling import code_of, summary_code
 from twisted_xfer.cli.choices import NAMES, Choices, choice_options, tree_options
 from twisted_xfer.cli.exits import Exit
-from twisted_xfer.cli.main import COMMANDS
+from twisted_xfer.cli.main import COMMANDS, xfer
 from twisted_xfer.cli.progress import Progress, size_text
 from twisted_xfer.cli.rate import rate
 from twisted_xfer.cli.rate_limit import RateLimit
@@ -24,7 +28,7 @@ from twisted_xfer.interfaces import ILimiter
 from twisted_xfer.protocols.xfer.attempts import Work
 from twisted_xfer.protocols.xfer.caller import CannotConnect, Login, LoginImpossible, Target, UntrustedKey
 from twisted_xfer.protocols.xfer.errormap import PeerError
-from twisted_xfer.protocols.xfer.report import Summary, TransferEvent
+from twisted_xfer.protocols.xfer.report import Kind, Summary, TransferEvent
 
 PIN = "ab" * 32
 
@@ -169,10 +173,16 @@ def test_an_end_of_our_own_is_no_news(capsys):
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (errors.NoSpace(), "no space left there (no_space)"),
+        (PeerError(401, "no_space"), "no space left there (no_space)"),
+        (errors.NoSpace(), "no space left here (no_space)"),
+        (errors.StorageFailure(None, "Bad"), "cannot be read or written here (io: Bad)"),
+        (errors.ReadOnly(), "can only be read here (read_only)"),
         (PeerError(300, "exists", "by \x1b[31m"), "is there already (exists: by ?[31m)"),
         (PeerError(399, "of_tomorrow", "what?"), "of_tomorrow: what?"),
-        (errors.RemoteProtocolError(detail="out of order"), "remote_protocol: out of order"),
+        (
+            errors.RemoteProtocolError(detail="out of order"),
+            "the other end does not keep to the protocol (remote_protocol: out of order)",
+        ),
         (ValueError("secret"), "unknown error"),
     ],
 )
@@ -201,6 +211,47 @@ def test_the_bar_knows_the_whole():
     progress(TransferEvent("done", b"c", size=100, position=100))
     assert (progress._bar.n, progress._bar.total) == (600, 600)
     progress.close()
+
+
+def documented_events():
+    """Event to keys, as the manual's table has them: the first two columns of each row."""
+    text = Path(__file__).parents[3].joinpath("docs/operate/transfers.rst").read_text("utf-8")
+    table = text.partition("* - ``event``")[2].partition("\n\n")[0]
+    rows = re.findall(r"^   \* - ``(\w+)``\n     -(.*)\n", table, re.MULTILINE)
+    return {event: dict(re.findall(r"``(\w+)``(\??)", keys)) for event, keys in rows}
+
+
+def test_the_manual_knows_every_event(capsys):
+    """With all that it may carry and with the least, a line has the keys that are documented, and no others."""
+    file, entry, error = (
+        {"size": 1, "resumed": 1, "position": 1},
+        {"size": 1, "type": "dir"},
+        errors.NotFound(),
+    )
+    events = {
+        "connected": ({}, {}),
+        "started": ({"path": b"a"}, file),
+        "progress": ({"path": b"a"}, file),
+        "done": ({"path": b"a"}, file | entry | {"digest": b"d", "hash": "md5", "stored_as": b"/a"}),
+        "skipped": ({"path": b"a", "why": "same"}, entry),
+        "would": ({"path": b"a", "why": "store"}, entry),
+        "failed": ({"error": error}, {"path": b"a"}),
+        "reconnecting": ({"error": error, "seconds": 1.0}, {}),
+    }
+    assert events.keys() == set(get_args(Kind))
+    documented = documented_events()
+    assert documented.keys() == {*events, "summary", "listening", "removed"}
+    progress = Progress(as_json=True)
+    progress.summary(Summary())
+    for kind, (least, more) in events.items():
+        progress(TransferEvent(kind, **least))
+        progress(TransferEvent(kind, **least, **more))
+    summary, *lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert summary.keys() - {"event"} == documented["summary"].keys()
+    for least, most in zip(lines[::2], lines[1::2], strict=True):
+        keys = documented[most.pop("event")]
+        assert most.keys() == keys.keys()
+        assert least.keys() - {"event"} == {name for name, optional in keys.items() if not optional}
 
 
 def test_json_lines(capsys):
@@ -234,6 +285,14 @@ def test_a_bar(capsys):
 def test_sizes_for_people(size, text):
     """Decimal units."""
     assert size_text(size) == text
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    """It fails when its turn comes, and keeps nothing else from being sent: a wrong URL is the first that is wrong."""
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    done = CliRunner().invoke(xfer, ["send", str(tmp_path / "file"), "smb://host/"])
+    assert "not a scheme" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["send", "receive", "get", "ls", "rm"])

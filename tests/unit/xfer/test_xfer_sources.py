@@ -4,8 +4,10 @@ import os
 
 import pytest
 
-from twisted_xfer.errors import IsADirectory, NotAFile, NotFound, StorageFailure
-from twisted_xfer.protocols.xfer import sources
+from twisted_xfer.errors import IsADirectory, NotAFile, NotFound, PermissionDenied, StorageFailure
+from twisted_xfer.protocols.xfer import disk_tree, sources
+from twisted_xfer.protocols.xfer.choosing import Chosen
+from twisted_xfer.protocols.xfer.disk_tree import DiskSource
 from twisted_xfer.protocols.xfer.sources import DiskContent
 
 
@@ -55,3 +57,22 @@ def test_a_disk_that_fails_leaves_nothing_open(path, monkeypatch):
     with pytest.raises(StorageFailure):
         DiskContent(path).whole(1)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_directory_that_may_not_be_read(tmp_path, monkeypatch):
+    """Is said to be so, as a file is; what is beside it is offered."""
+    for name in ("closed", "open"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "open/file").touch()
+
+    def listdir(path):
+        if path.endswith(b"closed"):
+            raise PermissionError(13, "Permission denied")
+        return os_listdir(path)
+
+    os_listdir = os.listdir
+    monkeypatch.setattr(disk_tree.os, "listdir", listdir)
+    source = DiskSource([os.fsencode(tmp_path)], Chosen())
+    found = {offer.path.partition(b"/")[2]: offer.problem for offer in iter(source.next, None)}
+    assert isinstance(found.pop(b"closed"), PermissionDenied)
+    assert found == dict.fromkeys((b"open", b"open/file", b""))

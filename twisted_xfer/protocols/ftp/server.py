@@ -32,6 +32,8 @@ from twisted_xfer.protocols.ftp.wire.verbs import Verb
 
 #: How often deadlines of all sessions are looked at: one timer for all is far cheaper than one each.
 SWEEP_SECONDS: Final = 1.0
+#: Where there are TCP's options and addresses; UNIX sockets have neither.
+INTERNET: Final = frozenset({socket.AF_INET, socket.AF_INET6})
 
 
 def host_of(address: IAddress) -> str:
@@ -72,11 +74,12 @@ class FTPServerProtocol(Protocol):
         foreign = ISSLTransport.providedBy(transport)
         if ITCPTransport.providedBy(transport) and not foreign:
             handle = transport.getHandle()  # type: ignore[attr-defined]
-            if not factory.prepared:
-                prepare(handle)
             self._peek = handle.recv
-            self._prompt = IPromptTransport.providedBy(transport)
-            local = factory.local or plain_host(handle.getsockname()[0])
+            self._prompt = IPromptTransport.providedBy(transport) and self._is_own
+            if factory.prepared or handle.family in INTERNET:
+                if not factory.prepared:
+                    prepare(handle)
+                local = factory.local or plain_host(handle.getsockname()[0])
         elif transport is not None:
             local = host_of(transport.getHost())
         self.session = FTPSession(
@@ -170,7 +173,15 @@ class FTPServerProtocol(Protocol):
     @property
     def can_start_tls(self) -> bool:
         """Whether this transport can."""
-        return ITLSTransport.providedBy(self.transport)
+        return ITLSTransport.providedBy(self.transport) and self._is_own
+
+    @property
+    def _is_own(self) -> bool:
+        """Whether the transport is no wrapping of one (``haproxy:``).
+
+        A wrapping has all methods of what it wraps, but they go past it, and nobody is told when TLS is up.
+        """
+        return getattr(self.transport, "protocol", self) is self
 
     def start_tls(self, tls: ITLSSession) -> None:
         """Go over to TLS."""
@@ -260,7 +271,7 @@ class FTPFactory(Factory):
 
     def listening(self, sock: socket.socket) -> None:
         """Connections will come from ``sock``: set its options once, and not for each of them."""
-        if sock.family in {socket.AF_INET, socket.AF_INET6} and sys.platform == "linux":
+        if sock.family in INTERNET and sys.platform == "linux":
             # Other systems do not hand all of them on.
             prepare(sock)
             self.prepared = True

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Generator, Sequence
 from typing import Literal, NamedTuple
 
-from twisted_xfer.errors import NotAFile, NotFound
+from twisted_xfer.errors import NotAFile, NotFound, PermissionDenied
 from twisted_xfer.interfaces import FileInfo, IReadFile
 from twisted_xfer.protocols.xfer.choosing import EVERYTHING, Chosen, Ignored, ignored_above
 from twisted_xfer.protocols.xfer.content import from_system
@@ -184,9 +184,10 @@ def _failed(path: bytes, problem: Exception, order: Order) -> Offer:
 
 
 def _broken(path: bytes, error: OSError, order: Order) -> Offer:
-    return _failed(
-        path, NotFound(path) if isinstance(error, FileNotFoundError) else from_system(error), order
-    )
+    for kind, meaning in ((FileNotFoundError, NotFound), (PermissionError, PermissionDenied)):
+        if isinstance(error, kind):
+            return _failed(path, meaning(path), order)
+    return _failed(path, from_system(error), order)
 
 
 def _problem(place: _Place, why: str) -> Offer:

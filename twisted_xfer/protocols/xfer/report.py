@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias
 import attrs
 
 Kind: TypeAlias = Literal[
-    "connected", "started", "progress", "done", "skipped", "would", "failed", "reconnecting", "listed"
+    "connected", "started", "progress", "done", "skipped", "would", "failed", "reconnecting"
 ]
 
 

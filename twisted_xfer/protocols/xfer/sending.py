@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -45,9 +45,6 @@ from twisted_xfer.protocols.xfer.wire.messages import (
     Take,
 )
 from twisted_xfer.protocols.xfer.wire.peer import Sender
-
-#: Small files read and offered before other connections get their turn.
-OFFERS_PER_TURN: Final = 64
 
 
 class SenderRole:

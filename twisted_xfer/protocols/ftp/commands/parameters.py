@@ -19,6 +19,7 @@ from twisted_xfer.protocols.ftp.wire.replies import reply
 LOWEST_ACTIVE_PORT: Final = 1024
 
 _EPSV_ONLY: Final = reply(501, "Only EPSV after EPSV ALL.")
+_NOWHERE: Final = reply(425, "No data connections here: this connection has no IP address.")
 
 
 def representation(session: FTPSession, argument: bytes) -> bytes:
@@ -47,6 +48,8 @@ def passive(session: FTPSession, argument: bytes) -> bytes:
     """PASV, for IPv4 only: its reply has no room for more."""
     if session.epsv_all:
         return _EPSV_ONLY
+    if not session.local:
+        return _NOWHERE
     address = session.host.data_ports.advertised(session.local, session.peer)
     if ":" in address:
         return reply(425, "PASV needs IPv4; use EPSV.")
@@ -55,6 +58,8 @@ def passive(session: FTPSession, argument: bytes) -> bytes:
 
 def extended_passive(session: FTPSession, argument: bytes) -> bytes:
     """EPSV."""
+    if not session.local:
+        return _NOWHERE
     wanted = grammar.parse_epsv(argument)
     if wanted == "ALL":
         session.epsv_all = True

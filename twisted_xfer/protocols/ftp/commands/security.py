@@ -54,6 +54,10 @@ def start_tls(session: FTPSession, last: bytes) -> None:
 
 def start_implicit(session: FTPSession) -> None:
     """TLS from the first byte, for data too: what ``ftps`` means by itself (draft-murray-auth-ftp-ssl)."""
+    if not session.channel.can_start_tls:
+        session.host.log.error("TLS cannot start on a connection of {protocol}", protocol="ftps")
+        session.refuse(b"")
+        return
     start_tls(session, b"")
     session.protection.private = True
     session.protection.silent = True

@@ -55,7 +55,6 @@ _PATTERNS: Final = several(text(MAX_PATTERN, 1), MAX_PATTERNS)
 #: Why there is nothing to send; of a dry run also what would be done with it.
 SKIPS: Final = ("same", "newer", "store", "replace")
 POLICIES: Final = ("refuse", "overwrite", "rename", "newer", "skip-same")
-ROLES: Final = ("send", "receive")
 
 
 def _field(kind: Kind, default: Any = attrs.NOTHING) -> Any:

@@ -105,5 +105,3 @@ ENTRY: Final[Transitions[EntryState, Act]] = Transitions(
         _S.CLOSED: {},
     }
 )  # fmt: skip
-#: Which acts are the sender's; the others are the receiver's.
-SENDER_ACTS: Final = frozenset({_A.INLINE, _A.RESTART, _A.DATA, _A.HOLE, _A.SEGMENT, _A.END, _A.ABORT})
