@@ -63,6 +63,8 @@ class Connection(Lending, Protocol):
         self.role: Role | None = None
         #: Takes the inner pieces of large DATA frames, which need no look at anything else.
         self.on_content: Callable[[int, bytes], None] | None = None
+        #: Called when what had come is dispatched: does what was put off until then, and says whether it was anything.
+        self.on_pulled: Callable[[], bool] | None = None
         #: Why it ended, as far as we know better than the transport.
         self.reason: XferError | None = None
         self._paused = False
@@ -122,7 +124,7 @@ class Connection(Lending, Protocol):
             self._watch = None
         error = self.reason or ConnectionLost(None, type(reason.value).__name__)
         role, self.role = self.role, None
-        self.on_content = None
+        self.on_content = self.on_pulled = None
         if role is not None:
             role.lost(error)
         self.wake()
@@ -137,17 +139,25 @@ class Connection(Lending, Protocol):
     def _pull(self) -> None:
         if self._pulling:
             return
-        self._pulling = True
+        self._pulling = more = True
         try:
-            while self._listens and not self._closing:
-                event = self.link.next_event()
-                if event is None:
-                    break
-                self._dispatch(event)
+            while more:
+                try:
+                    self._dispatch_all()
+                finally:
+                    # Before an error is said, as it came before that.
+                    more = self.on_pulled is not None and self.on_pulled()
         except XferError as error:
             self.fail(error)
         finally:
             self._pulling = False
+
+    def _dispatch_all(self) -> None:
+        while self._listens and not self._closing:
+            event = self.link.next_event()
+            if event is None:
+                break
+            self._dispatch(event)
 
     def _dispatch(self, event: Event) -> None:
         if isinstance(event, Ping):
@@ -198,14 +208,14 @@ class Connection(Lending, Protocol):
 
     # --- output ----------------------------------------------------------------------------
 
-    def send(self, message: Message) -> None:
-        """Send a message."""
+    def send(self, *messages: Message) -> None:
+        """Send messages."""
         if not self._closing and self.transport is not None:
-            frame = self.link.encode(message)
-            self.write_pieces([frame])
+            frames = [self.link.encode(message) for message in messages]
+            self.write_pieces(frames)
             if self._full:
                 # Others wait for ``writable``; an answer cannot, so what asks for it must.
-                self._unread += len(frame)
+                self._unread += sum(map(len, frames))
                 if self._unread > MAX_UNREAD and not self.lent:
                     IPushProducer(self.transport).pauseProducing()
 
