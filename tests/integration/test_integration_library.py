@@ -74,6 +74,31 @@ def test_receive_and_send(tmp_path, plain):
     assert (tmp_path / "inbox/pipe").read_bytes() == b"piped"
 
 
+def test_every_address(tmp_path):
+    """Without a host IPv4 and IPv6 callers are taken alike, where the machine has both, and each is named as usual."""
+    lines = run(
+        tmp_path,
+        """
+        receiver = receive(reactor, inbox, host="")
+        table = Path("/proc/net/if_inet6")
+        for host in ["127.0.0.1", *(["::1"] if table.exists() and " lo" in table.read_text() else [])]:
+            sent = await outcome(send(reactor, paths, attrs.evolve(receiver.target, host=host), receiver.login))
+            print(json.dumps(sent.files + sent.skipped))
+            await receiver.received()
+        voided = receiver.received()
+        wrong = attrs.evolve(receiver.login, code="wrong")
+        print(json.dumps(await outcome(send(reactor, paths, receiver.target, wrong))))
+        try:
+            await voided
+        except XferError as error:
+            print(json.dumps(error.subject))
+        await receiver.stop()
+        """,
+    )
+    assert lines[-2:] == ["peer", "127.0.0.1"]
+    assert set(lines[:-2]) == {1}
+
+
 def test_a_wrong_code_and_a_wrong_pin(tmp_path):
     """Nobody gets in without the code; the guess voids it, and whoever waits is told."""
     lines = run(

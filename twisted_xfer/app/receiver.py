@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 import tempfile
 from collections import deque
 from typing import Any, Final
@@ -33,8 +34,25 @@ from twisted_xfer.protocols.xfer.report import OnEvent, Summary, TransferEvent, 
 _ACCOUNT: Final = "xfer"
 #: Transfers kept until somebody asks: whoever has the code may come often, and most never ask.
 MAX_ENDED: Final = 100
-#: Addresses that mean every interface, and how this machine itself gets there.
-_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+#: Addresses that mean every interface of their kind.
+_ANY_IPV4: Final = "0.0.0.0"  # noqa: S104 - what was asked for with an empty host
+_ANY_IPV6: Final = "::"
+
+
+def _takes_both() -> bool:
+    """Whether whoever listens at every IPv6 address has the IPv4 ones too, as is usual."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            return not probe.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    except OSError:
+        return False
+
+
+def _from_here(host: str) -> str:
+    """How this machine itself gets to who listens at ``host``."""
+    if host == _ANY_IPV6 and not _takes_both():
+        return "::1"
+    return "127.0.0.1" if host in {_ANY_IPV4, _ANY_IPV6} else host
 
 
 @implementer(ICredentialsChecker)
@@ -90,14 +108,14 @@ class Receiver:
     @property
     def url(self) -> str:
         """Where to send to, from this machine if it listens everywhere."""
-        host = _ANY.get(self.host, self.host)
+        host = _from_here(self.host)
         shown = f"[{host}]" if ":" in host else host
         return f"xfer://{shown}:{self.port}/{f'#sha256={self.pin}' if self.pin else ''}"
 
     @property
     def target(self) -> Target:
         """The same for ``send``."""
-        return Target(_ANY.get(self.host, self.host), self.port, pin=self.pin)
+        return Target(_from_here(self.host), self.port, pin=self.pin)
 
     @property
     def login(self) -> Login:
@@ -139,7 +157,8 @@ class Receiver:
             self._ended.append(summary)
 
     def _voided(self, peer: str) -> None:
-        self._end(LoginFailed(peer, "a wrong code came, so that it is void"))
+        host = peer.removeprefix("::ffff:") if "." in peer else peer
+        self._end(LoginFailed(host, "a wrong code came, so that it is void"))
 
     def _end(self, error: Exception) -> None:
         self._over = self._over or error
@@ -180,9 +199,8 @@ def receive(
     """
     password = secrets.token_urlsafe(24)
     code = code or make_code(secrets.token_bytes)
-    place = f"xfer={'tcp6' if ':' in host else 'tcp'}:{port}"
-    if host:
-        place += f":interface={host.replace(':', chr(92) + ':')}"
+    host = host or (_ANY_IPV6 if _takes_both() else _ANY_IPV4)
+    place = f"xfer={'tcp6' if ':' in host else 'tcp'}:{port}:interface={host.replace(':', chr(92) + ':')}"
     flags: dict[str, object] = {"root": os.path.abspath(directory), "home": "{root}", "listen": [place]}
     options = {
         "plain": "always" if plain else "never",
