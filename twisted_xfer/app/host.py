@@ -50,10 +50,16 @@ class SessionIds:
     def __init__(self, random: RandomBytes) -> None:
         self._prefix = base32(int.from_bytes(random(3), "big") % 32**4, 4)
         self._counter = itertools.count(1)
+        #: All but the last digit, which changes with every 32nd only.
+        self._head = self._prefix + base32(0, 2)
 
     def __call__(self) -> str:
         """The next one."""
-        return self._prefix + base32(next(self._counter), 3)
+        number = next(self._counter)
+        last = number & 31
+        if not last:
+            self._head = self._prefix + base32(number >> 5, 2)
+        return self._head + _DIGITS[last]
 
 
 @implementer(IHost)

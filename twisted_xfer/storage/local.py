@@ -15,7 +15,6 @@ import os
 import stat
 from functools import lru_cache
 from typing import Final
-from weakref import WeakValueDictionary
 
 from zope.interface import implementer
 
@@ -57,6 +56,7 @@ from twisted_xfer.storage.jail import (
 from twisted_xfer.storage.local_files import LocalListing, LocalReadFile, make_info
 from twisted_xfer.storage.local_stage import open_in_place, open_staged
 from twisted_xfer.storage.local_tree import (
+    Homes,
     LinkResolver,
     LocalTree,
     Settings,
@@ -129,7 +129,7 @@ class LocalStorage(LocalTree):
             fsync=fsync,
             random=random,
             blocking=blocking,
-            homes=WeakValueDictionary(),
+            homes=Homes(),
         )
         try:
             anchor = open_anchor(path)
@@ -156,7 +156,7 @@ class LocalStorage(LocalTree):
                         raise
                     make_directories(path, self._settings.home_mode)
                     anchor = open_anchor(path)
-                homes[path] = anchor
+                homes.add(path, anchor)
         except OSError as error:
             raise translate(error, path) from error
         twin = LocalStorage.__new__(LocalStorage)

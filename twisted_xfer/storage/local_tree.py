@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from typing import Final, Literal
-from weakref import WeakValueDictionary
+from weakref import ref
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -43,7 +43,40 @@ class Settings:
     fsync: bool
     random: RandomBytes
     blocking: IBlocking | None
-    homes: WeakValueDictionary[bytes, Anchor]
+    homes: Homes
+
+
+#: Homes remembered before those whose sessions have all ended are dropped.
+SWEEP_AT: Final = 1024
+
+
+class Homes:
+    """Open roots by path, as long as somebody holds them.
+
+    What WeakValueDictionary does, without a call back for each that goes: half of what a home costs
+    a session. Bounded: by SWEEP_AT, or by the homes that are open.
+    """
+
+    __slots__ = ("_homes", "_sweep_at")
+
+    def __init__(self) -> None:
+        self._homes: dict[bytes, ref[Anchor]] = {}
+        self._sweep_at = SWEEP_AT
+
+    def get(self, path: bytes) -> Anchor | None:
+        """The root that is open at ``path``."""
+        found = self._homes.get(path)
+        return None if found is None else found()
+
+    def add(self, path: bytes, anchor: Anchor) -> None:
+        """``anchor`` is it from now on."""
+        if len(self._homes) >= self._sweep_at:
+            self._homes = {path: kept for path, kept in self._homes.items() if kept() is not None}
+            self._sweep_at = max(SWEEP_AT, 2 * len(self._homes))
+        self._homes[path] = ref(anchor)
+
+    def __len__(self) -> int:
+        return len(self._homes)
 
 
 class LocalTree:

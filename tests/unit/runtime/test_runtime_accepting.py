@@ -13,6 +13,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import globalLogPublisher
 
+from twisted_xfer.runtime import accepting
 from twisted_xfer.runtime.accepting import accept_swiftly
 
 
@@ -133,22 +134,30 @@ def test_a_factory_that_breaks_does_not_end_the_port(port):
 def test_what_accept_refuses_is_left_to_twisted(port, monkeypatch):
     """No descriptors left, for one, where Twisted frees one to turn the client away."""
 
-    class Full:
-        """A listening socket in a process without descriptors."""
-
-        def accept(self) -> Any:
-            """Fail."""
-            raise OSError(errno.EMFILE, "Too many open files")
+    def full(listening: socket.socket, family: int) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
 
     asked: list[Any] = []
     monkeypatch.setattr(tcp.Port, "doRead", asked.append)
-    real = port.socket
-    port.socket = Full()
-    try:
-        port.doRead()
-    finally:
-        port.socket = real
+    monkeypatch.setattr(accepting, "_accept", full)
+    port.doRead()
     assert asked == [port]
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_what_is_accepted_is_as_usual(port, raw, monkeypatch):
+    """Also where Python has no shorter way than ``accept``."""
+    assert accepting._raw_accept is not None
+    if not raw:
+        monkeypatch.setattr(accepting, "_raw_accept", None)
+    with caller(port) as client:
+        port.doRead()
+        ((_, protocol),) = port.factory.built
+        taken = protocol.transport.getHandle()
+        assert (taken.family, taken.type) == (socket.AF_INET, socket.SOCK_STREAM)
+        assert taken.getpeername() == client.getsockname()
+        assert not taken.getblocking()
+        assert not taken.get_inheritable()
 
 
 def test_ipv6():
