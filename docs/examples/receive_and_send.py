@@ -1,6 +1,5 @@
 """Receive in one part of a program, send from another, and watch both."""
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ async def main(reactor: Any) -> None:
 
         receiver = receive(reactor, inbox)  # on loopback, at a free port
         arrived = receiver.received()
-        sent = await send(reactor, [os.fsencode(source)], receiver.target, receiver.login, on_event=show)
+        sent = await send(reactor, [source], receiver.target, receiver.login, on_event=show)
         came = await arrived
         await receiver.stop()
 

@@ -1,6 +1,5 @@
 """Send to a daemon, look what is there, fetch it, remove it."""
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ async def main(reactor: Any, port: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory, "report.txt")
         source.write_text("all is well\n")
-        sent = await send(reactor, [os.fsencode(source)], pub, login)
+        sent = await send(reactor, [source], pub, login)
         print("sent", sent.files, "verified", sent.verified, "bytes")
 
         for entry in await ls(reactor, pub, login):

@@ -74,6 +74,25 @@ def test_receive_and_send(tmp_path, plain):
     assert (tmp_path / "inbox/pipe").read_bytes() == b"piped"
 
 
+def test_paths_of_every_kind(tmp_path):
+    """As open() takes them; one path alone is no sequence of them."""
+    lines = run(
+        tmp_path,
+        """
+        receiver = receive(reactor, inbox)
+        for path in (source, str(source), os.fsencode(source)):
+            sent = await send(reactor, [path], receiver.target, receiver.login)
+            print(json.dumps([sent.files, sent.skipped]))
+            try:
+                send(reactor, path, receiver.target, receiver.login)
+            except TypeError:
+                print(json.dumps("TypeError"))
+        await receiver.stop()
+        """,
+    )
+    assert lines == [[1, 0], "TypeError", [0, 1], "TypeError", [0, 1], "TypeError"]
+
+
 def test_every_address(tmp_path):
     """Without a host IPv4 and IPv6 callers are taken alike, where the machine has both, and each is named as usual."""
     lines = run(

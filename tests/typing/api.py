@@ -266,5 +266,5 @@ async def move(reactor: object, storage: IStorage) -> None:
     receiver = receive(reactor, Path("inbox"), on_event=watch)
     assert_type(receiver, Receiver)
     assert_type(receiver.received(), Deferred[Summary])
-    assert_type(await send(reactor, [b"a"], receiver.target, receiver.login), Summary)
+    assert_type(await send(reactor, [b"a", "b", Path("c")], receiver.target, receiver.login), Summary)
     await receiver.stop()

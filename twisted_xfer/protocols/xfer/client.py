@@ -1,12 +1,13 @@
 """Send, receive, list and remove from Python code: reconnects, goes on where it was, and proves it.
 
-summary = await send(reactor, [b"big.iso"], Target("host", username="me"), Login(password=...))
+summary = await send(reactor, ["big.iso"], Target("host", username="me"), Login(password=...))
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -44,11 +45,13 @@ if TYPE_CHECKING:
     from twisted_xfer.protocols.xfer.receiving import ReceiverRole
 
 _PLAIN_WORK: Final = Work()
+#: A path of this machine, as ``open`` takes it.
+AnyPath: TypeAlias = bytes | str | os.PathLike[bytes] | os.PathLike[str]
 
 
 def send(
     reactor: Any,
-    paths: Sequence[bytes],
+    paths: Sequence[AnyPath],
     target: Target,
     login: Login,
     work: Work = _PLAIN_WORK,
@@ -58,13 +61,19 @@ def send(
 
     Single entries that fail are in the summary. Fails with CannotConnect, UntrustedKey,
     LoginImpossible, PeerError, or what ended the last connection.
+
+    Raises:
+        TypeError: ``paths`` is one path.
     """
+    if isinstance(paths, str | bytes):
+        raise TypeError("a sequence of paths is sent, not one path")
+    names = [os.fsencode(path) for path in paths]
     ledger = Ledger()
 
     def source() -> Source:
         ledger.begin()
         chosen = Chosen(work.exclude, work.include, gitignore=work.gitignore)
-        return Tracked(DiskSource(paths, chosen, work.links), ledger)
+        return Tracked(DiskSource(names, chosen, work.links), ledger)
 
     return Deferred.fromCoroutine(_send(Run(reactor, target, login, work, on_event), source, ledger))
 
