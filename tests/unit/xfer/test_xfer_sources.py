@@ -8,7 +8,7 @@ from twisted_xfer.errors import IsADirectory, NotAFile, NotFound, PermissionDeni
 from twisted_xfer.protocols.xfer import disk_tree, sources
 from twisted_xfer.protocols.xfer.choosing import Chosen
 from twisted_xfer.protocols.xfer.disk_tree import DiskSource
-from twisted_xfer.protocols.xfer.sources import DiskContent
+from twisted_xfer.protocols.xfer.sources import DiskContent, PipeSource
 
 
 @pytest.fixture
@@ -57,6 +57,16 @@ def test_a_disk_that_fails_leaves_nothing_open(path, monkeypatch):
     with pytest.raises(StorageFailure):
         DiskContent(path).whole(1)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_stream_that_is_closed():
+    """It fails as a disk does, with the system's word."""
+    read, write = os.pipe()
+    os.close(read)
+    os.close(write)
+    offer = PipeSource(read, b"name").next()
+    with pytest.raises(StorageFailure, match="Bad file descriptor"):
+        offer.open()
 
 
 def test_a_directory_that_may_not_be_read(tmp_path, monkeypatch):

@@ -160,9 +160,13 @@ class PipeSource:
     """One stream of unknown length, such as standard input, under ``name``."""
 
     def __init__(self, fd: int, name: bytes) -> None:
-        self._offer: Offer | None = Offer(
-            name, "file", None, None, None, lambda: DiskFile(os.dup(fd), FileInfo(name, "file"))
-        )
+        def opened() -> DiskFile:
+            try:
+                return DiskFile(os.dup(fd), FileInfo(name, "file"))
+            except OSError as error:
+                raise from_system(error) from error
+
+        self._offer: Offer | None = Offer(name, "file", None, None, None, opened)
 
     def next(self) -> Offer | None:
         """The one offer."""
