@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from new_keys import Sealer, secret_in
 from OpenSSL import SSL
+from twisted.internet import main
 from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, ISSLTransport
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 from zope.interface.verify import verifyObject
 
 from twisted_xfer.interfaces import IPromptTransport
@@ -67,7 +68,9 @@ class Turns(Clock):
 
     def _told(self, one: Any, act: Callable[[], Any]) -> None:
         why = act()
-        if why:
+        if why is main.CONNECTION_DONE:
+            one.readConnectionLost(Failure(why))
+        elif why:
             one.connectionLost(Failure(why))
 
 
@@ -224,6 +227,15 @@ def test_an_end_is_told_once(rig):
     assert rig.protocol.told == [ConnectionDone]
     assert not rig.reactor.readers
     assert "NoneType" in repr(rig.transport)
+
+
+def test_half_of_the_end(rig):
+    """A protocol that knows of halves may go on sending."""
+    alsoProvides(rig.protocol, IHalfCloseableProtocol)
+    rig.protocol.readConnectionLost = lambda: rig.transport.finish(b"still here")
+    rig.client.shutdown(socket.SHUT_WR)
+    assert read(rig) == b"still here"
+    assert rig.protocol.told == [ConnectionDone]
 
 
 @pytest.mark.parametrize("secure", [False, True])
