@@ -102,21 +102,16 @@ class PromptServer(tcp.Server):
         return self._send(data, 0)
 
     def finish(self, last: bytes) -> None:
-        """See IPromptTransport.
-
-        In TLS the connection ends when the client has said so too; whoever waits sets a deadline.
-        """
+        """See IPromptTransport. In TLS close_notify goes with it, and the client's is not waited for (RFC 8446 section 6.1)."""
         tls = self._tls
-        if tls is None:
-            if not self._send(last, _MORE):
-                super().loseConnection()  # type: ignore[no-untyped-call]
-                return
-            # The kernel has all that was said: there is nothing to wait for in another turn. Twisted
-            # shuts down before it closes: a close alone would drop the last words together with
-            # what the client has sent behind its QUIT.
-            self.connectionLost(connectionDone)
-        elif not tls.established or not tls.finish(last):
-            _Descriptor.loseConnection(self)
+        taken = self._send(last, _MORE) if tls is None else tls.established and tls.finish(last)
+        if not taken:
+            super().loseConnection()  # type: ignore[no-untyped-call]
+            return
+        # The kernel has all that was said: there is nothing to wait for in another turn. Twisted
+        # shuts down before it closes: a close alone would drop the last words together with
+        # what the client has sent behind its QUIT.
+        self.connectionLost(connectionDone)
 
     def _send(self, data: bytes, flags: int) -> bool:
         """Send behind whatever was written; whether the kernel has all of both."""
@@ -151,14 +146,11 @@ class PromptServer(tcp.Server):
         """Called with what waits: bytes taken, or why none will be."""
         return super().writeSomeData(data) if self._tls is None else self._tls.write(data)
 
-    def _postLoseConnection(self) -> Exception | None:
+    def _postLoseConnection(self) -> Exception:
         """Called when all that was written is sent, and the connection is to be closed: why it ends."""
-        if self._tls is None or not self._tls.established:
-            return main.CONNECTION_DONE
-        self._tls.end()
-        # The client's own close_notify ends it: what it still sends would turn the end into a reset.
-        self.reactor.addReader(self)
-        return None
+        if self._tls is not None:
+            self._tls.end()
+        return main.CONNECTION_DONE
 
     def loseConnection(self) -> None:
         """Close behind what was written."""

@@ -69,9 +69,9 @@ class PromptTLS:
         #: The client's first words have come.
         self._greeted = False
         self._corked = False
-        #: What is written leaves together with close_notify.
+        #: What is written leaves together with close_notify and the end.
         self._ending = False
-        #: We have said close_notify: what still comes is dropped.
+        #: We have said close_notify.
         self._ended = False
         self._leaving = False
         #: Why the handshake failed.
@@ -99,12 +99,11 @@ class PromptTLS:
             # A client that asks for new keys and does not read: it gets neither.
             return failure
         except SSL.Error as failure:
-            return main.CONNECTION_DONE if self._ended else failure
+            return failure
         if self._leaving:
             # Nothing but close_notify may come; a command here was sent before the reply to CCC.
             return error.ConnectionAborted()
-        if not self._ended:
-            self._carrier.protocol.dataReceived(data)
+        self._carrier.protocol.dataReceived(data)
         return None
 
     def _shake(self) -> Exception | None:
@@ -204,15 +203,18 @@ class PromptTLS:
         return sent
 
     def finish(self, last: bytes) -> bool:
-        """Send ``last`` and close_notify in one segment; False when the socket did not take ``last``."""
+        """Send ``last`` and close_notify; False when the socket did not take ``last``.
+
+        When it did, both wait for the end of the connection, which joins them in one segment.
+        """
         self._cork()
         self._ending = True
-        taken = self._carrier.send(last)
-        if taken:
+        if self._carrier.send(last):
             self.end()
+            return True
         self._ending = False
         self._uncork()
-        return taken
+        return False
 
     def end(self) -> None:
         """Say close_notify, once, as far as the socket takes it."""
