@@ -122,6 +122,37 @@ def test_errors_from_a_daemon(xfer, url):
     assert "tree/a: is there already (exists)\n" in err
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_reader_that_has_seen_enough(xfer, url, tmp_path, options):
+    """As behind `xfer send ... | head`: all is sent, and nobody is told of a broken pipe."""
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "wb") as unread:
+        done = subprocess.run(
+            [sys.executable, "-m", "twisted_xfer.cli", "send", "tree", f"{url}/head{len(options)}", "--plain", *options],
+            cwd=tmp_path, env=environment(tmp_path), stdout=unread, stderr=subprocess.PIPE, text=True,
+            timeout=SECONDS, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == ([] if options else ["3 files, 3 B, all verified by blake3"])
+    _, out, _ = xfer("send", "tree", f"{url}/head{len(options)}", "--plain", "-n")
+    assert out.count("(same)") == len(out.splitlines()) == 4
+
+
+def test_results_that_cannot_be_written(url, tmp_path):
+    """One line says so, and the exit code that not all is well; the file is there."""
+    (tmp_path / "file").write_bytes(b"content")
+    for args in (("send", "file", f"{url}/full"), ("ls", f"{url}/full")):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "twisted_xfer.cli", *args, "--plain"],
+                cwd=tmp_path, env=environment(tmp_path), stdout=full, stderr=subprocess.PIPE, text=True,
+                timeout=SECONDS, check=False,
+            )  # fmt: skip
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1] == "xfer: standard output: No space left on device"
+
+
 def test_names_of_any_bytes(xfer, url, tmp_path):
     """They arrive as they are, and never reach a terminal raw."""
     code, out, err = xfer("send", "tree", f"{url}/names", "--plain")

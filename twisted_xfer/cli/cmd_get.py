@@ -90,4 +90,5 @@ def command(
         progress.close()
         storage.close()
     progress.summary(summary)
+    progress.check()
     raise SystemExit(int(summary_code(summary)))

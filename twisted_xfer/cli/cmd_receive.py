@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 
 from twisted_xfer.cli.exits import Exit
-from twisted_xfer.cli.output import fail, result, say
+from twisted_xfer.cli.output import fail, say
 from twisted_xfer.cli.progress import Progress
 
 #: Addresses that mean every interface.
@@ -77,13 +77,14 @@ def command(
     shown = announced.name if announced is not None else ""
 
     def tell() -> None:
-        _tell(receiver, host, os.path.abspath(directory), shown, as_json=as_json)
+        _tell(receiver, host, os.path.abspath(directory), shown, progress if as_json else None)
 
     try:
         code = _wait(reactor, receiver, progress, tell, once=once)
     finally:
         if announced is not None:
             announced.close()
+    progress.check()
     raise SystemExit(int(code))
 
 
@@ -129,15 +130,15 @@ def _wait(reactor: Any, receiver: Any, progress: Progress, tell: Callable[[], ob
     return codes[-1] if once or codes[-1] is Exit.AUTHENTICATION else max(codes)
 
 
-def _tell(receiver: Any, host: str, directory: str, name: str, *, as_json: bool) -> None:
-    """Where it waits, and what to type at the other end."""
+def _tell(receiver: Any, host: str, directory: str, name: str, lines: Progress | None) -> None:
+    """Where it waits, and what to type at the other end; in ``lines`` for scripts as well."""
     address = _own_address() if host in _ANY else host
     shown = f"[{address}]" if ":" in address else address
     url = f"xfer://{shown}:{receiver.port}"
-    if as_json:
+    if lines is not None:
         line = {"event": "listening", "url": url, "code": receiver.code, "directory": directory}
         line.update({"name": name} if name else {})
-        result(json.dumps(line))
+        lines.result(json.dumps(line))
     say(f"Waiting for files, to be stored in {directory}. At the other end:")
     flags = f"--code {receiver.code}{' --plain' if receiver.plain else ''}"
     if name:

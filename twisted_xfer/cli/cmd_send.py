@@ -120,6 +120,7 @@ def command(
     finally:
         progress.close()
     progress.summary(summary)
+    progress.check()
     raise SystemExit(int(summary_code(summary)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from click.shell_completion import CompletionItem
 
 from twisted_xfer.cli import lean
 from twisted_xfer.cli.exits import Exit
+from twisted_xfer.cli.output import OutputLost
 
 #: Command, its module, and the line in the list of commands.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -52,6 +54,11 @@ class _Lazy(click.Group):
         except (click.Abort, KeyboardInterrupt, EOFError):
             click.echo("\nxfer: interrupted", err=True)
             ctx.exit(int(Exit.INTERRUPTED))
+        except OutputLost as lost:
+            # Whoever reads no more, as `head` does, knows that.
+            if lost.errno != errno.EPIPE:
+                click.echo(f"xfer: standard output: {lost.strerror}", err=True)
+            ctx.exit(int(Exit.OTHER))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Commands without importing them: somebody has pressed Tab and waits."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import NoReturn
+from contextlib import suppress
+from typing import NoReturn, TextIO
 
 import click
 
@@ -11,19 +13,40 @@ from twisted_xfer.cli.exits import Exit
 from twisted_xfer.errors import ConfigError, StorageFailure
 
 
+class OutputLost(OSError):
+    """Standard output cannot be written any more: its reader has gone, or its disk is full. Said once."""
+
+
 def say(text: str = "") -> None:
-    """A message for people."""
-    click.echo(text, err=True)
+    """A message for people; where it cannot be written, nobody is there to be told of that."""
+    try:
+        click.echo(text, err=True)
+    except OSError:
+        _forget(sys.stderr)
 
 
 def result(text: str) -> None:
-    """What was asked for."""
+    """What was asked for. Raises OutputLost."""
     # A tree has a line for each file: what needs no care goes past click's, which costs as much as sending one.
-    if sys.stdout is not None and text.isascii() and text.isprintable():
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
-    else:
-        click.echo(text)
+    try:
+        if sys.stdout is not None and text.isascii() and text.isprintable():
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+        else:
+            click.echo(text)
+    except OSError as error:
+        _forget(sys.stdout)
+        raise OutputLost(error.errno, error.strerror) from error
+
+
+def _forget(stream: TextIO) -> None:
+    """Let what comes after go nowhere, and what is left of it when the process ends."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, stream.fileno())
+        finally:
+            os.close(nowhere)
 
 
 def fail(error: BaseException | str, code: Exit | None = None) -> NoReturn:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted_xfer.cli.output import result, say
+from twisted_xfer.cli.output import OutputLost, result, say
 from twisted_xfer.cli.words import code_text, error_text
 from twisted_xfer.protocols.xfer.report import Summary, TransferEvent
 from twisted_xfer.protocols.xfer.wire.paths import printable
@@ -25,6 +25,10 @@ def size_text(size: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
+
+
+def _is_watched() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def _knows_its_width() -> bool:
@@ -55,12 +59,13 @@ class Progress:
         self._words = words
         self._json = as_json
         self._dry = dry_run
-        self._wanted = not as_json and (sys.stderr.isatty() if bar is None else bar)
+        self._wanted = not as_json and (_is_watched() if bar is None else bar)
         self._bar: Any = None
         self._over = self._known = False
         #: Bytes of the whole that are not to be moved: there already, or gone on behind.
         self._less = 0
         self._shown: dict[bytes, int] = {}
+        self._lost: OutputLost | None = None
 
     def _show(self) -> None:
         """The bar, from the first byte on: somebody who waits for a sender has nothing to look at."""
@@ -83,15 +88,27 @@ class Progress:
         elif event.kind == "reconnecting" and not self._over:
             self._say(f"xfer: {self._words(event.error)}; trying again in {event.seconds:.0f} s")
         elif event.kind == "would":
-            result(f"{event.why} {printable(event.path)}{'/' if event.type == 'dir' else ''}")
+            self.result(f"{event.why} {printable(event.path)}{'/' if event.type == 'dir' else ''}")
         elif event.kind == "skipped" and self._dry:
-            result(f"skip {printable(event.path)} ({event.why})")
+            self.result(f"skip {printable(event.path)} ({event.why})")
         elif event.kind == "done" and event.type == "file":
             self._done(event)
         elif event.kind == "skipped" and event.type == "file":
             self._spare(event.size or 0)
         elif event.kind in {"started", "progress"}:
             self._moving(event)
+
+    def result(self, text: str) -> None:
+        """A line on standard output: who cannot take it stops no transfer."""
+        try:
+            result(text)
+        except OutputLost as lost:
+            self._lost = lost
+
+    def check(self) -> None:
+        """When all is over. Raises OutputLost when not all that was said could be."""
+        if self._lost is not None:
+            raise self._lost
 
     @property
     def has_bar(self) -> bool:
@@ -126,7 +143,7 @@ class Progress:
         """The last words."""
         self.close()
         if self._json:
-            result(
+            self.result(
                 json.dumps(
                     {
                         "event": "summary",
@@ -192,13 +209,14 @@ class Progress:
         self._show()
         shown = self._shown.pop(event.path, None)
         if self._bar is None:
-            result(printable(event.stored_as or event.path))
+            self.result(printable(event.stored_as or event.path))
             return
         if shown is None:
             self._bar.total += 0 if self._known else event.position
             shown = 0
         self._bar.update(max(0, event.position - shown))
-        self._bar.write(printable(event.stored_as or event.path), file=sys.stdout)
+        with self._bar.external_write_mode(file=sys.stdout):
+            self.result(printable(event.stored_as or event.path))
 
     # --- for scripts -------------------------------------------------------------------------
 
@@ -224,4 +242,4 @@ class Progress:
             line["error"] = code_text(event.error)
         if event.kind == "reconnecting":
             line["seconds"] = event.seconds
-        result(json.dumps(line))
+        self.result(json.dumps(line))

@@ -6,7 +6,8 @@ import sys
 import click
 import pytest
 
-from twisted_xfer.cli.output import result
+from twisted_xfer.cli.output import OutputLost, result, say
+from twisted_xfer.cli.progress import Progress
 
 
 def written(monkeypatch, say, text, encoding):
@@ -30,3 +31,27 @@ def test_without_standard_output_nothing_is_said(monkeypatch):
     """As where it was closed before the command began."""
     monkeypatch.setattr(sys, "stdout", None)
     result("dir/a file")
+
+
+@pytest.mark.parametrize("text", ["plain", "größer"])
+def test_a_disk_that_is_full_is_told_of_once(monkeypatch, text):
+    """What comes after goes nowhere, and nothing is left that could fail when the process ends."""
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(OutputLost, match="No space left on device"):
+            result(text)
+        result(text)
+
+
+def test_messages_that_nobody_can_read(monkeypatch):
+    """Stop nothing."""
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        say("message")
+        say("message")
+
+
+def test_without_standard_error_there_is_no_bar(monkeypatch):
+    """As where it was closed before the command began."""
+    monkeypatch.setattr(sys, "stderr", None)
+    assert not Progress().has_bar
