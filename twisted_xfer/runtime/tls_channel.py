@@ -247,8 +247,7 @@ class TLSChannel:
         """
         if self._direct:
             self._finish_record()
-        total = fetched = 0
-        size = len(buffer)
+        total, fetched, size = 0, 0, len(buffer)
         receive = self._connection.recv_into
         while total < size and not self._ended and self._failure is None:
             try:
