@@ -105,8 +105,7 @@ class TLSChannel:
         self._sock = sock
         self.peer = peer
         self.secure = True
-        self.established = False
-        self._ended = False
+        self.established = self._ended = False
         self._failure: XferError | None = None
         #: Where an end without close_notify is clean: nowhere (None), anywhere (empty), or there.
         self._ends: tuple[int, ...] | None = None
@@ -279,8 +278,7 @@ class TLSChannel:
 
     def send(self, data: bytes | memoryview) -> int:
         """Bytes taken, of which at most SLICE are not on the socket yet. Raises WantWrite, ConnectionLost."""
-        total = 0
-        view = memoryview(data)
+        total, view = 0, memoryview(data)
         if self._direct or self._outgoing or len(view) >= SLICE:
             # A small file goes out together with the tickets.
             self._deliver()
