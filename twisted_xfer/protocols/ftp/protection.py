@@ -130,10 +130,11 @@ class Protection:
 
         RFC 959 leaves open whether that counts what lies before the restart point at ``offset``.
         """
-        if not channel.secure or not ISecureChannel.providedBy(channel):
+        anywhere = bool(self._options.tls_no_close_notify) and self._never_ends_cleanly()
+        if not channel.secure or (size is None and not anywhere) or not ISecureChannel.providedBy(channel):
             return
         secured = ISecureChannel(channel)
-        if self._never_ends_cleanly():
+        if anywhere:
             secured.accept_end()
         elif size is not None:
             secured.accept_end(size, size - offset)
@@ -252,7 +253,7 @@ class Protection:
     def _never_ends_cleanly(self) -> bool:
         """Whether this client is on the list of those that never send close_notify."""
         patterns = self._options.tls_no_close_notify
-        return bool(patterns) and any(
+        return any(
             fnmatchcase(self._peer, pattern) or fnmatchcase(self.client.lower(), pattern.lower())
             for pattern in patterns
         )
