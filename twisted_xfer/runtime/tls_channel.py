@@ -25,16 +25,12 @@ from twisted_xfer.errors import ConnectionLost, DataTLSRefused, Truncated, XferE
 from twisted_xfer.interfaces import ISecureChannel, WantRead, WantWrite
 from twisted_xfer.runtime.channels import DRAIN_READS, DRAIN_SIZE, lost, prepare, reset
 from twisted_xfer.runtime.tls_binding import CAN_TELL, Binding, leave_memory, was_resumed
-
-#: The largest TLS record (RFC 8446 section 5.1): one SSL_read never gives more.
-RECORD: Final = 16 * 1024
+from twisted_xfer.runtime.tls_records import FLIGHT, RECORD, records
 
 #: Bytes taken from the socket, and from OpenSSL, at a time; measured: more falls out of the
 #: processor's cache and costs twice as much.
 FETCH: Final = 128 * 1024
 SLICE: Final = 64 * 1024
-#: A slice as records, or a server's flight with its certificates.
-FLIGHT: Final = 2 * SLICE
 
 #: The end of the connection follows in the same segment.
 _MORE: Final = getattr(socket, "MSG_MORE", 0)
@@ -85,7 +81,7 @@ class TLSChannel:
     """
 
     __slots__ = (
-        "_connection", "_direct", "_ended", "_ends", "_failure", "_kept", "_listens", "_notes", "_outgoing", "_received",
+        "_connection", "_direct", "_ended", "_ends", "_failure", "_kept", "_listens", "_notes", "_outgoing", "_received", "_records",
         "_said", "_server", "_shaking", "_sock", "established", "peer", "secure",
     )  # fmt: skip
 
@@ -123,6 +119,7 @@ class TLSChannel:
         connection = self._connection = (
             context.connection() if isinstance(context, Binding) else SSL.Connection(context, None)
         )
+        self._records = records(connection)
         connection.set_app_data(self._notes)
         if server:
             connection.set_accept_state()
@@ -161,7 +158,6 @@ class TLSChannel:
 
     def handshake(self) -> None:
         """Go on with the handshake. Raises WantRead, WantWrite, DataTLSRefused."""
-        connection = self._connection
         if self._outgoing:
             self._deliver()
         if self._shaking:
@@ -172,18 +168,17 @@ class TLSChannel:
                 raise DataTLSRefused(detail=self._failure.detail)
             self._listens = True
             try:
-                connection.do_handshake()
-                self._shaking = False
-            except SSL.WantReadError:
-                self._deliver()
-                # Whatever is there already by now makes the socket readable.
-                raise WantRead from None
+                self._shaking = not self._records.shake()
             except SSL.Error as error:
                 with contextlib.suppress(WantWrite, DataTLSRefused):
                     # The alert that tells the peer why.
                     self._deliver()
                 raise DataTLSRefused(detail=self._notes.refusal or reason_of(error)) from error
-        if not self._server or connection.get_protocol_version() < SSL.TLS1_3_VERSION:
+            if self._shaking:
+                self._deliver()
+                # Whatever is there already by now makes the socket readable.
+                raise WantRead
+        if not self._server or self._connection.get_protocol_version() < SSL.TLS1_3_VERSION:
             # The peer waits for the last flight; of a server in TLS 1.3 only the tickets are left.
             self._deliver()
         self.established = True
@@ -200,7 +195,7 @@ class TLSChannel:
             self._failure = lost(error)
             return 1
         if data:
-            self._connection.bio_write(data)
+            self._records.feed(data)
         else:
             self._connection.bio_shutdown()
         return len(data) or 1
@@ -213,10 +208,8 @@ class TLSChannel:
         more = True
         while more or self._outgoing:
             if not self._outgoing:
-                try:
-                    self._outgoing = memoryview(self._connection.bio_read(FLIGHT))
-                except SSL.Error:
-                    # Nothing there, which is a WantReadError.
+                self._outgoing = memoryview(self._records.drain())
+                if not self._outgoing:
                     return
                 # To ask once more and be told so would cost as much as a small file's bytes.
                 more = len(self._outgoing) == FLIGHT
@@ -247,20 +240,10 @@ class TLSChannel:
         if self._direct:
             self._finish_record()
         total, fetched, size = 0, 0, len(buffer)
-        receive = self._connection.recv_into
+        read_into = self._records.read_into
         while total < size and not self._ended and self._failure is None:
             try:
-                total += receive(buffer[total:], min(RECORD, size - total))
-            except SSL.WantReadError:
-                # A peer that sends new keys instead of data has had its turn.
-                if fetched < total + FETCH and (news := self._fetch()):
-                    fetched += news
-                    continue
-                if total:
-                    break
-                raise WantRead from None
-            except SSL.ZeroReturnError:
-                self._ended = True
+                count = read_into(buffer[total:])
             except SSL.Error as error:
                 # What came before it is whole: it is given first, and the error with the next call.
                 failure = _read_failure(error)
@@ -268,6 +251,18 @@ class TLSChannel:
                     self._ended = True
                 else:
                     self._failure = failure
+                continue
+            if count > 0:
+                total += count
+            elif count == 0:
+                self._ended = True
+            # A peer that sends new keys instead of data has had its turn.
+            elif fetched < total + FETCH and (news := self._fetch()):
+                fetched += news
+            elif total:
+                break
+            else:
+                raise WantRead
         self._received += total
         if not total and self._failure is not None:
             raise self._failure
@@ -287,10 +282,10 @@ class TLSChannel:
             self._direct = leave_memory(self._connection, self._sock.fileno())
         if self._direct:
             return self._send_direct(view)
-        send = self._connection.send
+        write = self._records.write
         try:
             while total < len(view):
-                total += send(view[total : total + SLICE])
+                total += write(view[total : total + SLICE])
                 self._deliver()
         except WantWrite:
             # What is left in memory goes first when the pump comes again.
@@ -304,7 +299,7 @@ class TLSChannel:
         if self._direct or self._outgoing or len(data) > RECORD:
             return self.send(data)
         try:
-            return self._connection.send(data)
+            return self._records.write(data)
         except SSL.Error as error:
             raise ConnectionLost(detail=reason_of(error)) from error
 

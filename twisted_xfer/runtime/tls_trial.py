@@ -7,7 +7,8 @@ from typing import Final
 
 from OpenSSL import SSL
 
-from twisted_xfer.runtime.tls_channel import FLIGHT, reason_of
+from twisted_xfer.runtime.tls_channel import reason_of
+from twisted_xfer.runtime.tls_records import FLIGHT
 
 #: Flights of a handshake, and some to spare: TLS 1.2 needs four.
 _FLIGHTS: Final = 8

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+from functools import partial
 
 import pytest
 import trustme
@@ -12,11 +13,12 @@ from zope.interface.verify import verifyObject
 
 from twisted_xfer.errors import Cancelled, ConnectionLost, DataTLSRefused, TimedOut, Truncated
 from twisted_xfer.interfaces import Expected, IChannel, TransferMode, WantRead, WantWrite
-from twisted_xfer.runtime import tls_channel
+from twisted_xfer.runtime import tls_channel, tls_records
 from twisted_xfer.runtime.blocking import InlineBlocking
 from twisted_xfer.runtime.tls_binding import CAN_LEAVE, CAN_TELL, leave_memory
-from twisted_xfer.runtime.tls_channel import RECORD, SLICE, TLSChannel, watch_resumption
+from twisted_xfer.runtime.tls_channel import SLICE, TLSChannel, watch_resumption
 from twisted_xfer.runtime.tls_handshake import handshake_channel
+from twisted_xfer.runtime.tls_records import CAN_CALL, RECORD, Records, SwiftRecords, records
 from twisted_xfer.testing.pumps import ManualReactor, ScriptedFile, ScriptedUpload
 from twisted_xfer.transfer import Transfers
 
@@ -70,6 +72,12 @@ class Rig:
             self.reactor.run_until(lambda: all(result.called for result in done))
             assert done[0].result is ours
         return ours, theirs
+
+
+@pytest.fixture(params=[CAN_CALL, False], ids=["swift", "pyOpenSSL"], autouse=True)
+def way(request, monkeypatch):
+    """Past pyOpenSSL where that can be, and as it is where it cannot."""
+    monkeypatch.setattr(tls_records, "CAN_CALL", request.param)
 
 
 @pytest.fixture
@@ -168,6 +176,47 @@ def test_small_downloads_and_clients_stay_in_memory(rig, authority):
     theirs.send(bytes(SLICE))
     assert not ours._direct
     assert not theirs._direct
+
+
+def test_both_ways_say_the_same(authority, monkeypatch):
+    """Nothing there, data, close_notify, an end without it and no TLS at all, past pyOpenSSL and through it."""
+    said = []
+    for swift in (CAN_CALL, False):
+        monkeypatch.setattr(tls_records, "CAN_CALL", swift)
+        server, client = contexts(authority)
+        ours, theirs = SSL.Connection(server, None), SSL.Connection(client, None)
+        ours.set_accept_state()
+        theirs.set_connect_state()
+        ends = records(ours), records(theirs)
+        assert type(ends[0]) is (SwiftRecords if swift else Records)
+        words: list[object] = [ends[1].shake(), ends[0].shake(), ends[0].drain()]
+        for _ in range(3):
+            for one, other in (ends, ends[::-1]):
+                if data := other.drain():
+                    one.feed(data)
+                    words.append(one.shake())
+        buffer = memoryview(bytearray(100))
+        words.append(ends[0].read_into(buffer))
+        words.append(ends[1].write(memoryview(b"x" * 50)))
+        words.append(ends[1].write(b"y"))
+        theirs.shutdown()
+        ends[0].feed(ends[1].drain())
+        words += [ends[0].read_into(buffer[:20]) for _ in range(5)]
+        words.append(bytes(buffer[:20]))
+        words.append(ends[0].drain())
+        ours.bio_shutdown()
+        theirs.bio_shutdown()
+        stranger = SSL.Connection(server, None)
+        stranger.set_accept_state()
+        records(stranger).feed(b"GET / HTTP/1.0\r\n\r\n")
+        for call in (partial(ends[1].read_into, buffer), records(stranger).shake):
+            with pytest.raises(SSL.Error) as caught:
+                call()
+            words.append((type(caught.value), caught.value.args))
+        said.append(words)
+    assert said[0] == said[1]
+    assert said[0][:3] == [False, False, b""]
+    assert said[0][-9:-3] == [20, 20, 10, 1, 0, b"y" + b"x" * 19]
 
 
 @pytest.mark.parametrize("size", [1, RECORD, RECORD + 1])

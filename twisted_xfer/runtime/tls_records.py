@@ -1,0 +1,143 @@
+"""OpenSSL over memory buffers, without the detours of pyOpenSSL.
+
+Each of its methods checks its arguments, asks for errors when there was none, answers "not yet" by an
+exception, and copies what it gives: a fifth of what TLS adds to a small file. Here the library below
+it is called at once, where it has what that takes; elsewhere pyOpenSSL does the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from OpenSSL import SSL
+
+#: The largest TLS record (RFC 8446 section 5.1): one SSL_read never gives more.
+RECORD: Final = 16 * 1024
+#: Bytes taken from OpenSSL at a time: 64 KiB as records, or a server's flight with its certificates.
+FLIGHT: Final = 128 * 1024
+
+_lib: Final[Any] = getattr(SSL, "_lib", None)
+_ffi: Final[Any] = getattr(SSL, "_ffi", None)
+_probe: Final = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
+#: Whether the library below is there as it is known; else everything goes through pyOpenSSL.
+CAN_CALL: Final = (
+    all(
+        hasattr(_lib, name)
+        for name in (
+            "BIO_read",
+            "BIO_write",
+            "SSL_ERROR_WANT_READ",
+            "SSL_ERROR_ZERO_RETURN",
+            "SSL_do_handshake",
+            "SSL_get_error",
+            "SSL_read",
+            "SSL_write",
+        )
+    )
+    and all(hasattr(_ffi, name) for name in ("buffer", "from_buffer", "new"))
+    and all(hasattr(_probe, name) for name in ("_ssl", "_into_ssl", "_from_ssl", "_raise_ssl_error"))
+)
+
+
+class Records:
+    """One connection over memory buffers."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: SSL.Connection) -> None:
+        self._connection: Any = connection
+
+    def shake(self) -> bool:
+        """Go on with the handshake: whether it is done; else more has to come. Raises SSL.Error."""
+        try:
+            self._connection.do_handshake()
+        except SSL.WantReadError:
+            return False
+        return True
+
+    def feed(self, data: bytes) -> None:
+        """Give what has come from the peer: at least one byte."""
+        self._connection.bio_write(data)
+
+    def drain(self) -> bytes:
+        """At most FLIGHT bytes for the peer; empty when there are none."""
+        try:
+            data: bytes = self._connection.bio_read(FLIGHT)
+        except SSL.WantReadError:
+            return b""
+        return data
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Decrypt at most one record: how much, 0 at close_notify, -1 when more has to come. Raises SSL.Error."""
+        try:
+            count: int = self._connection.recv_into(buffer, min(RECORD, len(buffer)))
+        except SSL.WantReadError:
+            return -1
+        except SSL.ZeroReturnError:
+            return 0
+        return count
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Encrypt ``data``, which must not be empty: how much of it. Raises SSL.Error."""
+        count: int = self._connection.send(data)
+        return count
+
+
+class SwiftRecords(Records):
+    """The same past pyOpenSSL, which still says what went wrong. Only where CAN_CALL."""
+
+    __slots__ = ()
+
+    def shake(self) -> bool:
+        """See Records."""
+        ssl = self._connection._ssl  # noqa: SLF001
+        result = _lib.SSL_do_handshake(ssl)
+        return result == 1 or not self._waits(ssl, result)
+
+    def feed(self, data: bytes) -> None:
+        """See Records."""
+        if _lib.BIO_write(self._connection._into_ssl, data, len(data)) != len(data):  # noqa: SLF001
+            raise MemoryError
+
+    def drain(self) -> bytes:
+        """See Records."""
+        count = _lib.BIO_read(self._connection._from_ssl, _scratch, FLIGHT)  # noqa: SLF001
+        return _ffi.buffer(_scratch, count)[:] if count > 0 else b""
+
+    def read_into(self, buffer: memoryview) -> int:
+        """See Records."""
+        ssl = self._connection._ssl  # noqa: SLF001
+        count: int = _lib.SSL_read(
+            ssl, _ffi.from_buffer("char[]", buffer, require_writable=True), min(RECORD, len(buffer))
+        )
+        if count > 0:
+            return count
+        error = _lib.SSL_get_error(ssl, count)
+        if error == _lib.SSL_ERROR_ZERO_RETURN:
+            return 0
+        if error != _lib.SSL_ERROR_WANT_READ:
+            self._connection._raise_ssl_error(ssl, count)  # noqa: SLF001
+        return -1
+
+    def write(self, data: bytes | memoryview) -> int:
+        """See Records."""
+        ssl = self._connection._ssl  # noqa: SLF001
+        count: int = _lib.SSL_write(ssl, _ffi.from_buffer(data), len(data))
+        if count <= 0:
+            self._connection._raise_ssl_error(ssl, count)  # noqa: SLF001
+        return count
+
+    def _waits(self, ssl: Any, result: int) -> bool:
+        """True when more has to come. Raises SSL.Error."""
+        if _lib.SSL_get_error(ssl, result) != _lib.SSL_ERROR_WANT_READ:
+            self._connection._raise_ssl_error(ssl, result)  # noqa: SLF001
+        return True
+
+
+#: What drain() copies from: there is one thread.
+_scratch: Final[Any] = _ffi.new("char[]", FLIGHT) if CAN_CALL else None
+
+
+def records(connection: SSL.Connection) -> Records:
+    """The shortest way to ``connection``, which is over memory buffers."""
+    return SwiftRecords(connection) if CAN_CALL else Records(connection)
