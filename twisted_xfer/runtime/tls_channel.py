@@ -81,8 +81,8 @@ class TLSChannel:
     """
 
     __slots__ = (
-        "_connection", "_direct", "_ended", "_ends", "_failure", "_kept", "_listens", "_notes", "_outgoing", "_received", "_records",
-        "_said", "_server", "_shaking", "_sock", "established", "peer", "secure",
+        "_connection", "_direct", "_ended", "_ends", "_failure", "_kept", "_notes", "_outgoing", "_received", "_records",
+        "_said", "_server", "_shaking", "_sock", "established", "listens", "peer", "secure",
     )  # fmt: skip
 
     def __init__(
@@ -109,7 +109,7 @@ class TLSChannel:
         self._server = server
         #: The handshake is under way, and it is the peer's turn: always first that of a client.
         self._shaking = True
-        self._listens = server
+        self.listens = server
         self._said = False
         self._outgoing = memoryview(b"")
         #: OpenSSL writes to the socket itself, and what it wants to be given once more: one record.
@@ -162,11 +162,11 @@ class TLSChannel:
             self._deliver()
         if self._shaking:
             # Asked before there is anything new, OpenSSL says no by an exception, four times a file.
-            if self._listens and not self._fetch():
+            if self.listens and not self._fetch():
                 raise WantRead
             if self._failure is not None:
                 raise DataTLSRefused(detail=self._failure.detail)
-            self._listens = True
+            self.listens = True
             try:
                 self._shaking = not self._records.shake()
             except SSL.Error as error:

@@ -28,8 +28,11 @@ class Handshake:
         self.result: Deferred[TLSChannel] = Deferred(self._cancelled)
 
     def start(self, timeout: float) -> None:
-        """Take the first step at once; the client's hello is often there."""
-        self._step()
+        """Take the first step at once, unless it is the client's, who does not make its hello that fast."""
+        if self._channel.listens:
+            self._watch(reading=True, writing=False)
+        else:
+            self._step()
         if timeout > 0 and not self.result.called:
             self._deadline = self._reactor.callLater(timeout, self._late)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, cast
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.python.failure import Failure
 
-from twisted_xfer.errors import Busy, DataConnectionFailed, TimedOut
+from twisted_xfer.errors import Busy, Cancelled, DataConnectionFailed, TimedOut
 from twisted_xfer.interfaces import IChannel, IHost, IPassivePort
 from twisted_xfer.protocols.ftp.protection import Protection
 from twisted_xfer.protocols.ftp.wire.replies import reply
@@ -104,7 +104,7 @@ class DataLink:
     def open(self) -> IChannel | Deferred[IChannel]:
         """The data connection, once, in TLS after PROT P; at once where it is there already.
 
-        Fails with DataConnectionFailed, DataTLSRefused, TimedOut or Cancelled.
+        Fails with DataConnectionFailed, DataTLSRefused or Cancelled.
         """
         passive, port = self._passive, self._active
         self._passive, self._active = False, 0
@@ -134,6 +134,13 @@ class DataLink:
 
     def _opened(self, result: object) -> object:
         self._pending = None
+        if isinstance(result, Failure):
+            error = result.value
+            if isinstance(error, CancelledError):
+                raise Cancelled from None
+            if isinstance(error, TimedOut):
+                # A deadline that passed before there was a data connection is a 425, not a 426.
+                raise DataConnectionFailed(None, "nobody connected in time") from error
         return result
 
     def _forget_early(self) -> None:
@@ -176,10 +183,3 @@ class DataLink:
         self.cancel()
         self._active = 0
         self._give_back()
-
-
-def as_connection_failure(error: Exception) -> Exception:
-    """A deadline that passed before there was a data connection is a 425, not a 426."""
-    if isinstance(error, TimedOut):
-        return DataConnectionFailed(None, "nobody connected in time")
-    return error

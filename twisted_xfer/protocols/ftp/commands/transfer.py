@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
-from twisted_xfer.errors import Busy, Cancelled, RemoteProtocolError, XferError
+from twisted_xfer.errors import Busy, Cancelled, RemoteProtocolError
 from twisted_xfer.interfaces import (
     Eventually,
     IChannel,
@@ -22,7 +22,6 @@ from twisted_xfer.interfaces.answers import resolve, then, then_or, waiting
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.ftp.commands.ending import Ending
 from twisted_xfer.protocols.ftp.commands.takeover import taken_over
-from twisted_xfer.protocols.ftp.data import as_connection_failure
 from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.wire.replies import NOTHING_TO_ABORT, TRANSFER_COMPLETE, reply
 
@@ -53,20 +52,9 @@ def connect(session: FTPSession, opening: bytes, sending: bool = False) -> IChan
     if not sending or session.protection.private:
         session.flush()
     answer = session.data.open()
-    if isinstance(answer, Deferred):
-        if answer.paused or not answer.called:
-            session.flush()
-        answer.addErrback(_not_connected)
+    if isinstance(answer, Deferred) and (answer.paused or not answer.called):
+        session.flush()
     return answer
-
-
-def _not_connected(failure: Failure) -> Failure:
-    error = failure.value
-    if isinstance(error, CancelledError):
-        raise Cancelled from None
-    if isinstance(error, XferError):
-        raise as_connection_failure(error) from error
-    return failure
 
 
 def _outcome(transfer: ITransfer) -> int | Deferred[int]:
