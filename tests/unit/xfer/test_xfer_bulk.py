@@ -1,80 +1,31 @@
 """Content between a file and a line, as a thread moves it: over socket pairs, in clear and in TLS."""
 
-import contextlib
 import os
-import socket
-import tempfile
 
 import pytest
-from OpenSSL import SSL
+from xfer_lines import (
+    MAX_DATA,
+    STREAM,
+    close_sockets,
+    digest,
+    inflow,
+    plain_lines,
+    public_lines,
+    secure_lines,
+    sockets,
+)
 
-from twisted_xfer.cli.trust import _make_certificate
 from twisted_xfer.errors import ConnectionLost, NoSpace
-from twisted_xfer.protocols.xfer import bulk, secure_line, tls_records
+from twisted_xfer.protocols.xfer import bulk
 from twisted_xfer.protocols.xfer.content import make_hasher
 from twisted_xfer.protocols.xfer.line import PlainLine
-from twisted_xfer.protocols.xfer.secure_line import SecureLine
-from twisted_xfer.protocols.xfer.wire.frames import HEADER, Data, FrameReader, data_header
-
-STREAM = 7
-MAX_DATA = 4 * 1024 * 1024
-
-
-_open: list[socket.socket] = []
+from twisted_xfer.protocols.xfer.wire.frames import HEADER, Data, FrameReader, FrameType, data_header
 
 
 @pytest.fixture(autouse=True)
 def _closed():
     yield
-    while _open:
-        _open.pop().close()
-
-
-def sockets():
-    ours, theirs = socket.socketpair()
-    _open.extend((ours, theirs))
-    ours.setblocking(False)
-    theirs.setblocking(False)
-    return ours, theirs
-
-
-def shake(client, server):
-    """A handshake in memory."""
-    for _ in range(10):
-        for one, other in ((client, server), (server, client)):
-            with contextlib.suppress(SSL.WantReadError):
-                one.do_handshake()
-            with contextlib.suppress(SSL.WantReadError):
-                while True:
-                    other.bio_write(one.bio_read(65536))
-
-
-def plain_lines():
-    ours, theirs = sockets()
-    return PlainLine(ours), PlainLine(theirs)
-
-
-def secure_lines():
-    pem = _make_certificate()
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(pem)
-        file.flush()
-        context = SSL.Context(SSL.TLS_METHOD)
-        context.use_privatekey_file(file.name)
-        context.use_certificate_file(file.name)
-    client, server = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None), SSL.Connection(context, None)
-    client.set_connect_state()
-    server.set_accept_state()
-    shake(client, server)
-    ours, theirs = sockets()
-    return SecureLine(ours, client), SecureLine(theirs, server)
-
-
-def public_lines():
-    """As where pyOpenSSL does not have what it has today below its methods."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tls_records, "CAN_DIRECT", False)
-        return secure_lines()
+    close_sockets()
 
 
 @pytest.fixture(params=[plain_lines, secure_lines, public_lines], ids=["plain", "tls", "tls-public"])
@@ -101,16 +52,6 @@ def outflow(fd, **changes):
     changes.setdefault("max_data", MAX_DATA)
     changes.setdefault("buffer", bulk.make_buffer(secure=False))
     return bulk.Outflow(fd, STREAM, make_hasher("blake3"), 0, **changes)
-
-
-def inflow(fd, left=0):
-    return bulk.Inflow(fd, STREAM, make_hasher("blake3"), 0, left, MAX_DATA, bulk.make_buffer(secure=False))
-
-
-def digest(content):
-    hasher = make_hasher("blake3")
-    hasher.update(content)
-    return hasher.digest()
 
 
 def drain(into, line, size, begun):
@@ -232,7 +173,7 @@ def test_a_stopped_sender_ends_with_its_frame(tmp_path):
 def test_other_frames_are_left_to_the_reactor(tmp_path):
     """A control frame behind content is handed back to its first byte."""
     ours, theirs = sockets()
-    other = HEADER.pack(0x21, 0, 0, STREAM, 2) + b"{}"
+    other = HEADER.pack(FrameType.END, 0, 0, STREAM, 2) + b"{}"
     theirs.sendall(b"abc" + data_header(STREAM, 2) + b"de" + other)
     line = PlainLine(ours)
     target = os.open(tmp_path / "target", os.O_RDWR | os.O_CREAT)
@@ -313,8 +254,7 @@ def test_a_full_disk_leaves_the_frames_in_step(tmp_path, monkeypatch):
 
 def test_a_peer_that_is_gone_is_told_of(lines, tmp_path):
     """The sender's thread ends with ConnectionLost, not with whatever the system calls it."""
-    while _open:
-        _open.pop().close()
+    close_sockets()
     lines[1].close()
     out = outflow(source(tmp_path, os.urandom(1 << 20)))
     with pytest.raises(ConnectionLost):
@@ -342,85 +282,3 @@ def test_a_flipped_bit_in_tls_ends_the_line(tmp_path, make):
     assert into.position == 0
     for line in (plain, receiver):
         line.close()
-
-
-def records(make):
-    """Both ends' records, and what takes them across."""
-    lines = make()
-    for line in lines:
-        line.close()
-    ours, theirs = (line._records for line in lines)
-    with contextlib.suppress(SSL.WantReadError):
-        # The tickets of TLS 1.3.
-        ours._tls.recv(1)
-
-    def sealed(content):
-        view, out = memoryview(content), b""
-        while view:
-            view = view[ours.seal(view) :]
-            while more := bytes(ours.sealed()):
-                out += more
-        return out
-
-    return ours, theirs, sealed
-
-
-def test_the_library_below_is_used_where_it_can_be():
-    """What these versions of pyOpenSSL have; elsewhere its methods do."""
-    assert tls_records.CAN_DIRECT
-    assert isinstance(records(secure_lines)[0], tls_records.Direct)
-    assert isinstance(records(public_lines)[0], tls_records.Public)
-
-
-@pytest.mark.parametrize("make", [secure_lines, public_lines])
-def test_records_are_opened_as_far_as_they_have_come(make):
-    """In whatever pieces they come, and no further than there is room."""
-    content = os.urandom(3 * tls_records.RECORD + 7)
-    _, theirs, sealed = records(make)
-    wire, got = sealed(content), bytearray()
-    room = memoryview(bytearray(100_000))
-    assert theirs.open_into(room) == 0
-    for at in range(0, len(wire), 5000):
-        theirs.feed(memoryview(wire[at : at + 5000]))
-        got += room[: theirs.open_into(room[: 4000 if at else 0])]
-    while count := theirs.open_into(room[:9999]):
-        got += room[:count]
-    assert bytes(got) == content
-
-
-@pytest.mark.parametrize("make", [secure_lines, public_lines])
-def test_what_came_before_a_broken_record_is_handed_out_first(make):
-    """And the next call says what was wrong, each time."""
-    _, theirs, sealed = records(make)
-    first, second = sealed(b"fine"), bytearray(sealed(b"broken"))
-    second[-1] ^= 1
-    theirs.feed(memoryview(first + bytes(second)))
-    room = memoryview(bytearray(100))
-    assert bytes(room[: theirs.open_into(room)]) == b"fine"
-    for _ in range(2):
-        with pytest.raises(SSL.Error) as caught:
-            theirs.open_into(room)
-        assert not isinstance(caught.value, SSL.WantReadError)
-
-
-@pytest.mark.parametrize("make", [secure_lines, public_lines])
-def test_close_notify_is_told_of_behind_what_came_before_it(make):
-    """A line says 0 for it then."""
-    ours, theirs, sealed = records(make)
-    wire = sealed(b"last")
-    ours._tls.shutdown()
-    theirs.feed(memoryview(wire + bytes(ours.sealed())))
-    room = memoryview(bytearray(100))
-    assert bytes(room[: theirs.open_into(room)]) == b"last"
-    with pytest.raises(SSL.ZeroReturnError):
-        theirs.open_into(room)
-
-
-def test_content_is_sealed_and_handed_out_at_once():
-    """What a line seals in one call leaves nothing behind, and is no less than a piece with its header."""
-    ours, _, _ = records(secure_lines)
-    piece = memoryview(bytes(secure_line.SLICE))
-    assert len(piece) >= bulk.SECURE_PIECE + HEADER.size
-    assert ours.seal(piece) == len(piece)
-    assert len(ours.sealed()) > len(piece)
-    assert not ours.sealed()

@@ -3,29 +3,35 @@
 What is hashed is what is sent, and what is stored: one buffer in between, which stays in the cache.
 sendfile saves the sender a copy, but the receiver then reads single pages: measured, a sixth more for
 both ends together.
-A call moves at most a segment and waits only for a line that has just moved a lot, so that no thread
-is anybody's for long.
+A call moves at most a segment, or some where that takes no time, and waits only for a line that has just
+moved a lot, so that no thread is anybody's for long.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import attrs
 
-from twisted_xfer.errors import ConnectionLost
+from twisted_xfer.errors import ConnectionLost, RemoteProtocolError
 from twisted_xfer.protocols.xfer.content import Hasher, from_system, store
 from twisted_xfer.protocols.xfer.line import Line
-from twisted_xfer.protocols.xfer.wire.frames import HEADER, FrameType
+from twisted_xfer.protocols.xfer.wire.frames import HEADER, Control, FrameType
+from twisted_xfer.protocols.xfer.wire.messages import Segment, read_message
 
 #: One piece; measured: smaller ones cost more calls, and larger ones no less. In TLS, whose records have
 #: to stay in the processor's cache as well, larger ones cost more.
 PIECE: Final = 512 * 1024
 SECURE_PIECE: Final = 256 * 1024
-#: The most that one call moves.
+#: The most that one call moves, and that it moves behind each SEGMENT that it has compared itself.
 BATCH: Final = 16 * 1024 * 1024
+#: So many of them, and none in a call that has lasted so many seconds: the reactor's turn costs a millisecond.
+PROOFS: Final = 3
+BRIEF: Final = 0.05
+#: One whose JSON is longer than any of ours is left to the reactor.
+MAX_SEGMENT: Final = 1024
 #: A line that has moved so much in one call is waited for, so long at a time and so long in all.
 BRISK: Final = 1024 * 1024
 PATIENCE: Final = 0.02
@@ -126,6 +132,10 @@ class Inflow:
     left: int
     max_data: int
     buffer: memoryview
+    #: Seconds, as threads may ask for them.
+    clock: Callable[[], float]
+    #: Where a SEGMENT proved last what is stored; 0 if none did in this call.
+    verified: int = 0
     #: What came from the line, and is not of this stream's content.
     unread: bytes = b""
     received: int = 0
@@ -142,8 +152,13 @@ class Inflow:
             store(self.fd, self.position, pieces, self.hasher)
             self.position += sum(map(len, pieces))
         waiting = _Waiting(line, reading=True)
-        while self.received < min(room, BATCH) and not self.unread and not self.ended:
-            if not self._piece(line, room - self.received) and not waiting.worth(self.received):
+        began, most, proofs = self.clock(), BATCH, PROOFS
+        while self.received < min(room, most) and not self.unread and not self.ended:
+            stored = self._piece(line, room - self.received)
+            if proofs and self._proved(line, began):
+                # One more than a segment, to come to the next SEGMENT.
+                most, proofs = self.received + BATCH + 1, proofs - 1
+            elif not stored and not waiting.worth(self.received):
                 return
 
     def _piece(self, line: Line, room: int) -> bool:
@@ -172,13 +187,33 @@ class Inflow:
         self.position += count
         return True
 
-    def _next_frame(self, line: Line, room: int) -> bool:
-        """Read a header; False when it is not more of the same content, and then it is ``unread``."""
-        header = memoryview(bytearray(HEADER.size))
+    def _proved(self, line: Line, began: float) -> bool:
+        """Whether ``unread`` begins a SEGMENT that all there is agrees with; else it is left to the reactor, which can fail."""
+        if len(self.unread) < HEADER.size or self.clock() - began >= BRIEF:
+            return False
+        kind, flags, reserved, stream, length = HEADER.unpack(self.unread)
+        if (kind, flags, reserved, stream) != (FrameType.SEGMENT, 0, 0, self.stream) or length > MAX_SEGMENT:
+            return False
+        payload = self._read(line, length)
+        self.unread += payload
+        if len(payload) < length:
+            return False
+        try:
+            said = read_message(Control(FrameType.SEGMENT, stream, payload))
+        except RemoteProtocolError:
+            return False
+        if said != Segment(stream=stream, offset=self.position, digest=self.hasher.digest()):
+            return False
+        self.unread, self.verified = b"", self.position
+        return True
+
+    def _read(self, line: Line, size: int) -> bytes:
+        """So many bytes, or what has come of them."""
+        view = memoryview(bytearray(size))
         got = 0
         try:
-            while got < HEADER.size:
-                count = line.recv_into(header[got:])
+            while got < size:
+                count = line.recv_into(view[got:])
                 if not count:
                     self.ended = True
                     break
@@ -187,13 +222,18 @@ class Inflow:
             pass
         except ConnectionLost:
             self.ended = True
-        if got == HEADER.size:
+        return bytes(view[:got])
+
+    def _next_frame(self, line: Line, room: int) -> bool:
+        """Read a header; False when it is not more of the same content, and then it is ``unread``."""
+        header = self._read(line, HEADER.size)
+        if len(header) == HEADER.size:
             kind, flags, reserved, stream, length = HEADER.unpack(header)
             same = kind == FrameType.DATA and not flags and not reserved and stream == self.stream
             if same and 0 < length <= min(self.max_data, room):
                 self.left = length
                 return True
-        self.unread = bytes(header[:got])
-        if not got and not self.ended:
+        self.unread = header
+        if not header and not self.ended:
             raise BlockingIOError
         return False

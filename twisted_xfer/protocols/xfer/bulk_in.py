@@ -43,6 +43,7 @@ async def receive_bulk(
     flow = Inflow(
         IHasFileno(upload).fileno(), stream, incoming.hasher, incoming.position, left,
         connection.link.max_data, content.buffer or make_buffer(secure=connection.secure),
+        connection.clock.seconds,
     )  # fmt: skip
     content.buffer = flow.buffer
     line = connection.lend_line()
@@ -51,6 +52,7 @@ async def receive_bulk(
     finally:
         upload.advance(flow.position - incoming.position)
         incoming.position = flow.position
+        incoming.verified = max(incoming.verified, flow.verified)
         connection.link.content_passed(flow.left)
         one.position += flow.received
         content.settle(waiting)
