@@ -392,6 +392,16 @@ def test_client_that_never_takes_the_goodbye(make_rig):
     assert aborted
 
 
+@pytest.mark.parametrize("words", ["QUIT", "GET / HTTP/1.1"])
+def test_nothing_is_kept_behind_the_last_words(rig, words):
+    """A client that does not read them may send as much as it likes meanwhile."""
+    rig.say(words)
+    assert rig.transport.disconnecting
+    for _ in range(10):
+        rig.raw(b"x" * 1000)
+    assert rig.session.wire.pending == 0
+
+
 def test_nothing_passes_a_login(user):
     """Replies stay in order while a password is being checked: only transfers are passed."""
     later = Deferred()
