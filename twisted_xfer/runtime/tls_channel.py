@@ -375,7 +375,8 @@ class TLSChannel:
 
     def _keep_session(self) -> None:
         """Let the session outlive a connection that was not shut down: OpenSSL would take it for broken."""
-        self._connection.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
+        if not self._said:
+            self._connection.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
 
 
 def reason_of(error: SSL.Error) -> str:
