@@ -46,6 +46,12 @@ def plain_host(host: str) -> str:
     return host.removeprefix("::ffff:") if "." in host else host
 
 
+def own_host(name: tuple[Any, ...]) -> str:
+    """The address of a socket's own name, with the zone of a link-local one, without which nothing can be bound to it."""
+    host = plain_host(name[0])
+    return f"{host}%{name[3]}" if len(name) > 2 and name[3] else host
+
+
 def prepare(sock: socket.socket) -> None:
     """Set what control connections need; on a listening socket, for all that it accepts."""
     # Without it a small reply waits for the ACK of the one before: 44 ms a file.
@@ -79,7 +85,7 @@ class FTPServerProtocol(Protocol):
             if factory.prepared or handle.family in INTERNET:
                 if not factory.prepared:
                     prepare(handle)
-                local = factory.local or plain_host(handle.getsockname()[0])
+                local = factory.local or own_host(handle.getsockname())
         elif transport is not None:
             local = host_of(transport.getHost())
         self.session = FTPSession(
