@@ -30,6 +30,8 @@ from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.siblings import Siblings
 from twisted_xfer.protocols.ftp.wire.verbs import Verb
 
+#: Computed here, for flags are enumerations: two objects are made for each that is joined.
+_LOOK: Final = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 #: How often deadlines of all sessions are looked at: one timer for all is far cheaper than one each.
 SWEEP_SECONDS: Final = 1.0
 #: Where there are TCP's options and addresses; UNIX sockets have neither.
@@ -161,7 +163,7 @@ class FTPServerProtocol(Protocol):
     def peer_gone(self) -> bool:
         """Whether the peer has closed; bytes that wait to be read hide it."""
         try:
-            return self._peek is not None and self._peek(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+            return self._peek is not None and self._peek(1, _LOOK) == b""
         except BlockingIOError:
             return False
         except OSError:
