@@ -74,6 +74,29 @@ def test_receive_and_send(tmp_path, plain):
     assert (tmp_path / "inbox/pipe").read_bytes() == b"piped"
 
 
+@pytest.mark.parametrize("kind", ["connected", "started", "done"])
+def test_a_watcher_that_fails(tmp_path, kind):
+    """Whatever step it fails at: the Deferred fails with its error, and nothing is tried again."""
+    lines = run(
+        tmp_path,
+        f"""
+        source.write_bytes(bytes(100_000))
+        receiver = receive(reactor, inbox)
+        seen = []
+        def watch(event):
+            seen.append(event.kind)
+            if event.kind == {kind!r}:
+                raise ValueError("ours")
+        try:
+            await send(reactor, paths, receiver.target, receiver.login, on_event=watch)
+        except ValueError as error:
+            print(json.dumps([str(error), seen.count({kind!r}), "reconnecting" in seen]))
+        await receiver.stop()
+        """,
+    )
+    assert lines == [["ours", 1, False]]
+
+
 def test_paths_of_every_kind(tmp_path):
     """As open() takes them; one path alone is no sequence of them."""
     lines = run(

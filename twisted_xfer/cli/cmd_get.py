@@ -75,7 +75,7 @@ def command(
     target = parse_target(url)
     choices = Choices.made()
     work = choices.work(client.Work(if_exists=if_exists, retries=retry))
-    progress = Progress(as_json=as_json, dry_run=work.dry_run)
+    progress = Progress(as_json=as_json, dry_run=work.dry_run, directory=destination)
     storage = LocalStorage(os.path.abspath(destination))
 
     def begin(reactor: Any, login: Any) -> Any:

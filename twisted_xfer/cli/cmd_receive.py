@@ -56,7 +56,7 @@ def command(
     if announce or name:
         zeroconf_library()
     reactor: Any = global_reactor
-    progress = Progress(as_json=as_json)
+    progress = Progress(as_json=as_json, directory=directory)
     try:
         receiver = receive(
             reactor,

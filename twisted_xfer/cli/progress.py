@@ -46,6 +46,7 @@ class Progress:
         bar: a bar on standard error; None asks whether that is a terminal.
         dry_run: whether it only asks.
         words: an error for people.
+        directory: where it is stored, if that is here: final paths are below it then.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class Progress:
         bar: bool | None = None,
         dry_run: bool = False,
         words: Callable[[Exception | None], str] = error_text,
+        directory: str = "",
     ) -> None:
+        self._here = os.fsencode(os.path.join(os.path.normpath(directory), "")) if directory else b""
         self._words = words
         self._json = as_json
         self._dry = dry_run
@@ -209,14 +212,18 @@ class Progress:
         self._show()
         shown = self._shown.pop(event.path, None)
         if self._bar is None:
-            self.result(printable(event.stored_as or event.path))
+            self.result(printable(self._final(event)))
             return
         if shown is None:
             self._bar.total += 0 if self._known else event.position
             shown = 0
         self._bar.update(max(0, event.position - shown))
         with self._bar.external_write_mode(file=sys.stdout):
-            self.result(printable(event.stored_as or event.path))
+            self.result(printable(self._final(event)))
+
+    def _final(self, event: TransferEvent) -> bytes:
+        path = event.stored_as or event.path
+        return self._here + path.removeprefix(b"/") if self._here else path
 
     # --- for scripts -------------------------------------------------------------------------
 
@@ -237,7 +244,7 @@ class Progress:
         if event.digest:
             line["digest"] = f"{event.hash}:{event.digest.hex()}"
         if event.stored_as:
-            line["stored_as"] = event.stored_as.decode("utf-8", "surrogateescape")
+            line["stored_as"] = self._final(event).decode("utf-8", "surrogateescape")
         if event.error is not None:
             line["error"] = code_text(event.error)
         if event.kind == "reconnecting":

@@ -56,12 +56,24 @@ def plain_address(text: str) -> IPv4Address | IPv6Address:
     return address
 
 
-def socket_address(text: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
-    """Family and address for bind() and connect(); the zone of a link-local address is kept."""
+#: What bind() and connect() take: of IPv6 with flow and zone.
+SocketAddress = tuple[str, int] | tuple[str, int, int, int]
+
+
+def socket_address(text: str, port: int) -> tuple[socket.AddressFamily, SocketAddress]:
+    """Family and address for bind() and connect(), with the zone of a link-local address, by name or number.
+
+    Raises:
+        ValueError: it is no address.
+        OSError: it has a zone that this machine does not have.
+    """
     address = plain_address(text)
     if isinstance(address, IPv4Address):
         return socket.AF_INET, (str(address), port)
-    return socket.AF_INET6, (text, port)
+    host, _, zone = text.partition("%")
+    # Left in the text it would count for nothing: the number decides, which is 0 unless it is given.
+    number = int(zone) if zone.isdecimal() else socket.if_nametoindex(zone) if zone else 0
+    return socket.AF_INET6, (host, port, 0, number)
 
 
 @implementer(IWriteDescriptor)
@@ -77,7 +89,7 @@ class Dial:
         self._deadline: IDelayedCall | None = None
         self.result: Deferred[IChannel] = Deferred(self._cancelled)
 
-    def start(self, address: tuple[str, int], timeout: float) -> None:
+    def start(self, address: SocketAddress, timeout: float) -> None:
         """Dial ``address``."""
         if self._sock is None:
             return

@@ -18,9 +18,8 @@ from twisted.python.failure import Failure
 
 from twisted_xfer.runtime.dial import DescriptorReactor
 from twisted_xfer.runtime.tls_binding import read_one_record
+from twisted_xfer.runtime.tls_records import RECORD, records
 
-#: The largest plaintext of a record (RFC 8446 section 5.1): one SSL_read never gives more.
-RECORD: Final = 16 * 1024
 #: Seconds that a client has to take an alert and to close.
 ALERT_SECONDS: Final = 2.0
 #: Bytes that are encrypted in one go, before others have their turn.
@@ -60,11 +59,12 @@ class PromptTLS:
     Bounded: one record is decrypted for each time that the reactor finds something to read.
     """
 
-    __slots__ = ("_carrier", "_corked", "_deadline", "_early", "_ended", "_ending", "_failure", "_greeted", "_leaving", "connection", "established")  # fmt: skip
+    __slots__ = ("_carrier", "_corked", "_deadline", "_early", "_ended", "_ending", "_failure", "_greeted", "_leaving", "_records", "connection", "established")  # fmt: skip
 
     def __init__(self, carrier: Carrier, connection: SSL.Connection) -> None:
         self._carrier = carrier
         self.connection = connection
+        self._records = records(connection)
         self.established = False
         #: The client's first words have come.
         self._greeted = False
@@ -90,16 +90,14 @@ class PromptTLS:
         try:
             if not self.established:
                 return self._shake()
-            data = self.connection.recv(RECORD)
-        except SSL.WantReadError:
-            return None
-        except SSL.ZeroReturnError:
-            return self._closed()
-        except SSL.WantWriteError as failure:
-            # A client that asks for new keys and does not read: it gets neither.
-            return failure
+            data = self._records.read()
         except SSL.Error as failure:
+            # Also a client that asks for new keys and does not read (WantWriteError): it gets neither.
             return failure
+        if data is None:
+            return None
+        if not data:
+            return self._closed()
         if self._leaving:
             # Nothing but close_notify may come; a command here was sent before the reply to CCC.
             return error.ConnectionAborted()
@@ -113,14 +111,13 @@ class PromptTLS:
             self._cork()
         self._greeted = True
         try:
-            self.connection.do_handshake()
-        except SSL.WantReadError:
-            self._uncork()
-            return None
+            self.established = self._records.shake()
         except SSL.Error as failure:
             self._uncork()
             return self._refuse(failure)
-        self.established = True
+        if not self.established:
+            self._uncork()
+            return None
         if self.connection.get_protocol_version() < SSL.TLS1_3_VERSION:
             # The client waits for our last flight.
             self._uncork()
@@ -178,7 +175,7 @@ class PromptTLS:
         sent = 0
         try:
             if len(data) <= RECORD:
-                sent = self.connection.send(data)
+                sent = self._records.write(data)
             else:
                 sent = self._write_long(memoryview(data)[:MOST])
         except (SSL.WantWriteError, SSL.WantReadError):
@@ -195,7 +192,7 @@ class PromptTLS:
         sent = 0
         while sent < len(view):
             try:
-                sent += self.connection.send(view[sent : sent + RECORD])
+                sent += self._records.write(view[sent : sent + RECORD])
             except SSL.WantWriteError:
                 if not sent:
                     raise

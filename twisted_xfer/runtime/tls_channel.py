@@ -82,7 +82,7 @@ class TLSChannel:
 
     __slots__ = (
         "_connection", "_direct", "_ended", "_ends", "_failure", "_kept", "_notes", "_outgoing", "_received", "_records",
-        "_said", "_server", "_shaking", "_sock", "established", "listens", "peer", "secure",
+        "_said", "_server", "_shaking", "_sock", "established", "listens", "one_ticket", "peer", "secure",
     )  # fmt: skip
 
     def __init__(
@@ -147,11 +147,6 @@ class TLSChannel:
         return self._connection.get_peer_certificate(as_cryptography=True)
 
     @property
-    def one_ticket(self) -> bool:
-        """See ISecureChannel: RFC 8446 appendix C.4 wants each ticket to be used once."""
-        return self._connection.get_protocol_version() >= SSL.TLS1_3_VERSION
-
-    @property
     def session(self) -> SSL.Session | None:
         """The session, for a client to offer again."""
         return self._connection.get_session()
@@ -178,7 +173,8 @@ class TLSChannel:
                 self._deliver()
                 # Whatever is there already by now makes the socket readable.
                 raise WantRead
-        if not self._server or self._connection.get_protocol_version() < SSL.TLS1_3_VERSION:
+        self.one_ticket = self._connection.get_protocol_version() >= SSL.TLS1_3_VERSION
+        if not self._server or not self.one_ticket:
             # The peer waits for the last flight; of a server in TLS 1.3 only the tickets are left.
             self._deliver()
         self.established = True
@@ -375,7 +371,8 @@ class TLSChannel:
 
     def _keep_session(self) -> None:
         """Let the session outlive a connection that was not shut down: OpenSSL would take it for broken."""
-        self._connection.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
+        if not self._said:
+            self._connection.set_shutdown(SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN)
 
 
 def reason_of(error: SSL.Error) -> str:

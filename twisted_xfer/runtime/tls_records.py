@@ -1,4 +1,4 @@
-"""OpenSSL over memory buffers, without the detours of pyOpenSSL.
+"""OpenSSL, mostly over memory buffers, without the detours of pyOpenSSL.
 
 Each of its methods checks its arguments, asks for errors when there was none, answers "not yet" by an
 exception, and copies what it gives: a fifth of what TLS adds to a small file. Here the library below
@@ -40,7 +40,7 @@ CAN_CALL: Final = (
 
 
 class Records:
-    """One connection over memory buffers."""
+    """One connection; ``feed`` and ``drain`` are for one over memory buffers."""
 
     __slots__ = ("_connection",)
 
@@ -77,6 +77,16 @@ class Records:
             return 0
         return count
 
+    def read(self) -> bytes | None:
+        """One record: empty at close_notify, None when more has to come. Raises SSL.Error."""
+        try:
+            data: bytes = self._connection.recv(RECORD)
+        except SSL.WantReadError:
+            return None
+        except SSL.ZeroReturnError:
+            return b""
+        return data
+
     def write(self, data: bytes | memoryview) -> int:
         """Encrypt ``data``, which must not be empty: how much of it. Raises SSL.Error."""
         count: int = self._connection.send(data)
@@ -92,7 +102,10 @@ class SwiftRecords(Records):
         """See Records."""
         ssl = self._connection._ssl  # noqa: SLF001
         result = _lib.SSL_do_handshake(ssl)
-        return result == 1 or not self._waits(ssl, result)
+        if result != 1 and not self._waits(ssl, result):
+            # The peer has said close_notify.
+            self._connection._raise_ssl_error(ssl, result)  # noqa: SLF001
+        return bool(result == 1)
 
     def feed(self, data: bytes) -> None:
         """See Records."""
@@ -112,12 +125,15 @@ class SwiftRecords(Records):
         )
         if count > 0:
             return count
-        error = _lib.SSL_get_error(ssl, count)
-        if error == _lib.SSL_ERROR_ZERO_RETURN:
-            return 0
-        if error != _lib.SSL_ERROR_WANT_READ:
-            self._connection._raise_ssl_error(ssl, count)  # noqa: SLF001
-        return -1
+        return -1 if self._waits(ssl, count) else 0
+
+    def read(self) -> bytes | None:
+        """See Records."""
+        ssl = self._connection._ssl  # noqa: SLF001
+        count = _lib.SSL_read(ssl, _scratch, RECORD)
+        if count > 0:
+            return bytes(_ffi.buffer(_scratch, count))
+        return None if self._waits(ssl, count) else b""
 
     def write(self, data: bytes | memoryview) -> int:
         """See Records."""
@@ -128,16 +144,19 @@ class SwiftRecords(Records):
         return count
 
     def _waits(self, ssl: Any, result: int) -> bool:
-        """True when more has to come. Raises SSL.Error."""
-        if _lib.SSL_get_error(ssl, result) != _lib.SSL_ERROR_WANT_READ:
+        """True when more has to come, False at close_notify. Raises SSL.Error."""
+        error = _lib.SSL_get_error(ssl, result)
+        if error == _lib.SSL_ERROR_ZERO_RETURN:
+            return False
+        if error != _lib.SSL_ERROR_WANT_READ:
             self._connection._raise_ssl_error(ssl, result)  # noqa: SLF001
         return True
 
 
-#: What drain() copies from: there is one thread.
+#: What drain() and read() copy from: there is one thread.
 _scratch: Final[Any] = _ffi.new("char[]", FLIGHT) if CAN_CALL else None
 
 
 def records(connection: SSL.Connection) -> Records:
-    """The shortest way to ``connection``, which is over memory buffers."""
+    """The shortest way to ``connection``."""
     return SwiftRecords(connection) if CAN_CALL else Records(connection)

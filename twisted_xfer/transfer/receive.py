@@ -99,6 +99,7 @@ class ReceivePump(Pump):
             if count <= 0:
                 return
             budget -= count
+        self._put_buffer()
         self._unit_done()
 
     def _unit_done(self) -> None:
@@ -127,11 +128,15 @@ class ReceivePump(Pump):
         """Move one bufferful; 0 when the step is over: at the end, paused, or waiting for the storage."""
         room = self._room(wanted)
         if not room:
+            self._put_buffer()
             return self._next_byte()
-        granted = self._allow(room)
+        granted = room if self._limiter is None else self._allow(room)
         if granted <= 0:
+            self._put_buffer()
             return 0
-        buffer = self._buffer = self._bench.take_buffer()
+        buffer = self._buffer
+        if buffer is None:
+            buffer = self._buffer = self._bench.take_buffer()
         count = 0
         try:
             count = self._channel.recv_into(buffer if granted == BUFFER else buffer[:granted])
@@ -139,7 +144,7 @@ class ReceivePump(Pump):
             self._cut()
             return 0
         finally:
-            if count < granted:
+            if count < granted and self._limiter is not None:
                 self._return(granted - count)
             if not count:
                 self._put_buffer()
@@ -150,12 +155,11 @@ class ReceivePump(Pump):
         return count if self._store(buffer[:count]) else 0
 
     def _store(self, data: memoryview) -> bool:
-        """Write ``data``; False when the answer is still to come."""
+        """Write ``data``; False when the answer is still to come, for which the buffer has to wait."""
         plain = data if self._decoder is None else self._decoder.feed(data)
         self._stored += len(plain)
         answer = self._upload.write(plain)
         if answer is None:
-            self._put_buffer()
             return True
         self._wait_for(answer, self._written)
         return False

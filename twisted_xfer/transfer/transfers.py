@@ -70,7 +70,8 @@ class Transfers:
         """Send ``file``; see ITransfers. A small file is gone when this returns."""
         pump: Pump
         call = self.kernel.sendfile
-        if kernel_may_move(IHasFileno.providedBy(file), channel.secure, mode, call) and call is not None:
+        plain = not channel.secure and IHasFileno.providedBy(file)
+        if call is not None and kernel_may_move(plain, channel.secure, mode, call):
             pump = SendfilePump(self, file, IHasFileno(file).fileno(), channel, limiter, stall, call)
         else:
             pump = ChunkPump(self, file, channel, mode, limiter, stall)
@@ -90,7 +91,8 @@ class Transfers:
         """Receive into ``upload``; see ITransfers. What has come already is stored when this returns."""
         pump: ReceivePump
         call = self.kernel.splice
-        if kernel_may_move(IHasFileno.providedBy(upload), channel.secure, mode, call) and call is not None:
+        plain = not channel.secure and IHasFileno.providedBy(upload)
+        if call is not None and kernel_may_move(plain, channel.secure, mode, call):
             pump = SplicePump(self, upload, channel, limiter, stall, expected, call)
         else:
             pump = ReceivePump(self, upload, channel, mode, limiter, stall, expected)

@@ -392,6 +392,29 @@ def test_client_that_never_takes_the_goodbye(make_rig):
     assert aborted
 
 
+@pytest.mark.parametrize("idle", [0, 300])
+def test_client_that_says_goodbye_and_does_not_take_ours(make_rig, idle):
+    """It is cut off as soon as others that were told to go, whatever idle sessions may do."""
+    aborted = []
+    rig = make_rig(timeouts=Timeouts(idle=idle)).login()
+    rig.transport.abortConnection = lambda: aborted.append(True)
+    assert rig.say("QUIT").startswith(b"221 ")
+    rig.clock.pump([1] * (int(CLOSE_SECONDS) - 1))
+    assert aborted == []
+    rig.clock.pump([1] * 2)
+    assert aborted
+
+
+@pytest.mark.parametrize("words", ["QUIT", "GET / HTTP/1.1"])
+def test_nothing_is_kept_behind_the_last_words(rig, words):
+    """A client that does not read them may send as much as it likes meanwhile."""
+    rig.say(words)
+    assert rig.transport.disconnecting
+    for _ in range(10):
+        rig.raw(b"x" * 1000)
+    assert rig.session.wire.pending == 0
+
+
 def test_nothing_passes_a_login(user):
     """Replies stay in order while a password is being checked: only transfers are passed."""
     later = Deferred()

@@ -1,6 +1,7 @@
 """Control connections over other transports than a TCP port's own."""
 
 import socket
+from types import SimpleNamespace
 
 import pytest
 from twisted.internet.address import UNIXAddress
@@ -101,6 +102,30 @@ def test_no_implicit_tls_over_a_wrapping(rig, prompt):
     assert b"".join(wrapping.seen) == b""
     assert prompt.disconnecting
     wrapping.connectionLost(connectionDone)
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        (("127.0.0.1", 21), "127.0.0.1"),
+        (("::1", 21, 0, 0), "::1"),
+        (("::ffff:192.0.2.1", 21, 0, 0), "192.0.2.1"),
+        (("fe80::1", 21, 0, 3), "fe80::1%3"),
+    ],
+)
+def test_which_address_data_connections_are_bound_to(rig, prompt, name, host):
+    """That of the control connection, in its zone where it is a link-local one."""
+    prompt.getHandle = lambda: SimpleNamespace(
+        family=socket.AF_INET6 if ":" in name[0] else socket.AF_INET,
+        getsockname=lambda: name,
+        setsockopt=lambda *_: None,
+        recv=None,
+    )
+    protocol = rig.factory.buildProtocol(None)
+    prompt.protocol = protocol
+    protocol.makeConnection(prompt)
+    assert protocol.session.local == host
+    protocol.connectionLost()
 
 
 @pytest.fixture

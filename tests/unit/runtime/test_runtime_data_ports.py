@@ -11,7 +11,7 @@ from zope.interface.verify import verifyObject
 from twisted_xfer.errors import Busy, Cancelled, DataConnectionFailed, DataPeerRefused, TimedOut
 from twisted_xfer.interfaces import IChannel, IDataPorts, IPassivePort
 from twisted_xfer.runtime.data_ports import BACKLOG, MAX_BINDS, MAX_STRANGERS, DataPorts
-from twisted_xfer.runtime.dial import plain_address
+from twisted_xfer.runtime.dial import plain_address, socket_address
 from twisted_xfer.testing.pumps import ManualReactor
 
 HOME = "127.0.0.1"
@@ -451,3 +451,24 @@ RULES = [(ip_network("198.51.100.0/24"), "198.51.100.1"), (None, "203.0.113.7"),
 def test_advertised(lab, rules, local, peer, told):
     """A rule for the peer's network, then our side of the translation, then the public address."""
     assert lab.ports(public_addresses=rules).advertised(local, peer) == told
+
+
+@pytest.mark.parametrize(
+    ("text", "family", "address"),
+    [
+        ("192.0.2.1", socket.AF_INET, ("192.0.2.1", 5)),
+        ("::ffff:192.0.2.1", socket.AF_INET, ("192.0.2.1", 5)),
+        ("2001:db8::1", socket.AF_INET6, ("2001:db8::1", 5, 0, 0)),
+        ("fe80::1%7", socket.AF_INET6, ("fe80::1", 5, 0, 7)),
+        ("fe80::1%lo", socket.AF_INET6, ("fe80::1", 5, 0, socket.if_nametoindex("lo"))),
+    ],
+)
+def test_socket_addresses(text, family, address):
+    """The zone of a link-local address is a number of its own: sockets ignore it in the text."""
+    assert socket_address(text, 5) == (family, address)
+
+
+def test_a_zone_that_is_not_there():
+    """As any other trouble with the network."""
+    with pytest.raises(OSError, match=r"interface|[Nn]o such"):
+        socket_address("fe80::1%nosuch", 5)

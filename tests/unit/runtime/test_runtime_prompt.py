@@ -24,10 +24,12 @@ from zope.interface import alsoProvides, implementer
 from zope.interface.verify import verifyObject
 
 from twisted_xfer.interfaces import IPromptTransport
+from twisted_xfer.runtime import tls_records
 from twisted_xfer.runtime.prompt import PromptServer, address_of
 from twisted_xfer.runtime.prompt_tls import ALERT_SECONDS
 from twisted_xfer.runtime.tls import TLS
 from twisted_xfer.runtime.tls_identity import self_signed
+from twisted_xfer.runtime.tls_records import CAN_CALL
 
 IDENTITY = self_signed(("localhost",), now=dt.datetime.now(dt.UTC))
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
@@ -170,6 +172,12 @@ def context_of(version: ssl.TLSVersion) -> ssl.SSLContext:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.minimum_version = context.maximum_version = version
     return context
+
+
+@pytest.fixture(params=[CAN_CALL, False], ids=["swift", "pyOpenSSL"], autouse=True)
+def way(request, monkeypatch):
+    """Past pyOpenSSL where that can be, and as it is where it cannot."""
+    monkeypatch.setattr(tls_records, "CAN_CALL", request.param)
 
 
 @pytest.fixture
@@ -355,6 +363,15 @@ def test_last_words_and_close_notify_in_one_segment(rig, version):
     rig.transport.finish(b"bye")
     assert corks == [1]
     assert read(rig) == b"one morebye"
+
+
+def test_a_client_that_says_close_notify_instead_of_a_handshake(rig):
+    """It is an end, and no handshake."""
+    rig.start_tls()
+    rig.client.sendall(b"\x15\x03\x01\x00\x02\x01\x00")
+    rig.client.shutdown(socket.SHUT_WR)
+    rig.until(lambda: rig.protocol.told)
+    assert issubclass(rig.protocol.told[0], SSL.Error)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

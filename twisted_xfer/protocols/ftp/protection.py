@@ -87,7 +87,7 @@ class Protection:
     @property
     def refused(self) -> bytes | None:
         """The reply that refuses a transfer as things are; None when it may begin."""
-        return DATA_MUST_BE_PRIVATE if self.data_required and not self.private else None
+        return None if self.private or not self.data_required else DATA_MUST_BE_PRIVATE
 
     def begin(self) -> ITLSSession:
         """TLS is about to start on the control connection."""

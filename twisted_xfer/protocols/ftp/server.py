@@ -30,6 +30,8 @@ from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.siblings import Siblings
 from twisted_xfer.protocols.ftp.wire.verbs import Verb
 
+#: Computed here, for flags are enumerations: two objects are made for each that is joined.
+_LOOK: Final = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 #: How often deadlines of all sessions are looked at: one timer for all is far cheaper than one each.
 SWEEP_SECONDS: Final = 1.0
 #: Where there are TCP's options and addresses; UNIX sockets have neither.
@@ -44,6 +46,12 @@ def host_of(address: IAddress) -> str:
 def plain_host(host: str) -> str:
     """``host``; an IPv4 client of a socket for both is to everybody else an IPv4 client."""
     return host.removeprefix("::ffff:") if "." in host else host
+
+
+def own_host(name: tuple[Any, ...]) -> str:
+    """The address of a socket's own name, with the zone of a link-local one, without which nothing can be bound to it."""
+    host = plain_host(name[0])
+    return f"{host}%{name[3]}" if len(name) > 2 and name[3] else host
 
 
 def prepare(sock: socket.socket) -> None:
@@ -79,7 +87,7 @@ class FTPServerProtocol(Protocol):
             if factory.prepared or handle.family in INTERNET:
                 if not factory.prepared:
                     prepare(handle)
-                local = factory.local or plain_host(handle.getsockname()[0])
+                local = factory.local or own_host(handle.getsockname())
         elif transport is not None:
             local = host_of(transport.getHost())
         self.session = FTPSession(
@@ -155,7 +163,7 @@ class FTPServerProtocol(Protocol):
     def peer_gone(self) -> bool:
         """Whether the peer has closed; bytes that wait to be read hide it."""
         try:
-            return self._peek is not None and self._peek(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+            return self._peek is not None and self._peek(1, _LOOK) == b""
         except BlockingIOError:
             return False
         except OSError:

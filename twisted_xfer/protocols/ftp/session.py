@@ -82,7 +82,9 @@ class FTPSession(SessionState):
         self.deadline = self.host.clock.seconds() + seconds if seconds else 0.0
 
     def received(self, data: bytes) -> None:
-        """Bytes from the client."""
+        """Bytes from the client; none are kept behind our last words, however long those take to be read."""
+        if self.quitting:
+            return
         self.wire.receive_data(data)
         self.turn()
 

@@ -104,8 +104,8 @@ class SessionState:
     # --- for the commands --------------------------------------------------------------
 
     def touch(self) -> None:
-        """The client did something: its idle time starts anew."""
-        if self.avatar is not None:
+        """The client did something: its idle time starts anew, unless it has been told to go."""
+        if self.avatar is not None and not self.quitting:
             self.deadline = self.host.clock.seconds() + self.idle if self.idle else 0.0
 
     def flush(self) -> None:

@@ -143,6 +143,7 @@ class Run:
     damages: int = 0
     furthest: tuple[bytes, int] = (b"", 0)
     transient: XferError | None = None
+    unheard: Exception | None = None
 
     @property
     def blocking(self) -> IBlocking:
@@ -173,7 +174,12 @@ class Run:
             self.progress = True
             self.furthest = (event.path, event.resumed)
         self.summary.note(event)
-        self.on_event(event)
+        try:
+            self.on_event(event)
+        except Exception as error:
+            # The connection breaks of it, which would be tried again and again.
+            self.unheard = error
+            raise
 
     async def repeat(self, attempt: Callable[[], Coroutine[Any, Any, None]]) -> Summary:
         """Call ``attempt`` until it brings no transient error, waiting longer each time."""
@@ -190,6 +196,8 @@ class Run:
                     raise
                 error = refused
             except XferError as broken:
+                if self.unheard is not None:
+                    raise self.unheard from None
                 if not is_transient(broken):
                     raise
                 connected = True
