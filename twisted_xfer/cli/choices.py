@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import attrs
 import click
 
+from twisted_xfer.cli.rate import rate
 from twisted_xfer.protocols.xfer.content import HASHES
 
 if TYPE_CHECKING:
@@ -19,6 +20,24 @@ F = TypeVar("F", bound=Callable[..., Any])
 _META: Final = "twisted_xfer.choices"
 #: Names of the options: schemes that do not know them refuse them.
 NAMES: Final = ("include", "exclude", "gitignore", "links", "dry_run", "digest", "compress")
+
+
+#: Parameters of ``xfer send`` and ``xfer get``, for every protocol.
+if_exists_option: Final = click.option(
+    "--if-exists",
+    type=click.Choice(["refuse", "overwrite", "rename", "newer", "skip-same"]),
+    default="skip-same",
+    show_default=True,
+    help="When the name is taken; skip-same replaces what differs in size or time.",
+)
+retry_option: Final = click.option(
+    "--retry",
+    default=5,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Reconnections in a row that bring nothing.",
+)
+limit_rate_option: Final = click.option("--limit-rate", type=rate, help="Bytes a second at most: 500k, 2M.")
 
 
 def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:

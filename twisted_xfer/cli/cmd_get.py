@@ -10,9 +10,14 @@ import click
 
 from twisted_xfer.cli import lean, tutorial
 from twisted_xfer.cli.asked import Asked, login_options
-from twisted_xfer.cli.choices import Choices, choice_options
+from twisted_xfer.cli.choices import (
+    Choices,
+    choice_options,
+    if_exists_option,
+    limit_rate_option,
+    retry_option,
+)
 from twisted_xfer.cli.progress import Progress
-from twisted_xfer.cli.rate import rate
 from twisted_xfer.cli.url import parse_target
 
 
@@ -20,22 +25,10 @@ from twisted_xfer.cli.url import parse_target
 @click.argument("url")
 @click.argument("destination", default=".", type=click.Path(exists=True, file_okay=False))
 @login_options
-@click.option(
-    "--if-exists",
-    type=click.Choice(["refuse", "overwrite", "rename", "newer", "skip-same"]),
-    default="skip-same",
-    show_default=True,
-    help="When the name is taken; skip-same replaces what differs in size or time.",
-)
+@if_exists_option
 @choice_options
-@click.option(
-    "--retry",
-    default=5,
-    show_default=True,
-    type=click.IntRange(0),
-    help="Reconnections in a row that bring nothing.",
-)
-@click.option("--limit-rate", type=rate, help="Bytes a second at most: 500k, 2M.")
+@retry_option
+@limit_rate_option
 @tutorial.options
 def command(
     url: str,

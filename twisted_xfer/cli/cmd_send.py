@@ -12,9 +12,15 @@ import click
 
 from twisted_xfer.cli import lean, tutorial
 from twisted_xfer.cli.asked import Asked, login_options
-from twisted_xfer.cli.choices import Choices, choice_options, tree_options
+from twisted_xfer.cli.choices import (
+    Choices,
+    choice_options,
+    if_exists_option,
+    limit_rate_option,
+    retry_option,
+    tree_options,
+)
 from twisted_xfer.cli.progress import Progress
-from twisted_xfer.cli.rate import rate
 from twisted_xfer.cli.url import parse_target
 
 
@@ -22,23 +28,11 @@ from twisted_xfer.cli.url import parse_target
 @click.argument("paths", nargs=-1, type=click.Path(readable=False))
 @click.argument("url")
 @login_options
-@click.option(
-    "--if-exists",
-    type=click.Choice(["refuse", "overwrite", "rename", "newer", "skip-same"]),
-    default="skip-same",
-    show_default=True,
-    help="When the name is taken; skip-same replaces what differs in size or time.",
-)
+@if_exists_option
 @choice_options
 @tree_options
-@click.option(
-    "--retry",
-    default=5,
-    show_default=True,
-    type=click.IntRange(0),
-    help="Reconnections in a row that bring nothing.",
-)
-@click.option("--limit-rate", type=rate, help="Bytes a second at most: 500k, 2M.")
+@retry_option
+@limit_rate_option
 @click.option(
     "-j",
     "--jobs",
