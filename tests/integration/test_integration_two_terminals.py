@@ -6,6 +6,8 @@ import os
 import pty
 import re
 import select
+import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -120,6 +122,29 @@ def test_errors_from_a_daemon(xfer, url):
     found, _, err = xfer("send", "tree", url, "--plain", "--if-exists", "refuse")
     assert found == 6
     assert "tree/a: is there already (exists)\n" in err
+
+
+@pytest.mark.parametrize("command", [("ls",), ("send", "file"), ("get",)])
+def test_ctrl_c_while_nobody_answers(xfer, tmp_path, command):
+    """It is an interruption, not a connection that broke, though that is what it does."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(SECONDS)
+        place = f"xfer://127.0.0.1:{silent.getsockname()[1]}/"
+        retry = [] if command == ("ls",) else ["--retry", "0"]
+        caller = subprocess.Popen(
+            [sys.executable, "-m", "twisted_xfer.cli", *command, place, "--plain", *retry],
+            cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        taken, _ = silent.accept()
+        with taken:
+            taken.settimeout(SECONDS)
+            assert taken.recv(1) == b"X"
+            caller.send_signal(signal.SIGINT)
+            _, err = caller.communicate(timeout=SECONDS)
+    assert (caller.returncode, err) == (
+        130,
+        "xfer: interrupted; the same command again goes on where it was\n",
+    )
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])

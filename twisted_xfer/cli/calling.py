@@ -128,12 +128,17 @@ def run(begin: Callable[[Any], Any]) -> Any:
 
     reactor: Any = global_reactor
     outcome: list[Any] = []
+    stopping: list[bool] = []
 
     def over(result: Any) -> None:
+        if stopping:
+            # Whatever ends because the process does is no news.
+            return
         outcome.append(getattr(result, "value", result) if hasattr(result, "getTraceback") else result)
         if reactor.running:
             reactor.stop()
 
+    reactor.addSystemEventTrigger("before", "shutdown", stopping.append, True)
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(begin(reactor)).addBoth(over))
     reactor.run()
     if not outcome:
