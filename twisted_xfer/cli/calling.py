@@ -131,10 +131,11 @@ def run(begin: Callable[[Any], Any]) -> Any:
     stopping: list[bool] = []
 
     def over(result: Any) -> None:
-        if stopping:
-            # Whatever ends because the process does is no news.
+        failed = hasattr(result, "getTraceback")
+        if failed and stopping:
+            # Whatever breaks because the process ends is no news.
             return
-        outcome.append(getattr(result, "value", result) if hasattr(result, "getTraceback") else result)
+        outcome.append(result.value if failed else result)
         if reactor.running:
             reactor.stop()
 
