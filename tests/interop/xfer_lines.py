@@ -1,6 +1,7 @@
 """Lines over socket pairs, in clear and in TLS, and files on their way in from them."""
 
 import contextlib
+import os
 import socket
 import tempfile
 
@@ -69,6 +70,19 @@ def public_lines():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tls_records, "CAN_DIRECT", False)
         return secure_lines()
+
+
+def source(tmp_path, content):
+    path = tmp_path / "source"
+    path.write_bytes(content)
+    return os.open(path, os.O_RDONLY)
+
+
+def outflow(fd, **changes):
+    changes.setdefault("max_data", MAX_DATA)
+    changes.setdefault("buffer", bulk.make_buffer(secure=False))
+    changes.setdefault("clock", lambda: 0.0)
+    return bulk.Outflow(fd, STREAM, make_hasher("blake3"), 0, **changes)
 
 
 def inflow(fd, left=0, clock=lambda: 0.0):

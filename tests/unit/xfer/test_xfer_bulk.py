@@ -9,15 +9,16 @@ from xfer_lines import (
     close_sockets,
     digest,
     inflow,
+    outflow,
     plain_lines,
     public_lines,
     secure_lines,
     sockets,
+    source,
 )
 
 from twisted_xfer.errors import ConnectionLost, NoSpace
 from twisted_xfer.protocols.xfer import bulk
-from twisted_xfer.protocols.xfer.content import make_hasher
 from twisted_xfer.protocols.xfer.line import PlainLine
 from twisted_xfer.protocols.xfer.wire.frames import HEADER, Data, FrameReader, FrameType, data_header
 
@@ -40,18 +41,6 @@ def lines(request):
 def impatient(monkeypatch):
     """Nobody waits for a line in one thread."""
     monkeypatch.setattr(bulk, "WAITS", 0)
-
-
-def source(tmp_path, content):
-    path = tmp_path / "source"
-    path.write_bytes(content)
-    return os.open(path, os.O_RDONLY)
-
-
-def outflow(fd, **changes):
-    changes.setdefault("max_data", MAX_DATA)
-    changes.setdefault("buffer", bulk.make_buffer(secure=False))
-    return bulk.Outflow(fd, STREAM, make_hasher("blake3"), 0, **changes)
 
 
 def drain(into, line, size, begun):

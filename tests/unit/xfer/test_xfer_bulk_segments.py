@@ -1,9 +1,9 @@
-"""SEGMENTs among the content that a thread takes from a line: compared there, or left to the reactor."""
+"""SEGMENTs among the content that a thread moves: said and compared there, or left to the reactor."""
 
 import os
 
 import pytest
-from xfer_lines import MAX_DATA, STREAM, close_sockets, digest, inflow, sockets
+from xfer_lines import MAX_DATA, STREAM, close_sockets, digest, inflow, outflow, sockets, source
 
 from twisted_xfer.protocols.xfer import bulk
 from twisted_xfer.protocols.xfer.line import PlainLine
@@ -95,3 +95,65 @@ def test_a_call_that_has_lasted_ends_with_its_segment(tmp_path, lasted, verified
     into, _ = pulled(tmp_path, wire, clock=lambda: next(times))
     assert into.verified == verified
     assert into.position == (3 if verified else 2)
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Segments of four bytes."""
+    monkeypatch.setattr(bulk, "SEGMENT", 4)
+
+
+def pushed(tmp_path, until, begin=0, **changes):
+    """What one call sends of ten letters."""
+    ours, theirs = sockets()
+    line = PlainLine(ours)
+    out = outflow(source(tmp_path, b"abcdefghij"), **changes)
+    out.hasher.update(b"abcdefghij"[:begin])
+    out.position = begin
+    out.push(line, until)
+    line.close()
+    return out, theirs.recv(10_000)
+
+
+@pytest.mark.parametrize(
+    ("begin", "until", "wire"),
+    [
+        (0, 4, data_header(STREAM, 4) + b"abcd"),
+        (0, 5, data_header(STREAM, 4) + b"abcd" + segment(b"abcd") + data_header(STREAM, 1) + b"e"),
+        (4, 8, data_header(STREAM, 4) + b"efgh"),
+        (3, 6, data_header(STREAM, 1) + b"d" + segment(b"abcd") + data_header(STREAM, 2) + b"ef"),
+    ],
+    ids=["its end", "behind its end", "from another's end", "from within"],
+)
+def test_a_segment_is_said_where_content_follows_in_the_same_call(short, tmp_path, begin, until, wire):
+    """The last one is the reactor's to say, and so is what was said already."""
+    out, sent = pushed(tmp_path, until, begin)
+    assert sent == wire
+    assert out.position == until
+
+
+@pytest.mark.parametrize(("lasted", "reached"), [(bulk.BRIEF * 0.9, 5), (bulk.BRIEF, 4)])
+def test_a_sending_call_that_has_lasted_ends_with_its_segment(short, tmp_path, lasted, reached):
+    """The reactor says it then, and others have their turn."""
+    times = iter([0.0, lasted, lasted])
+    out, sent = pushed(tmp_path, 5, clock=lambda: next(times))
+    assert out.position == reached
+    assert (segment(b"abcd") in sent) is (reached == 5)
+
+
+def test_what_was_said_last_is_known(short, tmp_path, monkeypatch):
+    """So that nobody says it twice when the line was full behind it."""
+    ours, theirs = sockets()
+
+    class Full(PlainLine):
+        def send(self, view):
+            if bytes(view[:1]) == bytes([FrameType.SEGMENT]):
+                raise BlockingIOError
+            return super().send(view)
+
+    line = Full(ours)
+    out = outflow(source(tmp_path, b"abcdefghij"))
+    out.push(line, 10)
+    assert (out.position, out.said) == (4, 4)
+    assert theirs.recv(100) + out.rest() == data_header(STREAM, 4) + b"abcd" + segment(b"abcd")
+    line.close()

@@ -16,7 +16,7 @@ from typing import Final
 import attrs
 
 from twisted_xfer.errors import ConnectionLost, RemoteProtocolError
-from twisted_xfer.protocols.xfer.content import Hasher, from_system, store
+from twisted_xfer.protocols.xfer.content import SEGMENT, Hasher, from_system, store
 from twisted_xfer.protocols.xfer.line import Line
 from twisted_xfer.protocols.xfer.wire.frames import HEADER, Control, FrameType
 from twisted_xfer.protocols.xfer.wire.messages import Segment, read_message
@@ -27,7 +27,8 @@ PIECE: Final = 512 * 1024
 SECURE_PIECE: Final = 256 * 1024
 #: The most that one call moves, and that it moves behind each SEGMENT that it has compared itself.
 BATCH: Final = 16 * 1024 * 1024
-#: So many of them, and none in a call that has lasted so many seconds: the reactor's turn costs a millisecond.
+#: So many of them at either end, and none in a call that has lasted so many seconds: the reactor's turn costs a
+#: millisecond.
 PROOFS: Final = 3
 BRIEF: Final = 0.05
 #: One whose JSON is longer than any of ours is left to the reactor.
@@ -72,25 +73,39 @@ class Outflow:
     #: The longest DATA frame that the peer takes.
     max_data: int
     buffer: memoryview
+    #: Seconds, as threads may ask for them.
+    clock: Callable[[], float]
+    #: The offset of the last SEGMENT that was sent on the way.
+    said: int = 0
     #: What was taken from the file and not by the line: header and content of one frame.
     pending: memoryview = attrs.field(factory=lambda: memoryview(b""))
     short: bool = False
     stop: bool = False
 
     def push(self, line: Line, until: int) -> None:
-        """Send from ``position`` towards ``until`` as DATA frames.
+        """Send from ``position`` towards ``until`` as DATA frames, with a SEGMENT behind each whole segment but the last.
 
-        Done early when the line is full, at ``stop``, or when the file ends (``short``). Raises
-        ConnectionLost, StorageFailure.
+        Done early when the line is full, at ``stop``, when the file ends (``short``), or at the end of a
+        segment when it has taken long. Raises ConnectionLost, StorageFailure.
         """
-        began = self.position
+        first, began, most = self.position, self.clock(), len(self.buffer) - _START
         waiting = _Waiting(line, reading=False)
-        while self._flush(line) or waiting.worth(self.position - began):
+        while self._flush(line) or waiting.worth(self.position - first):
             if self.pending:
                 continue
             if self.position >= until or self.stop or self.short:
                 return
-            self._load(min(len(self.buffer) - _START, self.max_data, until - self.position))
+            left = SEGMENT - self.position % SEGMENT
+            if left == SEGMENT and self.position not in {first, self.said}:
+                if self.clock() - began >= BRIEF:
+                    return
+                self._say_segment()
+                continue
+            self._load(min(most, self.max_data, left, until - self.position))
+
+    def _say_segment(self) -> None:
+        segment = Segment(stream=self.stream, offset=self.position, digest=self.hasher.digest())
+        self.pending, self.said = memoryview(segment.encode()), self.position
 
     def _flush(self, line: Line) -> bool:
         """Send what is pending; whether all of it is gone."""

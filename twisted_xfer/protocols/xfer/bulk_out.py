@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from twisted_xfer.errors import ConnectionLost
 from twisted_xfer.interfaces import IHasFileno, IReadFile
-from twisted_xfer.protocols.xfer.bulk import Outflow, make_buffer
+from twisted_xfer.protocols.xfer.bulk import PROOFS, Outflow, make_buffer
 from twisted_xfer.protocols.xfer.content import AT_ONCE, SEGMENT, Hasher
 from twisted_xfer.protocols.xfer.report import TransferEvent
 from twisted_xfer.protocols.xfer.wire.frames import Data
@@ -31,7 +31,15 @@ async def send_bulk(
         return position
     stream = out.stream
     buffer = make_buffer(secure=connection.secure)
-    flow = Outflow(IHasFileno(file).fileno(), stream, hasher, position, connection.link.max_data, buffer)
+    flow = Outflow(
+        IHasFileno(file).fileno(),
+        stream,
+        hasher,
+        position,
+        connection.link.max_data,
+        buffer,
+        connection.clock.seconds,
+    )
     while flow.position < until and not flow.short and connection.can_lend:
         await connection.drained()
         if role.gone() or out.failed is not None:
@@ -42,7 +50,9 @@ async def send_bulk(
         before = flow.position
         out.flow = flow
         try:
-            await role.blocking.run(flow.push, line, min(until, before - before % SEGMENT + SEGMENT))
+            await role.blocking.run(
+                flow.push, line, min(until, before - before % SEGMENT + SEGMENT * (PROOFS + 1))
+            )
         except ConnectionLost:
             # The reactor will find that too, and says what it means.
             break
@@ -56,7 +66,7 @@ async def send_bulk(
         role.books.sent(Data(stream, b""))
         role.books.open[stream].position += moved
         role.tell(TransferEvent("progress", out.offer.path, size=size, position=flow.position))
-        if moved and out.failed is None and not flow.position % SEGMENT:
+        if moved and out.failed is None and not flow.position % SEGMENT and flow.said != flow.position:
             segment = Segment(stream=stream, offset=flow.position, digest=hasher.digest())
             role.books.sent(segment)
             connection.send(segment)
