@@ -167,7 +167,9 @@ def test_tokens(place):
         codes = [place.xfer("ls", url, "--token-file", place.path / "token", XFER_X="")[0] for _ in range(4)]
         assert codes == [0, 5, 5, 5]
         assert place.xfer("user", "token", "remove", "alice", "cam", "--users", place.users)[0] == 0
-        assert place.xfer("ls", f"{url}/cam", XFER_TOKEN=token)[0] == 5
+        for path in (f"{url}/cam", f"{url}/cam".replace("xfer://", "xfer://alice@")):
+            code, _, err = place.xfer("ls", path, XFER_TOKEN=token)
+            assert (code, err) == (5, "xfer: wrong token or certificate\n")
         assert serving.stop() == 0
         assert "serving" in serving.output
         for secret in (token, once, PASSWORD):

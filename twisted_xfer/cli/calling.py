@@ -71,7 +71,8 @@ def call(
 
     outcome = run(begin)
     if isinstance(outcome, BaseException):
-        fail(_sentence(outcome, target, asked.code, asked.user), code_of(outcome))
+        user = "" if login.token else asked.user or target.username
+        fail(_sentence(outcome, target, asked.code, user), code_of(outcome))
     found: T = outcome
     return found
 
@@ -218,7 +219,7 @@ def _sentence(error: BaseException, target: Target, code: str = "", user: str = 
     if isinstance(error, LoginFailed) or (isinstance(error, PeerError) and error.name == "login_failed"):
         if code:
             return "wrong code; one guess is all there is, so that `xfer receive` must be started again"
-        return f"wrong {'user or password' if user or target.username else 'token or certificate'}"
+        return f"wrong {'user or password' if user else 'token or certificate'}"
     if isinstance(error, PeerError) and error.number // 100 in _OF_A_PATH and target.path:
         return f"{printable(target.path)}: {error_text(error)}"
     if isinstance(error, Exception) and not isinstance(error, click.Abort):
