@@ -1,8 +1,7 @@
 """Which control connection a TLS session belongs to, and whether one was resumed.
 
 All control connections share one OpenSSL context: one for each did the same, for 0.25 ms of a
-session's 1.4. What pyOpenSSL does not offer is asked of the library below it, here alone, and where
-that does not have it there is another, slower way.
+session's 1.4.
 """
 
 from __future__ import annotations
@@ -13,34 +12,28 @@ from typing import Any, Final
 
 from OpenSSL import SSL
 
+from twisted_xfer.openssl import FFI, LIB, has
+
 #: What a context has between two connections. No connection has it: OpenSSL hands a context's own
 #: session id context on when SNI switches to another certificate, but only to connections that have it.
 _NOBODY: Final = b"nobody"
 _numbers: Final = itertools.count()
-_probe: Final = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
-#: pyOpenSSL has it for contexts that were not used yet, for the sake of threads. We have one thread.
-_set_id: Final[Any] = getattr(getattr(SSL, "_lib", None), "SSL_CTX_set_session_id_context", None)
-#: Whether a context can be shared; else each binding needs one of its own.
-CAN_SHARE: Final = _set_id is not None and hasattr(_probe.get_context(), "_context")
-
-_reused: Final[Any] = getattr(getattr(SSL, "_lib", None), "SSL_session_reused", None)
+#: Whether a context can be shared; else each binding needs one of its own. pyOpenSSL sets the id of
+#: contexts that were not used yet, for the sake of threads. We have one thread.
+CAN_SHARE: Final = has("SSL_CTX_set_session_id_context", context=("_context",))
 #: Whether ``was_resumed`` knows; else handshakes must be watched.
-CAN_TELL: Final = _reused is not None and hasattr(_probe, "_ssl")
+CAN_TELL: Final = has("SSL_session_reused", connection=("_ssl",))
+#: Whether ``leave_memory`` can do anything.
+CAN_LEAVE: Final = has(
+    "SSL_set_fd", "BIO_get_mem_data", ffi=("new",), connection=("_ssl", "_into_ssl", "_from_ssl")
+)
+#: Whether ``read_one_record`` can do anything.
+CAN_READ_ONE: Final = has("SSL_clear_mode", "SSL_MODE_AUTO_RETRY", connection=("_ssl",))
 
 
 def was_resumed(connection: SSL.Connection) -> bool:
     """Whether the handshake of ``connection``, which is done, resumed a session. Only where CAN_TELL."""
-    return bool(_reused(connection._ssl))  # noqa: SLF001
-
-
-_lib: Final[Any] = getattr(SSL, "_lib", None)
-_ffi: Final[Any] = getattr(SSL, "_ffi", None)
-#: Whether ``leave_memory`` can do anything.
-CAN_LEAVE: Final = (
-    all(hasattr(_lib, name) for name in ("SSL_set_fd", "BIO_get_mem_data"))
-    and hasattr(_ffi, "new")
-    and all(hasattr(_probe, name) for name in ("_ssl", "_into_ssl", "_from_ssl"))
-)
+    return bool(LIB.SSL_session_reused(connection._ssl))  # noqa: SLF001
 
 
 def leave_memory(connection: SSL.Connection, descriptor: int) -> bool:
@@ -52,21 +45,15 @@ def leave_memory(connection: SSL.Connection, descriptor: int) -> bool:
     mine: Any = connection
     if not CAN_LEAVE or mine._into_ssl is None:  # noqa: SLF001
         return False
-    start = _ffi.new("char **")
+    start = FFI.new("char **")
     for buffer in (mine._into_ssl, mine._from_ssl):  # noqa: SLF001
-        if _lib.BIO_get_mem_data(buffer, start) != 0:
+        if LIB.BIO_get_mem_data(buffer, start) != 0:
             return False
-    if _lib.SSL_set_fd(mine._ssl, descriptor) != 1:  # noqa: SLF001
+    if LIB.SSL_set_fd(mine._ssl, descriptor) != 1:  # noqa: SLF001
         return False
     # They were OpenSSL's to free, which it has done.
     mine._into_ssl = mine._from_ssl = None  # noqa: SLF001
     return True
-
-
-#: Whether ``read_one_record`` can do anything.
-CAN_READ_ONE: Final = all(
-    hasattr(_lib, name) for name in ("SSL_clear_mode", "SSL_MODE_AUTO_RETRY")
-) and hasattr(_probe, "_ssl")
 
 
 def read_one_record(connection: SSL.Connection) -> None:
@@ -76,7 +63,7 @@ def read_one_record(connection: SSL.Connection) -> None:
     nothing when it has sealed them beforehand, would be all that the process looks after.
     """
     if CAN_READ_ONE:
-        _lib.SSL_clear_mode(connection._ssl, _lib.SSL_MODE_AUTO_RETRY)  # noqa: SLF001
+        LIB.SSL_clear_mode(connection._ssl, LIB.SSL_MODE_AUTO_RETRY)  # noqa: SLF001
 
 
 class Binding:
@@ -97,8 +84,8 @@ class Binding:
         if not CAN_SHARE:
             return SSL.Connection(self._context, sock)
         raw = self._context._context  # noqa: SLF001
-        _set_id(raw, self._id, len(self._id))
+        LIB.SSL_CTX_set_session_id_context(raw, self._id, len(self._id))
         try:
             return SSL.Connection(self._context, sock)
         finally:
-            _set_id(raw, _NOBODY, len(_NOBODY))
+            LIB.SSL_CTX_set_session_id_context(raw, _NOBODY, len(_NOBODY))

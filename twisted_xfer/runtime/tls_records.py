@@ -11,31 +11,25 @@ from typing import Any, Final
 
 from OpenSSL import SSL
 
+from twisted_xfer.openssl import FFI, LIB, has
+
 #: The largest TLS record (RFC 8446 section 5.1): one SSL_read never gives more.
 RECORD: Final = 16 * 1024
 #: Bytes taken from OpenSSL at a time: 64 KiB as records, or a server's flight with its certificates.
 FLIGHT: Final = 128 * 1024
 
-_lib: Final[Any] = getattr(SSL, "_lib", None)
-_ffi: Final[Any] = getattr(SSL, "_ffi", None)
-_probe: Final = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
 #: Whether the library below is there as it is known; else everything goes through pyOpenSSL.
-CAN_CALL: Final = (
-    all(
-        hasattr(_lib, name)
-        for name in (
-            "BIO_read",
-            "BIO_write",
-            "SSL_ERROR_WANT_READ",
-            "SSL_ERROR_ZERO_RETURN",
-            "SSL_do_handshake",
-            "SSL_get_error",
-            "SSL_read",
-            "SSL_write",
-        )
-    )
-    and all(hasattr(_ffi, name) for name in ("buffer", "from_buffer", "new"))
-    and all(hasattr(_probe, name) for name in ("_ssl", "_into_ssl", "_from_ssl", "_raise_ssl_error"))
+CAN_CALL: Final = has(
+    "BIO_read",
+    "BIO_write",
+    "SSL_ERROR_WANT_READ",
+    "SSL_ERROR_ZERO_RETURN",
+    "SSL_do_handshake",
+    "SSL_get_error",
+    "SSL_read",
+    "SSL_write",
+    ffi=("buffer", "from_buffer", "new"),
+    connection=("_ssl", "_into_ssl", "_from_ssl", "_raise_ssl_error"),
 )
 
 
@@ -101,7 +95,7 @@ class SwiftRecords(Records):
     def shake(self) -> bool:
         """See Records."""
         ssl = self._connection._ssl  # noqa: SLF001
-        result = _lib.SSL_do_handshake(ssl)
+        result = LIB.SSL_do_handshake(ssl)
         if result != 1 and not self._waits(ssl, result):
             # The peer has said close_notify.
             self._connection._raise_ssl_error(ssl, result)  # noqa: SLF001
@@ -109,19 +103,19 @@ class SwiftRecords(Records):
 
     def feed(self, data: bytes) -> None:
         """See Records."""
-        if _lib.BIO_write(self._connection._into_ssl, data, len(data)) != len(data):  # noqa: SLF001
+        if LIB.BIO_write(self._connection._into_ssl, data, len(data)) != len(data):  # noqa: SLF001
             raise MemoryError
 
     def drain(self) -> bytes:
         """See Records."""
-        count = _lib.BIO_read(self._connection._from_ssl, _scratch, FLIGHT)  # noqa: SLF001
-        return _ffi.buffer(_scratch, count)[:] if count > 0 else b""
+        count = LIB.BIO_read(self._connection._from_ssl, _scratch, FLIGHT)  # noqa: SLF001
+        return FFI.buffer(_scratch, count)[:] if count > 0 else b""
 
     def read_into(self, buffer: memoryview) -> int:
         """See Records."""
         ssl = self._connection._ssl  # noqa: SLF001
-        count: int = _lib.SSL_read(
-            ssl, _ffi.from_buffer("char[]", buffer, require_writable=True), min(RECORD, len(buffer))
+        count: int = LIB.SSL_read(
+            ssl, FFI.from_buffer("char[]", buffer, require_writable=True), min(RECORD, len(buffer))
         )
         if count > 0:
             return count
@@ -130,31 +124,31 @@ class SwiftRecords(Records):
     def read(self) -> bytes | None:
         """See Records."""
         ssl = self._connection._ssl  # noqa: SLF001
-        count = _lib.SSL_read(ssl, _scratch, RECORD)
+        count = LIB.SSL_read(ssl, _scratch, RECORD)
         if count > 0:
-            return bytes(_ffi.buffer(_scratch, count))
+            return bytes(FFI.buffer(_scratch, count))
         return None if self._waits(ssl, count) else b""
 
     def write(self, data: bytes | memoryview) -> int:
         """See Records."""
         ssl = self._connection._ssl  # noqa: SLF001
-        count: int = _lib.SSL_write(ssl, _ffi.from_buffer(data), len(data))
+        count: int = LIB.SSL_write(ssl, FFI.from_buffer(data), len(data))
         if count <= 0:
             self._connection._raise_ssl_error(ssl, count)  # noqa: SLF001
         return count
 
     def _waits(self, ssl: Any, result: int) -> bool:
         """True when more has to come, False at close_notify. Raises SSL.Error."""
-        error = _lib.SSL_get_error(ssl, result)
-        if error == _lib.SSL_ERROR_ZERO_RETURN:
+        error = LIB.SSL_get_error(ssl, result)
+        if error == LIB.SSL_ERROR_ZERO_RETURN:
             return False
-        if error != _lib.SSL_ERROR_WANT_READ:
+        if error != LIB.SSL_ERROR_WANT_READ:
             self._connection._raise_ssl_error(ssl, result)  # noqa: SLF001
         return True
 
 
 #: What drain() and read() copy from: there is one thread.
-_scratch: Final[Any] = _ffi.new("char[]", FLIGHT) if CAN_CALL else None
+_scratch: Final[Any] = FFI.new("char[]", FLIGHT) if CAN_CALL else None
 
 
 def records(connection: SSL.Connection) -> Records:

@@ -1,8 +1,8 @@
 """TLS records of a connection over memory buffers: sealed and opened for a thread that moves a lot.
 
 pyOpenSSL's methods seal a record at a call, copy what they hand out twice, and raise an exception
-whenever nothing is left. What it does not offer is asked of the library below it, here alone, and
-where that does not have it its own methods do.
+whenever nothing is left. The library below it is called where it can be; elsewhere they do. What the
+daemon's short answers need of it is something else, see ``runtime.tls_records``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any, Final, Protocol
 
 from OpenSSL import SSL
 
+from twisted_xfer.openssl import FFI, LIB, has
+
 #: The largest TLS record (RFC 8446 section 5.1): one SSL_read never gives more.
 RECORD: Final = 16 * 1024
 #: Records that ``sealed`` hands out at once: what one piece of content becomes.
@@ -18,19 +20,17 @@ FLIGHT: Final = 288 * 1024
 #: Where each is a new piece of memory, the kernel maps larger ones anew each time.
 SMALL_FLIGHT: Final = 96 * 1024
 
-_lib: Final[Any] = getattr(SSL, "_lib", None)
-_ffi: Final[Any] = getattr(SSL, "_ffi", None)
-_probe: Final = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
 #: Whether ``Direct`` can be; else there is ``Public``.
-CAN_DIRECT: Final = (
-    all(
-        hasattr(_lib, name)
-        for name in ("SSL_read", "SSL_write", "SSL_get_error", "SSL_clear_mode", "BIO_read")
-    )
-    and hasattr(_lib, "SSL_ERROR_WANT_READ")
-    and hasattr(_lib, "SSL_MODE_ENABLE_PARTIAL_WRITE")
-    and hasattr(_ffi, "from_buffer")
-    and all(hasattr(_probe, name) for name in ("_ssl", "_from_ssl", "_raise_ssl_error"))
+CAN_DIRECT: Final = has(
+    "BIO_read",
+    "SSL_ERROR_WANT_READ",
+    "SSL_MODE_ENABLE_PARTIAL_WRITE",
+    "SSL_clear_mode",
+    "SSL_get_error",
+    "SSL_read",
+    "SSL_write",
+    ffi=("from_buffer",),
+    connection=("_ssl", "_from_ssl", "_raise_ssl_error"),
 )
 
 
@@ -108,15 +108,15 @@ class Direct:
     def __init__(self, tls: SSL.Connection) -> None:
         self._tls: Any = tls
         # One call seals all that it is given: in memory there is always room.
-        _lib.SSL_clear_mode(self._tls._ssl, _lib.SSL_MODE_ENABLE_PARTIAL_WRITE)  # noqa: SLF001
+        LIB.SSL_clear_mode(self._tls._ssl, LIB.SSL_MODE_ENABLE_PARTIAL_WRITE)  # noqa: SLF001
         self._flight: Any = None
         self._out = memoryview(b"")
 
     def seal(self, view: memoryview) -> int:
         """See Records: all of them."""
         ssl = self._tls._ssl  # noqa: SLF001
-        with _ffi.from_buffer(view) as start:
-            count: int = _lib.SSL_write(ssl, start, len(view))
+        with FFI.from_buffer(view) as start:
+            count: int = LIB.SSL_write(ssl, start, len(view))
             if count <= 0:
                 self._tls._raise_ssl_error(ssl, count)  # noqa: SLF001
         return count
@@ -126,8 +126,8 @@ class Direct:
         if self._flight is None:
             # Only senders have it.
             flight = bytearray(FLIGHT)
-            self._flight, self._out = _ffi.from_buffer(flight), memoryview(flight)
-        count: int = _lib.BIO_read(self._tls._from_ssl, self._flight, FLIGHT)  # noqa: SLF001
+            self._flight, self._out = FFI.from_buffer(flight), memoryview(flight)
+        count: int = LIB.BIO_read(self._tls._from_ssl, self._flight, FLIGHT)  # noqa: SLF001
         return self._out[: max(count, 0)]
 
     def feed(self, view: memoryview) -> None:
@@ -137,14 +137,14 @@ class Direct:
     def open_into(self, view: memoryview) -> int:
         """See Records."""
         total, size = 0, len(view)
-        read, ssl = _lib.SSL_read, self._tls._ssl  # noqa: SLF001
-        with _ffi.from_buffer(view, require_writable=True) as start:
+        read, ssl = LIB.SSL_read, self._tls._ssl  # noqa: SLF001
+        with FFI.from_buffer(view, require_writable=True) as start:
             while total < size:
                 count = read(ssl, start + total, size - total)
                 if count > 0:
                     total += count
                     continue
-                if _lib.SSL_get_error(ssl, count) != _lib.SSL_ERROR_WANT_READ:
+                if LIB.SSL_get_error(ssl, count) != LIB.SSL_ERROR_WANT_READ:
                     self._look(ssl, count, again=bool(total))
                 break
         return total
