@@ -302,7 +302,7 @@ class TLSChannel:
     def _send_direct(self, view: memoryview) -> int:
         """Bytes taken: at most one record of them, sealed already, waits here for the socket."""
         total = 0
-        send = self._connection.send
+        send = self._records.write
         while total < len(view):
             record = view[total : total + RECORD]
             try:
