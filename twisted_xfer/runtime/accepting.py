@@ -7,27 +7,16 @@ prepares for running out of descriptors before it knows whether it does. Short s
 from __future__ import annotations
 
 import socket
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from twisted_xfer.runtime.prompt import PromptServer, address_of
+from twisted_xfer.runtime.sockets import take_connection
 
 _log = Logger()
-
-
-#: What ``socket.accept`` is made of, in CPython.
-_raw_accept: Final[Any] = getattr(socket.socket, "_accept", None)
-
-
-def _accept(listening: socket.socket, family: int) -> tuple[socket.socket, tuple[Any, ...]]:
-    """As ``socket.accept``, which asks two enumerations what kind of socket it is, each time anew."""
-    if _raw_accept is None:
-        return listening.accept()
-    descriptor, place = _raw_accept(listening)
-    return socket.socket(family, socket.SOCK_STREAM, 0, descriptor), place
 
 
 def accept_swiftly(port: IListeningPort) -> bool:
@@ -56,7 +45,7 @@ class _Accepting:
     def __call__(self) -> None:
         port = self._port
         try:
-            sock, place = _accept(port.socket, port.addressFamily)
+            sock, place = take_connection(port.socket, port.addressFamily)
         except OSError:
             # No descriptors, no memory, a client that has left already, or another process was
             # faster: Twisted tries again, and knows what to do about each of them.

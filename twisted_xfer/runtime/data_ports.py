@@ -26,6 +26,7 @@ from twisted_xfer.errors import Busy, Cancelled, DataConnectionFailed, DataPeerR
 from twisted_xfer.interfaces import IChannel, IDataPorts, IEvents, IPassivePort
 from twisted_xfer.runtime.channels import SocketChannel, reset
 from twisted_xfer.runtime.dial import DescriptorReactor, dial, plain_address, socket_address
+from twisted_xfer.runtime.sockets import take_connection
 
 #: The dynamic ports of RFC 6335 section 6, when the configuration names no range.
 DEFAULT_PORTS: Final = (49152, 65534)
@@ -49,7 +50,7 @@ class PassivePort:
     """A listening socket of one session, kept for as many transfers as it likes."""
 
     __slots__ = (
-        "_call", "_deadline", "_idle", "_owner", "_peer", "_peer_address", "_queue", "_sock", "_strangers", "_waiting",
+        "_call", "_deadline", "_family", "_idle", "_owner", "_peer", "_peer_address", "_queue", "_sock", "_strangers", "_waiting",
         "_watched", "port",
     )  # fmt: skip
 
@@ -57,6 +58,7 @@ class PassivePort:
         self.port = port
         self._owner = owner
         self._sock: socket.socket | None = sock
+        self._family = sock.family
         #: To be asked about the queue: by accept() an empty one is an exception, at eight times the cost.
         self._queue = select.poll()
         self._queue.register(sock, select.POLLIN)
@@ -184,7 +186,7 @@ class PassivePort:
         sock = self._sock
         while sock is not None:
             try:
-                connection, address = sock.accept()
+                connection, address = take_connection(sock, self._family)
             except BlockingIOError:
                 return None
             except OSError as error:

@@ -13,7 +13,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import globalLogPublisher
 
-from twisted_xfer.runtime import accepting
+from twisted_xfer.runtime import accepting, sockets
 from twisted_xfer.runtime.accepting import accept_swiftly
 
 
@@ -139,7 +139,7 @@ def test_what_accept_refuses_is_left_to_twisted(port, monkeypatch):
 
     asked: list[Any] = []
     monkeypatch.setattr(tcp.Port, "doRead", asked.append)
-    monkeypatch.setattr(accepting, "_accept", full)
+    monkeypatch.setattr(accepting, "take_connection", full)
     port.doRead()
     assert asked == [port]
 
@@ -147,9 +147,9 @@ def test_what_accept_refuses_is_left_to_twisted(port, monkeypatch):
 @pytest.mark.parametrize("raw", [True, False])
 def test_what_is_accepted_is_as_usual(port, raw, monkeypatch):
     """Also where Python has no shorter way than ``accept``."""
-    assert accepting._raw_accept is not None
+    assert hasattr(port.socket, sockets._RAW)
     if not raw:
-        monkeypatch.setattr(accepting, "_raw_accept", None)
+        monkeypatch.setattr(sockets, "_RAW", "no_such_method")
     with caller(port) as client:
         port.doRead()
         ((_, protocol),) = port.factory.built

@@ -271,6 +271,8 @@ def test_out_of_descriptors(lab):
         def accept(self):
             raise OSError(errno.EMFILE, "Too many open files")
 
+        _accept = accept
+
         def __getattr__(self, name):
             return getattr(real, name)
 
@@ -349,6 +351,8 @@ def test_next_connection_has_no_descriptor(lab):
     class Exhausted:
         def accept(self):
             raise OSError(errno.EMFILE, "Too many open files")
+
+        _accept = accept
 
         def __getattr__(self, name):
             return getattr(real, name)
