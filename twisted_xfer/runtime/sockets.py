@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import socket
-from typing import Any, Final
-
-#: What ``socket.accept`` is made of, in CPython.
-_RAW: Final = "_accept"
+from typing import Any
 
 
 def take_connection(listening: socket.socket, family: int) -> tuple[socket.socket, tuple[Any, ...]]:
     """As ``socket.accept``, which asks two enumerations what kind of socket it is, each time anew."""
-    raw = getattr(listening, _RAW, None)
+    # What CPython's own is made of.
+    raw = getattr(listening, "_accept", None)
     if raw is None:
         return listening.accept()
     descriptor, place = raw()

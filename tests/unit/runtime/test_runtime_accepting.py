@@ -147,9 +147,19 @@ def test_what_accept_refuses_is_left_to_twisted(port, monkeypatch):
 @pytest.mark.parametrize("raw", [True, False])
 def test_what_is_accepted_is_as_usual(port, raw, monkeypatch):
     """Also where Python has no shorter way than ``accept``."""
-    assert hasattr(port.socket, sockets._RAW)
+    real = port.socket
+
+    class Plain:
+        """A socket of a Python that shows nothing more."""
+
+        def accept(self) -> Any:
+            """As everywhere."""
+            return real.accept()
+
+    assert hasattr(real, "_accept")
     if not raw:
-        monkeypatch.setattr(sockets, "_RAW", "no_such_method")
+        taking = sockets.take_connection
+        monkeypatch.setattr(accepting, "take_connection", lambda _real, family: taking(Plain(), family))
     with caller(port) as client:
         port.doRead()
         ((_, protocol),) = port.factory.built
