@@ -264,21 +264,26 @@ def test_clear_drops_stale_connections(lab):
     assert channel.recv_into(memoryview(bytearray(9))) == 5
 
 
+class Exhausted:
+    """``sock`` in a process that has no descriptors left."""
+
+    def __init__(self, sock):
+        self._real = sock
+
+    def accept(self):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    _accept = accept
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+
 def test_out_of_descriptors(lab):
     """EMFILE ends the wait: the connection would stay in the queue and wake the reactor for ever."""
-
-    class Exhausted:
-        def accept(self):
-            raise OSError(errno.EMFILE, "Too many open files")
-
-        _accept = accept
-
-        def __getattr__(self, name):
-            return getattr(real, name)
-
     port = lab.keep(lab.ports().listen(HOME, HOME))
     waiting = port.accept(30)
-    real, port._sock = port._sock, Exhausted()
+    real, port._sock = port._sock, Exhausted(port._sock)
     port.doRead()
     assert isinstance(outcome(waiting), DataConnectionFailed)
     port._sock = real
@@ -347,19 +352,9 @@ def test_next_connection_is_not_wanted_any_more(lab, end):
 
 def test_next_connection_has_no_descriptor(lab):
     """EMFILE ends on_next() as well; accept() says it then."""
-
-    class Exhausted:
-        def accept(self):
-            raise OSError(errno.EMFILE, "Too many open files")
-
-        _accept = accept
-
-        def __getattr__(self, name):
-            return getattr(real, name)
-
     port = lab.keep(lab.ports().listen(HOME, HOME))
     port.on_next(lambda _channel: None)
-    real, port._sock = port._sock, Exhausted()
+    real, port._sock = port._sock, Exhausted(port._sock)
     port.doRead()
     assert lab.reactor.leftovers() == []
     assert isinstance(outcome(port.accept(30)), DataConnectionFailed)
