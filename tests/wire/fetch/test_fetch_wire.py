@@ -125,6 +125,15 @@ def test_a_size_is_digits(raw):
         reader.next_event()
 
 
+@pytest.mark.parametrize("raw", [b"", b"x", b"9" * (MAX_DIGITS + 1)])
+def test_silence_makes_no_size_of_what_is_none(raw):
+    """A server that said nothing, or no number, before it fell silent."""
+    reader = ReplyReader(digest=True)
+    reader.receive_data(raw)
+    with pytest.raises(RemoteProtocolError):
+        reader.silence()
+
+
 @pytest.mark.parametrize(("digits", "good"), [(MAX_DIGITS, True), (MAX_DIGITS + 1, False)])
 def test_a_size_is_bounded(digits, good):
     """As many digits as a file can have bytes."""

@@ -133,6 +133,20 @@ def test_letters_are_sent_as_they_are_where_escapes_do_not_fit():
     assert json.loads(data)["message"] == "\u044f" * 250
 
 
+def test_text_that_has_no_utf8_is_not_sent():
+    """Half a letter that no longer fits when it is escaped."""
+    assert make("msg", 1, to="#r", message="\ud800")
+    with pytest.raises(LocalProtocolError):
+        make("msg", 1, to="#r", message="\ud800" * 250)
+
+
+@pytest.mark.parametrize("raw", [b"[]", b"5 ", b'"x"', b"true "])
+def test_a_server_says_objects(raw):
+    """Anything else is another protocol."""
+    assert drive_three_ways(ClientReader, "next_event", raw)[-1][0] == "error"
+    assert drive_three_ways(ClientReader, "next_event", b'{"response":200}') == [{"response": 200}]
+
+
 def test_the_codes():
     """Alerts below 400, errors above."""
     assert {100, 101, 200, 201, 202, 400, 401, 402, 403, 404, 409, 410, 500} == set(CODES)

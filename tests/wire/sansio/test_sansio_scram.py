@@ -146,6 +146,8 @@ def swap(step, old, new):
         ("challenge", b"i=4096", b"i=04096", RemoteProtocolError),
         ("challenge", b"i=4096", b"i=4097", LoginFailed),
         ("challenge", b"r=", b"m=1,r=", RemoteProtocolError),
+        ("challenge", b"s=W22ZaJ0SNY7soEsUEjb6gQ==", b"s=", RemoteProtocolError),
+        ("challenge", b"s=", b"s=" + b"AAAA" * 22, RemoteProtocolError),
         ("proof", b"r=callerlistener", b"r=callerlistenes", LoginFailed),
         ("proof", b"c=biws", b"c=eSws", ChannelBindingFailed),
         ("proof", b"c=biws", b"c=biwt", ChannelBindingFailed),
@@ -153,6 +155,7 @@ def swap(step, old, new):
         ("proof", b"c=biws", b"c=biw", RemoteProtocolError),
         ("proof", b",p=", b",x=1,p=", LoginFailed),
         ("proof", b",p=", b",q=", RemoteProtocolError),
+        ("proof", b",p=", b",p=AAAA", RemoteProtocolError),
         ("proof", b",p=", b",p=AA==,p=", LoginFailed),
         ("last", b"v=", b"v=AAAA", LoginFailed),
         ("last", b"v=", b"e=", RemoteProtocolError),
@@ -217,6 +220,8 @@ def test_names_with_commas():
         "SCRAM-SHA-1$4096:W22ZaJ0SNY7soEsUEjb6gQ==$%s:%s",
         "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$%s",
         "SCRAM-SHA-256$4096:" + base64.b64encode(bytes(65)).decode() + "$%s:%s",
+        "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$" + base64.b64encode(bytes(31)).decode() + ":%s",
+        "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$%s:" + base64.b64encode(bytes(33)).decode(),
     ],
 )
 def test_texts_that_are_no_verifiers(text):
