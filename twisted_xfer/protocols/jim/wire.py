@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from twisted_xfer.errors import LocalProtocolError, RemoteProtocolError
+from twisted_xfer.errors import LocalProtocolError
 from twisted_xfer.sansio.json import JSONReader
 
 #: The largest object, in characters, as the course has it; and what these are in bytes at most.
@@ -207,8 +207,6 @@ class ClientReader:
         self.receive_data = self._json.receive_data
 
     def next_event(self) -> dict[str, Any] | None:
-        """The next object, or None. Raises RemoteProtocolError."""
-        value = self._json.next_value()
-        if value is not None and not isinstance(value, dict):
-            raise RemoteProtocolError(detail="not an object")
+        """The next object, or None. Raises RemoteProtocolError: not JSON, no object, or over MAX_REPLY."""
+        value: dict[str, Any] | None = self._json.next_value()
         return value
