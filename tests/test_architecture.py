@@ -13,6 +13,9 @@ from pathlib import Path
 
 import attrs
 import pytest
+from zope.interface import implementedBy
+from zope.interface.interfaces import IInterface
+from zope.interface.verify import verifyClass
 
 import twisted_xfer
 from twisted_xfer import errors
@@ -86,6 +89,24 @@ def test_only_app_and_cli_choose_a_reactor() -> None:
 
     found = nodes((ast.Import, ast.ImportFrom), apart=REACTOR_USERS)
     assert [where for where, node in found if takes_it(node)] == []
+
+
+def implementers() -> Iterator[tuple[type, IInterface]]:
+    """Every class of ours with each interface that it says it implements."""
+    for module in pkgutil.walk_packages([str(PACKAGE)], "twisted_xfer."):
+        if module.name.endswith("__main__"):
+            continue
+        for value in vars(importlib.import_module(module.name)).values():
+            if isinstance(value, type) and value.__module__ == module.name:
+                yield from ((value, interface) for interface in implementedBy(value))
+
+
+def test_every_class_keeps_the_interfaces_it_claims() -> None:
+    """Each method is there and takes what its interface says; objects are asked in the tests of their own."""
+    claims = list(implementers())
+    assert claims
+    for implementer, interface in claims:
+        verifyClass(interface, implementer)
 
 
 def test_drop_in_directories_are_no_packages() -> None:

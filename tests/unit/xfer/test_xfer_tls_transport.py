@@ -207,3 +207,22 @@ def test_no_line_without_a_socket(pair):
     pair.begin()
     pair.pump()
     assert pair.client.transport.line() is None
+
+
+def test_what_tcp_can_do_is_asked_of_tcp(pair):
+    """And half an end is a whole one."""
+    raw, secure = pair.raw[0], pair.client.transport
+    kept = {}
+    for option in ("TcpNoDelay", "TcpKeepAlive"):
+        setattr(raw, f"set{option}", lambda on, option=option: kept.update({option: on}))
+        setattr(raw, f"get{option}", lambda option=option: kept[option])
+    secure.setTcpNoDelay(True)
+    secure.setTcpKeepAlive(False)
+    assert kept == {"TcpNoDelay": True, "TcpKeepAlive": False}
+    assert (secure.getTcpNoDelay(), secure.getTcpKeepAlive()) == (True, False)
+    pair.begin()
+    pair.pump()
+    secure.loseWriteConnection()
+    pair.pump()
+    assert isinstance(pair.server.reason, ConnectionDone)
+    assert isinstance(pair.client.reason, ConnectionDone)

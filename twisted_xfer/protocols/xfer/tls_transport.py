@@ -34,7 +34,7 @@ class _NoFactory:
 
 
 @implementer(ISSLTransport, IPushProducer)
-class TLSTransport(Layer):  # type: ignore[misc]  # TCP options are asked of ``raw``
+class TLSTransport(Layer):
     """The transport of ``protocol``, and the protocol of ``raw``, which is one that is connected.
 
     ``make`` is a method of one of Twisted's creators.
@@ -77,6 +77,22 @@ class TLSTransport(Layer):  # type: ignore[misc]  # TCP options are asked of ``r
     def getHost(self) -> Any:
         """Our own address."""
         return self.raw.getHost()
+
+    def getTcpNoDelay(self) -> bool:
+        """Of the TCP connection."""
+        return bool(self.raw.getTcpNoDelay())
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """For the TCP connection."""
+        self.raw.setTcpNoDelay(enabled)
+
+    def getTcpKeepAlive(self) -> bool:
+        """Of the TCP connection."""
+        return bool(self.raw.getTcpKeepAlive())
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """For the TCP connection."""
+        self.raw.setTcpKeepAlive(enabled)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Whoever is to be told when records pile up."""
@@ -220,6 +236,10 @@ class TLSTransport(Layer):  # type: ignore[misc]  # TCP options are asked of ``r
                 self._shut()
             else:
                 self._leave()
+
+    def loseWriteConnection(self) -> None:
+        """Whole connections end here: a half in TLS is not told from one that was cut."""
+        self.loseConnection()
 
     def _shut(self) -> None:
         try:
