@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import itertools
 import pkgutil
 import re
 import subprocess
@@ -121,6 +122,29 @@ def test_nothing_is_left_for_later() -> None:
     # NotImplemented is also what comparisons answer.
     left = {name: [word for word, _ in words if word != "NotImplemented"] for name, words in found.items()}
     assert {name: words for name, words in left.items() if words} == {}
+
+
+@pytest.mark.parametrize("folder", ["twisted_xfer", "twisted", "tests", "docs", "bench"])
+def test_every_waiver_says_why(folder: str) -> None:
+    """Where a rule of ruff's is not kept, its code and the reason stand beside it."""
+    waiver, reasoned = re.compile(r"# (ruff: )?noqa"), re.compile(r"noqa: [A-Z]+\d+(, [A-Z]+\d+)* - \S")
+    left = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if waiver.search(line) and not reasoned.search(line)
+    ]
+    assert left == []
+
+
+def test_every_rule_that_is_off_has_its_reason_above_it() -> None:
+    """A line of codes in ruff's part of the project file follows a comment."""
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    rules = text.partition("\nignore = [\n")[2].partition("[tool.ruff.lint.flake8")[0]
+    assert '"COM812"' in rules
+    lines = [line.strip() for line in rules.splitlines()]
+    bare = [line for above, line in itertools.pairwise(lines) if line[:1] == '"' and above[:1] != "#"]
+    assert bare == []
 
 
 def test_no_attribute_is_looked_up_by_a_name_from_outside() -> None:

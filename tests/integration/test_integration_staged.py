@@ -163,8 +163,11 @@ def test_resume_after_a_kill_in_a_known_place(tmp_path):
         connection = ftp.passive()
         assert ftp.say("STOR r").startswith(b"150")
         connection.sendall(data[:1_000_000])
-        part = lambda: [path for path in tmp_path.iterdir() if is_part(path.name)]  # noqa: E731
-        wait_for(lambda: part() and part()[0].stat().st_size == 1_000_000)
+
+        def kept():
+            return [path.stat().st_size for path in tmp_path.iterdir() if is_part(path.name)]
+
+        wait_for(lambda: kept() == [1_000_000])
         daemon.signal(signal.SIGKILL)
         assert daemon.wait() == -signal.SIGKILL
         for sock in (connection, ftp.sock):

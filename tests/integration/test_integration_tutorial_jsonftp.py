@@ -139,7 +139,10 @@ def test_the_scripts_clients_get_and_put(server, kind, way):
     """200 of 200: file and digest never stick, though the client reads as far as it likes."""
     where = server.address("jsonftp")
     wire = None if way == "plain" else Wire(where, "server", _both_objects if way == "merged" else None)
-    connect = lambda: connected(wire.address if wire else where)  # noqa: E731
+
+    def connect():
+        return connected(wire.address if wire else where)
+
     with wire or contextlib.nullcontext():
         assert many_at_a_time(connect, kind, gets) == [(DATA, MD5)] * TIMES
         tag = f"{kind.__name__}-{way}"
@@ -151,7 +154,10 @@ def test_the_scripts_clients_get_and_put(server, kind, way):
 @pytest.mark.parametrize("kind", [FTPClient, FramedClient])
 def test_in_tls(server, kind):
     """The same through an ssl: endpoint, 200 times."""
-    connect = lambda: tls_connect(server, "jsonftp")  # noqa: E731
+
+    def connect():
+        return tls_connect(server, "jsonftp")
+
     assert many_at_a_time(connect, kind, gets) == [(DATA, MD5)] * TIMES
     with connect() as sock:
         client = kind(sock)

@@ -105,7 +105,7 @@ class LineObserver:
             return
         try:
             # Line by line and for appending, so that worker processes may share it.
-            stream = open(self._path, "a", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
+            stream = open(self._path, "a", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115 - it stays open
         except OSError as error:
             remedy = f"{error.strerror}: give a file that can be written"
             raise ConfigError("log.file", value=self._path, remedy=remedy) from error

@@ -144,7 +144,7 @@ def _announce(daemon: Any, root: str, user: str, password: str, certificate: str
     if ftp is None:
         return
     if ftp.startswith("0.0.0.0:"):
-        ftp = ftp.replace("0.0.0.0", "127.0.0.1", 1)  # noqa: S104
+        ftp = ftp.replace("0.0.0.0", "127.0.0.1", 1)  # noqa: S104 - shown, not bound
     url = f"ftp://{quote(user, safe='')}:{quote(password, safe='')}@{ftp}/"
     say("Try it (Ctrl-C here ends it):")
     hello = os.path.exists(os.path.join(root, "hello.txt"))

@@ -91,7 +91,10 @@ class File:
         Raises:
             XferError: about this file unless it says about what else.
         """
-        again = lambda error, wait: self.tell("reconnecting", error=error, seconds=wait)  # noqa: E731
+
+        def again(error: XferError, wait: float) -> None:
+            self.tell("reconnecting", error=error, seconds=wait)
+
         try:
             return await attempts(reactor, begin, retries, lambda: self.moved, lambda: self.reached, again)
         except XferError as error:

@@ -259,9 +259,8 @@ class WebhookPlugin:
 def _quiet_pool(reactor: Any) -> HTTPConnectionPool:
     """Connections of one request each, of whose beginning and end nothing is logged: it would name the host."""
     pool = HTTPConnectionPool(reactor, persistent=False)  # type: ignore[no-untyped-call]
-    # There is no public way.
-    quiet: Any = type("QuietFactory", (pool._factory,), {"noisy": False})  # noqa: SLF001
-    pool._factory = quiet  # noqa: SLF001
+    quiet: Any = type("QuietFactory", (pool._factory,), {"noisy": False})  # noqa: SLF001 - no public way
+    pool._factory = quiet  # noqa: SLF001 - the same
     return pool
 
 

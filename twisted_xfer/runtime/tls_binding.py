@@ -4,6 +4,7 @@ All control connections share one OpenSSL context: one for each did the same, fo
 session's 1.4.
 """
 
+# ruff: noqa: SLF001 - pyOpenSSL keeps what the library below it is called with under private names
 from __future__ import annotations
 
 import itertools
@@ -33,7 +34,7 @@ CAN_READ_ONE: Final = has("SSL_clear_mode", "SSL_MODE_AUTO_RETRY", connection=("
 
 def was_resumed(connection: SSL.Connection) -> bool:
     """Whether the handshake of ``connection``, which is done, resumed a session. Only where CAN_TELL."""
-    return bool(LIB.SSL_session_reused(connection._ssl))  # noqa: SLF001
+    return bool(LIB.SSL_session_reused(connection._ssl))
 
 
 def leave_memory(connection: SSL.Connection, descriptor: int) -> bool:
@@ -43,16 +44,16 @@ def leave_memory(connection: SSL.Connection, descriptor: int) -> bool:
     are not. From then on nobody may call ``bio_read`` and ``bio_write``, which raise a TypeError.
     """
     mine: Any = connection
-    if not CAN_LEAVE or mine._into_ssl is None:  # noqa: SLF001
+    if not CAN_LEAVE or mine._into_ssl is None:
         return False
     start = FFI.new("char **")
-    for buffer in (mine._into_ssl, mine._from_ssl):  # noqa: SLF001
+    for buffer in (mine._into_ssl, mine._from_ssl):
         if LIB.BIO_get_mem_data(buffer, start) != 0:
             return False
-    if LIB.SSL_set_fd(mine._ssl, descriptor) != 1:  # noqa: SLF001
+    if LIB.SSL_set_fd(mine._ssl, descriptor) != 1:
         return False
     # They were OpenSSL's to free, which it has done.
-    mine._into_ssl = mine._from_ssl = None  # noqa: SLF001
+    mine._into_ssl = mine._from_ssl = None
     return True
 
 
@@ -63,7 +64,7 @@ def read_one_record(connection: SSL.Connection) -> None:
     nothing when it has sealed them beforehand, would be all that the process looks after.
     """
     if CAN_READ_ONE:
-        LIB.SSL_clear_mode(connection._ssl, LIB.SSL_MODE_AUTO_RETRY)  # noqa: SLF001
+        LIB.SSL_clear_mode(connection._ssl, LIB.SSL_MODE_AUTO_RETRY)
 
 
 class Binding:
@@ -83,7 +84,7 @@ class Binding:
         """A connection over ``sock``, or over memory buffers, neither server nor client yet."""
         if not CAN_SHARE:
             return SSL.Connection(self._context, sock)
-        raw = self._context._context  # noqa: SLF001
+        raw = self._context._context
         LIB.SSL_CTX_set_session_id_context(raw, self._id, len(self._id))
         try:
             return SSL.Connection(self._context, sock)

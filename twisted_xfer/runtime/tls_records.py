@@ -5,6 +5,7 @@ exception, and copies what it gives: a fifth of what TLS adds to a small file. H
 it is called at once, where it has what that takes; elsewhere pyOpenSSL does the same.
 """
 
+# ruff: noqa: SLF001 - pyOpenSSL keeps what the library below it is called with under private names
 from __future__ import annotations
 
 from typing import Any, Final
@@ -94,26 +95,26 @@ class SwiftRecords(Records):
 
     def shake(self) -> bool:
         """See Records."""
-        ssl = self._connection._ssl  # noqa: SLF001
+        ssl = self._connection._ssl
         result = LIB.SSL_do_handshake(ssl)
         if result != 1 and not self._waits(ssl, result):
             # The peer has said close_notify.
-            self._connection._raise_ssl_error(ssl, result)  # noqa: SLF001
+            self._connection._raise_ssl_error(ssl, result)
         return bool(result == 1)
 
     def feed(self, data: bytes) -> None:
         """See Records."""
-        if LIB.BIO_write(self._connection._into_ssl, data, len(data)) != len(data):  # noqa: SLF001
+        if LIB.BIO_write(self._connection._into_ssl, data, len(data)) != len(data):
             raise MemoryError
 
     def drain(self) -> bytes:
         """See Records."""
-        count = LIB.BIO_read(self._connection._from_ssl, _scratch, FLIGHT)  # noqa: SLF001
+        count = LIB.BIO_read(self._connection._from_ssl, _scratch, FLIGHT)
         return FFI.buffer(_scratch, count)[:] if count > 0 else b""
 
     def read_into(self, buffer: memoryview) -> int:
         """See Records."""
-        ssl = self._connection._ssl  # noqa: SLF001
+        ssl = self._connection._ssl
         count: int = LIB.SSL_read(
             ssl, FFI.from_buffer("char[]", buffer, require_writable=True), min(RECORD, len(buffer))
         )
@@ -123,7 +124,7 @@ class SwiftRecords(Records):
 
     def read(self) -> bytes | None:
         """See Records."""
-        ssl = self._connection._ssl  # noqa: SLF001
+        ssl = self._connection._ssl
         count = LIB.SSL_read(ssl, _scratch, RECORD)
         if count > 0:
             return bytes(FFI.buffer(_scratch, count))
@@ -131,10 +132,10 @@ class SwiftRecords(Records):
 
     def write(self, data: bytes | memoryview) -> int:
         """See Records."""
-        ssl = self._connection._ssl  # noqa: SLF001
+        ssl = self._connection._ssl
         count: int = LIB.SSL_write(ssl, FFI.from_buffer(data), len(data))
         if count <= 0:
-            self._connection._raise_ssl_error(ssl, count)  # noqa: SLF001
+            self._connection._raise_ssl_error(ssl, count)
         return count
 
     def _waits(self, ssl: Any, result: int) -> bool:
@@ -143,7 +144,7 @@ class SwiftRecords(Records):
         if error == LIB.SSL_ERROR_ZERO_RETURN:
             return False
         if error != LIB.SSL_ERROR_WANT_READ:
-            self._connection._raise_ssl_error(ssl, result)  # noqa: SLF001
+            self._connection._raise_ssl_error(ssl, result)
         return True
 
 

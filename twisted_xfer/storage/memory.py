@@ -5,6 +5,7 @@ The contract is the same as LocalStorage's, parts included; there are no links a
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable
 
@@ -83,12 +84,9 @@ class MemoryStorage:
             if not isinstance(child, Directory):
                 raise NotADirectory(bytes(path))
             node = child
-        twin = MemoryStorage.__new__(MemoryStorage)
-        twin._wall_time = self._wall_time  # noqa: SLF001 - our own class
-        twin._owner = owner  # noqa: SLF001
-        twin._random = self._random  # noqa: SLF001
-        twin._space = self._space  # noqa: SLF001
-        twin._root = node  # noqa: SLF001
+        twin = copy.copy(self)
+        twin._owner = owner  # noqa: SLF001 - our own class
+        twin._root = node  # noqa: SLF001 - the same
         return twin
 
     def close(self) -> None:

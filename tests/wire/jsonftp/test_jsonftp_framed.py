@@ -93,8 +93,8 @@ def test_what_is_no_frame(data):
 
 def test_lists_only_where_they_are_meant():
     """As without lengths."""
-    make = lambda: MessageReader(lists=True, framed=True)  # noqa: E731
-    assert drive(make, "next_event", [frame(b'["a"]')]) == [Message(["a"])]
+    events = drive(lambda: MessageReader(lists=True, framed=True), "next_event", [frame(b'["a"]')])
+    assert events == [Message(["a"])]
 
 
 @given(st.lists(st.binary(min_size=1, max_size=30), max_size=8))

@@ -92,11 +92,9 @@ def parse_patterns(lines: Iterable[bytes], *, file: bool = False) -> Patterns:
     """Patterns, one each; in a ``file`` there may be comments, and blanks at a line's end."""
     rules = []
     for line in lines:
-        if file:
-            if line[:1] == b"#":
-                continue
-            line = _without_blanks(line.removesuffix(b"\r"))  # noqa: PLW2901
-        rule = _parse(line)
+        if file and line[:1] == b"#":
+            continue
+        rule = _parse(_without_blanks(line.removesuffix(b"\r")) if file else line)
         if rule is not None:
             rules.append(rule)
     return Patterns(tuple(rules))

@@ -5,6 +5,7 @@ whenever nothing is left. The library below it is called where it can be; elsewh
 daemon's short answers need of it is something else, see ``runtime.tls_records``.
 """
 
+# ruff: noqa: SLF001 - pyOpenSSL keeps what the library below it is called with under private names
 from __future__ import annotations
 
 from typing import Any, Final, Protocol
@@ -108,17 +109,17 @@ class Direct:
     def __init__(self, tls: SSL.Connection) -> None:
         self._tls: Any = tls
         # One call seals all that it is given: in memory there is always room.
-        LIB.SSL_clear_mode(self._tls._ssl, LIB.SSL_MODE_ENABLE_PARTIAL_WRITE)  # noqa: SLF001
+        LIB.SSL_clear_mode(self._tls._ssl, LIB.SSL_MODE_ENABLE_PARTIAL_WRITE)
         self._flight: Any = None
         self._out = memoryview(b"")
 
     def seal(self, view: memoryview) -> int:
         """See Records: all of them."""
-        ssl = self._tls._ssl  # noqa: SLF001
+        ssl = self._tls._ssl
         with FFI.from_buffer(view) as start:
             count: int = LIB.SSL_write(ssl, start, len(view))
             if count <= 0:
-                self._tls._raise_ssl_error(ssl, count)  # noqa: SLF001
+                self._tls._raise_ssl_error(ssl, count)
         return count
 
     def sealed(self) -> memoryview:
@@ -127,7 +128,7 @@ class Direct:
             # Only senders have it.
             flight = bytearray(FLIGHT)
             self._flight, self._out = FFI.from_buffer(flight), memoryview(flight)
-        count: int = LIB.BIO_read(self._tls._from_ssl, self._flight, FLIGHT)  # noqa: SLF001
+        count: int = LIB.BIO_read(self._tls._from_ssl, self._flight, FLIGHT)
         return self._out[: max(count, 0)]
 
     def feed(self, view: memoryview) -> None:
@@ -137,7 +138,7 @@ class Direct:
     def open_into(self, view: memoryview) -> int:
         """See Records."""
         total, size = 0, len(view)
-        read, ssl = LIB.SSL_read, self._tls._ssl  # noqa: SLF001
+        read, ssl = LIB.SSL_read, self._tls._ssl
         with FFI.from_buffer(view, require_writable=True) as start:
             while total < size:
                 count = read(ssl, start + total, size - total)
@@ -152,7 +153,7 @@ class Direct:
     def _look(self, ssl: Any, count: int, *, again: bool) -> None:
         """Raise what stopped OpenSSL, or if it will say so ``again`` only forget it."""
         try:
-            self._tls._raise_ssl_error(ssl, count)  # noqa: SLF001
+            self._tls._raise_ssl_error(ssl, count)
         except SSL.Error:
             if not again:
                 raise
