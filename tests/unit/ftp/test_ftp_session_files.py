@@ -312,6 +312,29 @@ def test_a_part_is_not_renamed(user):
     assert user.say("RNFR d").startswith(b"350 ")
 
 
+def test_a_part_is_listed_by_its_name(user):
+    """LIST and STAT of one's own part, by which some clients ask for sizes, show what those of its directory do."""
+    upload = user.session.avatar.open_write(user.session.path(b"part"), WriteIntent())
+    upload.write(b"12345")
+    upload.suspend()
+    (line,) = [line for line in user.say("STAT /").splitlines() if line.endswith(b" part")]
+    assert line in user.say("STAT part").splitlines()
+    assert line in user.say("STAT -la part").splitlines()
+    assert line in user.say("STAT par?").splitlines()
+    assert user.say("STAT other").startswith(b"550 ")
+
+
+def test_a_name_whose_bytes_look_like_a_pattern_is_none(make_rig):
+    """GBK and others have brackets within letters: what is not there is not there, and is no pattern either."""
+    rig = make_rig(options=FTPOptions(charset="gbk")).login()
+    letter = "碵".encode("gbk")
+    assert b"[" in letter
+    rig.storage_file("碵x", b"x")
+    assert rig.raw(b"STAT nix" + letter + b"\r\n").startswith(b"550 ")
+    assert b"-rw" in rig.raw(b"STAT " + letter + b"*\r\n")
+    assert rig.raw(b"STAT nix*\r\n").startswith(b"213-")
+
+
 @pytest.mark.parametrize(
     ("limit", "free", "reply"),
     [

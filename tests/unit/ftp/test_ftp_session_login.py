@@ -32,6 +32,15 @@ def test_commands_before_login(rig):
     assert rig.data_ports.ports == []
 
 
+def test_status_before_login(rig):
+    """STAT tells of the session to anybody, and of paths to nobody who has not logged in."""
+    assert b"Not logged in." in rig.say("STAT")
+    for line in ("STAT /", "STAT -la", "STAT x"):
+        assert rig.say(line).startswith(b"530 "), line
+    rig.say("USER alice")
+    assert rig.say("STAT /").startswith(b"530 ")
+
+
 def test_unknown_user_and_wrong_password_answer_alike(make_rig):
     """Neither reply nor order tells whether a user exists."""
     first, second = make_rig(), make_rig()

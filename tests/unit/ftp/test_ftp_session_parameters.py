@@ -152,6 +152,20 @@ def test_rest_is_used_up(user):
         assert user.transfers.made[-1].file.offset == offset
 
 
+@pytest.mark.parametrize("line", ["RETR f", "STOR f", "APPE f", "STOU f"])
+def test_rest_and_allo_are_used_up_by_a_transfer_that_is_refused(user, line):
+    """What was said of one file is not taken for another one because there was no data connection."""
+    user.storage_file("f", b"data")
+    user.say("TYPE I", "ALLO 9", "REST 3")
+    assert user.say(line).startswith(b"425 ")
+    assert user.session.sequence.restart == 0
+    user.say("EPSV")
+    user.data_ports.ports[-1].channel = object()
+    assert user.say("RETR f").startswith(b"150 ")
+    assert user.transfers.made[-1].file.offset == 0
+    assert (user.session.size_hint is None) is (line != "RETR f")
+
+
 def test_mode_reaches_the_transfer(user):
     """ASCII until TYPE I, as RFC 959 has it."""
     user.storage_file("f", b"data")

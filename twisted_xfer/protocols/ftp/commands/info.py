@@ -14,6 +14,7 @@ from twisted_xfer.protocols.ftp.session import FTPSession, Handler
 from twisted_xfer.protocols.ftp.wire import grammar
 from twisted_xfer.protocols.ftp.wire.listing import DEFAULT_FACTS, list_lines, mlst_feature
 from twisted_xfer.protocols.ftp.wire.replies import NOOP_OK, SYSTEM, feat_reply, multiline, reply
+from twisted_xfer.protocols.ftp.wire.states import NOT_LOGGED_IN
 
 
 def features(session: FTPSession, argument: bytes) -> bytes:
@@ -54,6 +55,9 @@ def status(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     """STAT: of the session, or of a path as LIST over the control connection."""
     if not argument:
         return session_status(session)
+    if session.avatar is None:
+        # The only command that anybody may give without its argument, and not with it.
+        return NOT_LOGGED_IN
     return Deferred.fromCoroutine(_path_status(session, argument))
 
 

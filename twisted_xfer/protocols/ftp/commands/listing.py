@@ -101,17 +101,21 @@ async def open_listing(session: FTPSession, raw: bytes) -> tuple[IListing, gramm
     path = session.path(raw)
     try:
         return Sorted(await resolve(avatar.list(path)), session.channel.later), None, b""
-    except NotADirectory:
+    except (NotADirectory, NotFound):
+        pass
+    try:
+        # A file; or a part of one's own, of which stat() tells, and list() where its directory is asked for.
         info = await resolve(avatar.stat(path))
-        return SingleEntry(info._replace(name=session.codec.to_storage(raw))), None, b""
     except NotFound:
         split = grammar.split_glob(raw)
-        if split is None:
+        # Some charsets have brackets within letters: only what is one after conversion makes a pattern.
+        if split is None or grammar.split_glob(session.codec.to_storage(raw)) is None:
             raise
         # No such name: it was meant as a pattern.
         directory, _ = split
         listing = await resolve(avatar.list(path.parent))
         return Sorted(listing, session.channel.later), grammar.Glob(path.name), directory
+    return SingleEntry(info._replace(name=session.codec.to_storage(raw))), None, b""
 
 
 def _listing(

@@ -39,6 +39,12 @@ def _take_restart(session: FTPSession) -> int:
     return offset
 
 
+def _refused(session: FTPSession, refusal: bytes) -> bytes:
+    """``refusal``, with which the restart point of this file goes: the next command may be about another one."""
+    session.sequence.take_restart()
+    return refusal
+
+
 def connect(session: FTPSession, opening: bytes, sending: bool = False) -> IChannel | Deferred[IChannel]:
     """Say 150 and make the data connection: in that order, for clients that wait for the 150.
 
@@ -100,7 +106,7 @@ def retrieve(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     """RETR."""
     refusal = session.data.refusal
     if refusal is not None:
-        return refusal
+        return _refused(session, refusal)
     offset = _take_restart(session)
     mode = session.mode
     file = session.user().open_read(session.path(argument), offset)
@@ -109,11 +115,12 @@ def retrieve(session: FTPSession, argument: bytes) -> Eventually[bytes]:
 
 def store(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     """STOR: the whole file, or from the restart point on."""
+    size = _take_size(session)
     refusal = session.data.refusal
     if refusal is not None:
-        return refusal
+        return _refused(session, refusal)
     if_exists = session.user().account.if_exists or session.options.if_exists
-    return _receive(session, argument, _intent(_take_restart(session), _take_size(session), if_exists))
+    return _receive(session, argument, _intent(_take_restart(session), size, if_exists))
 
 
 @lru_cache(64)
@@ -124,20 +131,22 @@ def _intent(offset: int, size: int | None, if_exists: Any) -> WriteIntent:
 
 def append(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     """APPE: after what is there, which may be the part of an upload that broke off."""
+    size = _take_size(session)
     refusal = session.data.refusal
     if refusal is not None:
-        return refusal
+        return _refused(session, refusal)
     _take_restart(session)
-    return _receive(session, argument, WriteIntent(append=True, size=_take_size(session)))
+    return _receive(session, argument, WriteIntent(append=True, size=size))
 
 
 def store_unique(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     """STOU: under a name that is free; RFC 1123 section 4.1.2.9 gives the form of its 150 reply."""
+    size = _take_size(session)
     refusal = session.data.refusal
     if refusal is not None:
-        return refusal
+        return _refused(session, refusal)
     _take_restart(session)
-    intent = WriteIntent(unique=True, size=_take_size(session))
+    intent = WriteIntent(unique=True, size=size)
     return _receive(session, argument or b"upload", intent)
 
 
