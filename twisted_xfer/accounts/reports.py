@@ -49,7 +49,10 @@ class Reporter:
     def next_transfer(self) -> str:
         """The id of the session's next transfer."""
         self._transfers += 1
-        return f"{self.context.session_id}-{self._transfers}"
+        context = self.context
+        if context.login == 1:
+            return f"{context.session_id}-{self._transfers}"
+        return f"{context.session_id}-{context.login}.{self._transfers}"
 
     def context_fields(self) -> dict[str, Any]:
         """The common fields, for questions to veto listeners."""

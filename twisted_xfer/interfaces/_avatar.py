@@ -42,7 +42,8 @@ class LoginContext:
     proved the account where that certificate had a part in it, {"certificate"} or {"certificate",
     "password"}, and are empty otherwise; ``certificate_of`` is the account whose certificate came with a
     password. ILogin fills both in, protocols leave them. ``data_apart``: content does not go over this
-    connection, and the protocol asks for ``Account.tls_data`` itself where it does.
+    connection, and the protocol asks for ``Account.tls_data`` itself where it does. ``login`` counts the
+    logins of a session that may have several, one after the other, from 1 on.
     """
 
     protocol: str
@@ -54,6 +55,7 @@ class LoginContext:
     factors: frozenset[str] = frozenset()
     certificate_of: str = ""
     data_apart: bool = False
+    login: int = 1
 
 
 @attrs.frozen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from twisted_xfer.errors import DataTLSRefused, LimitReached, XferError
-from twisted_xfer.interfaces import Account, Right, Timeouts
+from twisted_xfer.interfaces import Account, Right, Timeouts, WriteIntent
 from twisted_xfer.protocols.ftp.commands import HANDLERS
 from twisted_xfer.protocols.ftp.commands.site import SITE_HANDLERS
 from twisted_xfer.protocols.ftp.errormap import TABLE, reply_for
@@ -75,6 +75,18 @@ def test_rein_logs_out(user):
     assert user.say("REIN").startswith(b"220 ")
     assert user.say("PWD").startswith(b"530 ")
     assert "logout" in user.events.ids()
+
+
+def test_transfer_ids_are_not_used_twice(user):
+    """They tell the transfers of one session apart in logs, also of those who log in after REIN."""
+    for _ in range(3):
+        for _ in range(2):
+            user.session.avatar.open_write(user.session.path(b"f"), WriteIntent()).commit()
+        user.say("REIN", "USER alice", "PASS secret")
+    ids = [fields["transfer"] for event_id, fields in user.events.seen if event_id.startswith("upload.")]
+    assert len(ids) == 6
+    assert len(set(ids)) == 6
+    assert ids[:3] == ["s1-1", "s1-2", "s1-2.1"]
 
 
 def test_quit(user):

@@ -27,7 +27,7 @@ class SessionState:
 
     __slots__ = (
         "abort_replies", "avatar", "bad_commands", "channel", "closed", "codec", "codec_chosen", "commands", "cwd", "data", "deadline", "draining", "epsv_all", "facts",
-        "handlers", "held", "host", "idle", "lease", "listener_codec", "local", "login", "mode", "opened", "options", "output", "paused", "peer", "protection",
+        "handlers", "held", "host", "idle", "lease", "listener_codec", "local", "login", "logins", "mode", "opened", "options", "output", "paused", "peer", "protection",
         "quitting", "raw_name", "running", "sequence", "session_id", "size_hint", "spelled", "transfer", "turning", "uploading", "username", "verbs", "waiting", "wire",
     )  # fmt: skip
 
@@ -80,6 +80,8 @@ class SessionState:
         self.avatar: IAvatar | None = None
         self.commands = 0
         self.listener_codec = codec
+        #: How many times somebody has logged in, which takes REIN in between.
+        self.logins = 0
         #: A login that a checker has not answered yet.
         self.login: Deferred[Any] | None = None
         self.reset()

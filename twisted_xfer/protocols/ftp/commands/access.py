@@ -80,6 +80,7 @@ def _context(session: FTPSession) -> LoginContext:
         protection.control,
         protection.facts,
         data_apart=True,
+        login=session.logins + 1,
     )
 
 
@@ -120,6 +121,7 @@ def _welcome(session: FTPSession, avatar: IAvatar) -> bytes:
             session.host.log.error("{user}: no charset {charset}", user=avatar.username, charset=charset)
             raise LoginRefused(avatar.username, "unknown charset") from None
     session.avatar = avatar
+    session.logins += 1
     session.protection.data_by_account = avatar.account.tls_data
     if session.protection.control:
         session.protection.logged_in(avatar.username)
