@@ -292,8 +292,12 @@ class _Builder:
         except ConfigError:
             raise
         except (NotFound, NotADirectory, PermissionDenied, OSError) as error:
-            remedy = f"{explain(error)}: make it, or give --root"
-            raise ConfigError("root", value=config.root, remedy=remedy) from error
+            own = "root" in table
+            key, other = (
+                ("storage.root", "write another directory in full") if own else ("root", "give --root")
+            )
+            remedy = f"{explain(error)}: make it, or {other}"
+            raise ConfigError(key, value=table.get("root", config.root), remedy=remedy) from error
         except XferError:
             raise
         except Exception as error:

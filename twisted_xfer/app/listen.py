@@ -7,6 +7,7 @@ import socket
 import weakref
 from typing import Any, Protocol
 
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred, execute, maybeDeferred, succeed
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
@@ -245,9 +246,16 @@ def parse_udp(listen: Listen) -> tuple[int, str]:
     named = dict(part.split("=", 1) for part in parts[1:] if "=" in part)
     number = parts[0].removeprefix("port=") if parts else ""
     right = number.isascii() and number.isdigit() and int(number) <= MAX_PORT
+    interface = named.get("interface", UDP_INTERFACE)
+    # Twisted takes no host names there, and an empty one for every interface.
+    right = right and (isIPAddress(interface) or isIPv6Address(interface))
     if not right or len(named) != len(parts) - 1 or set(named) - {"interface"}:
-        raise ConfigError("listen", value=str(listen), remedy="must be PROTOCOL=udp:PORT[:interface=ADDRESS]")
-    return int(number), named.get("interface", UDP_INTERFACE)
+        raise ConfigError(
+            "listen",
+            value=str(listen),
+            remedy="must be PROTOCOL=udp:PORT[:interface=ADDRESS], ADDRESS being IPv4 or IPv6",
+        )
+    return int(number), interface
 
 
 def stream_endpoint(reactor: object, listen: Listen) -> IStreamServerEndpoint:

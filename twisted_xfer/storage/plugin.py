@@ -15,6 +15,16 @@ from twisted_xfer.storage.memory_files import DEFAULT_CAPACITY
 from twisted_xfer.storage.threaded import ThreadedStorage
 
 
+def _permissions(_options: object, _attribute: object, value: int | None) -> None:
+    if value is not None and not 0 <= value <= 0o777:
+        raise ValueError("must be from 0 to 0o777, and is decimal without the 0o: write 0o750, not 750")
+
+
+def _not_negative(_options: object, _attribute: object, value: int) -> None:
+    if value < 0:
+        raise ValueError("must be 0 bytes or more")
+
+
 @attrs.frozen
 class LocalOptions:
     """Options of the ``local`` storage.
@@ -34,15 +44,15 @@ class LocalOptions:
     uploads: UploadPolicy = "staged"
     fsync: bool = False
     threads: bool = False
-    umask: int | None = None
-    home_mode: int = 0o700
+    umask: int | None = attrs.field(default=None, validator=_permissions)
+    home_mode: int = attrs.field(default=0o700, validator=_permissions)
 
 
 @attrs.frozen
 class MemoryOptions:
     """Options of the ``memory`` storage: ``capacity`` in bytes."""
 
-    capacity: int = DEFAULT_CAPACITY
+    capacity: int = attrs.field(default=DEFAULT_CAPACITY, validator=_not_negative)
 
 
 def _one_of(key: str, value: str, choices: tuple[str, ...]) -> None:

@@ -182,7 +182,13 @@ def test_missing_plugins_stop_the_start(table):
     [
         ({"protocols": {"acme": {"greting": "x"}}}, "protocols.acme.greting"),
         ({"storage": {"plugin": "memory", "capacity": "big"}}, "storage.capacity"),
-        ({"storage": {"plugin": "local", "root": "/nowhere/at/all"}}, "root"),
+        ({"storage": {"plugin": "memory", "capacity": -1}}, "storage.capacity"),
+        ({"storage": {"plugin": "local", "root": "/nowhere/at/all"}}, "storage.root"),
+        ({"storage": {"plugin": "local", "umask": 0o1000}}, "storage.umask"),
+        ({"storage": {"plugin": "local", "umask": -1}}, "storage.umask"),
+        # Somebody forgot that TOML's numbers are decimal: this is 0o1363, which anybody may write to.
+        ({"storage": {"plugin": "local", "home_mode": 755}}, "storage.home_mode"),
+        ({"root": "/nowhere/at/all", "storage": {"plugin": "local"}}, "root"),
         ({"storage": {"plugin": 7}}, "storage.plugin"),
         ({"tls": {"certificate": "c", "key": "k"}}, "tls.certificate"),
         ({"auth": ["nosuch"]}, "auth"),

@@ -57,7 +57,11 @@ def test_udp_strings(endpoint, expected):
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["udp:", "udp:x", "udp:65536", "udp:-1", "udp:1:2", "udp:1:color=red", "udp:\u0663"]
+    "endpoint",
+    [
+        *("udp:", "udp:x", "udp:65536", "udp:-1", "udp:1:2", "udp:1:color=red", "udp:\u0663"),
+        *("udp:1:interface=300.1.1.1", "udp:1:interface=localhost", "udp:1:interface="),
+    ],
 )
 def test_wrong_udp_strings(endpoint):
     """Everything else is refused with the form."""

@@ -7,24 +7,29 @@ names converted; what cannot be converted passes as the bytes it is, so nothing 
 from __future__ import annotations
 
 import codecs
+from functools import lru_cache
+from typing import Final
 
 from twisted_xfer.errors import ConfigError
 
+REMEDY: Final = "name a Python text codec in which ASCII is itself, such as utf-8, gbk or cp1251"
+_ASCII: Final = "".join(map(chr, range(32, 127)))
 
+
+@lru_cache(64)
 def is_utf8(charset: str) -> bool:
     """Whether ``charset`` names UTF-8, which needs no conversion.
 
     Raises:
-        ConfigError: Python knows no such text encoding.
+        ConfigError: Python knows no such text encoding, or verbs and slashes are other bytes in it.
     """
     try:
-        info = codecs.lookup(charset)
-        "".encode(charset)
-    except (LookupError, UnicodeError) as error:
-        raise ConfigError(
-            "charset", value=charset, remedy="name a Python text codec such as utf-8, gbk or cp1251"
-        ) from error
-    return info.name == "utf-8"
+        fits = _ASCII.encode(charset) == _ASCII.encode() and _ASCII.encode().decode(charset) == _ASCII
+    except (LookupError, ValueError):
+        fits = False
+    if not fits:
+        raise ConfigError("charset", value=charset, remedy=REMEDY)
+    return codecs.lookup(charset).name == "utf-8"
 
 
 class NameCodec:

@@ -7,6 +7,8 @@ from typing import Any, Final, Literal
 
 import attrs
 
+from twisted_xfer.errors import ConfigError
+from twisted_xfer.protocols.ftp.charset import is_utf8
 from twisted_xfer.protocols.ftp.wire.server import MAX_LINE
 
 #: A login with a short name fits; with less, nobody gets in.
@@ -17,6 +19,14 @@ MOST_LINE: Final = 1 << 20
 MOST: Final = 1_000_000
 #: One day, as for the daemon's own deadlines.
 MOST_IDLE: Final = 86_400
+
+
+def _charset(_options: object, _attribute: object, value: str) -> None:
+    """A validator: a codec for names. Raises ValueError."""
+    try:
+        is_utf8(value)
+    except ConfigError as error:
+        raise ValueError(error.remedy) from None
 
 
 def _from_to(low: int, high: int, what: str) -> Callable[[Any, Any, float], None]:
@@ -52,7 +62,7 @@ class FTPOptions:
 
     if_exists: Literal["overwrite", "refuse", "rename"] = "overwrite"
     banner: str = ""
-    charset: str = "utf-8"
+    charset: str = attrs.field(default="utf-8", validator=_charset)
     active: bool = True
     max_line: int = attrs.field(default=MAX_LINE, validator=_from_to(LEAST_LINE, MOST_LINE, "bytes"))
     max_idle: float = attrs.field(default=7200.0, validator=_from_to(1, MOST_IDLE, "seconds"))
