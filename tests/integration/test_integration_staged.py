@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from twisted_xfer.interfaces import NewFile
+from twisted_xfer.paths import VirtualPath
+from twisted_xfer.storage.local import LocalStorage
 from twisted_xfer.testing.daemon import Daemon
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -152,6 +155,18 @@ def test_watchers_see_one_rename_per_upload_and_nothing_else(tmp_path):
         seen()
         assert ftp.store("new", b"x").startswith(b"226")
         assert seen() == [("moved_to", "new (1)")], "another name"
+    watch.close()
+
+
+def test_watchers_of_small_files_that_are_stored_at_once(tmp_path):
+    """They see the same of them: one rename, and nothing else under a final name."""
+    watch = Watch(tmp_path)
+    files = [NewFile(VirtualPath((name,)), name, 0o600, 10**18) for name in (b"one", b"two")]
+    assert LocalStorage(tmp_path).store_new(files) == 2
+    events = watch.events()
+    assert [event for event in events if not is_part(event[1])] == [("moved_to", "one"), ("moved_to", "two")]
+    assert ("close_write", "one") not in events
+    assert [event[0] for event in events if is_part(event[1])].count("close_write") == 2
     watch.close()
 
 

@@ -6,25 +6,26 @@ at once are passed on at once; nothing is wrapped when nobody listens and nothin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from twisted_xfer.accounts.charges import Charge, Published
+from twisted_xfer.accounts.charges import Charge, Published, published_size
 from twisted_xfer.accounts.handles import wrap_read, wrap_upload
 from twisted_xfer.accounts.quota import AccountQuota, charges
 from twisted_xfer.accounts.reports import Reporter
 from twisted_xfer.accounts.rights import PathRights, rights_to_write, under_policy
-from twisted_xfer.errors import NotFound, QuotaExceeded, RightMissing, Unsupported
+from twisted_xfer.accounts.storing import store_new
+from twisted_xfer.errors import QuotaExceeded, RightMissing, Unsupported
 from twisted_xfer.interfaces import (
     Account,
     Eventually,
     FileInfo,
     IAvatar,
     IEnters,
-    IHasParts,
     IHasQuota,
     IHasRoom,
     ILease,
@@ -36,7 +37,9 @@ from twisted_xfer.interfaces import (
     IReadFile,
     IReservation,
     IStorage,
+    IStoresNew,
     IUpload,
+    NewFile,
     QuotaStatus,
     Right,
     WriteIntent,
@@ -47,7 +50,7 @@ from twisted_xfer.paths import VirtualPath
 _FULL_WRITE = frozenset({Right.WRITE, Right.OVERWRITE, Right.APPEND})
 
 
-@implementer(IAvatar, IEnters, IHasQuota, IHasRoom, IMakesLinks, IPublished)
+@implementer(IAvatar, IEnters, IHasQuota, IHasRoom, IMakesLinks, IPublished, IStoresNew)
 class Avatar:
     """One logged-in session of one account, over the account's view of a storage.
 
@@ -209,6 +212,10 @@ class Avatar:
         ask = Published(self._published, upload.path)
         as_new = partial(quota.reserve, path, 0, replaces=False) if replaces else None
         return wrap_upload(upload, self._reporter, Charge(reservation, base, as_new), ask)
+
+    def store_new(self, files: Sequence[NewFile]) -> int:
+        """Right: write. Of what is charged for, none."""
+        return 0 if self._quota is not None else store_new(self._view, self._at, self._reporter, files)
 
     def make_directory(self, path: VirtualPath) -> Eventually[None]:
         """Right: mkdir."""
@@ -386,14 +393,4 @@ class Avatar:
 
     def _published(self, path: VirtualPath, follow: bool = True) -> Eventually[int | None]:
         """The size of the file that everybody sees at ``path``, or None."""
-        view = self._view
-        if IHasParts.providedBy(view):
-            return view.published(path) if follow else view.published(path, follow=False)
-        return Deferred.fromCoroutine(self._published_by_stat(path))
-
-    async def _published_by_stat(self, path: VirtualPath) -> int | None:
-        try:
-            info = await resolve(self._view.stat(path))
-        except NotFound:
-            return None
-        return None if info.kind == "dir" else info.size if info.kind == "file" else 0
+        return published_size(self._view, path, follow)

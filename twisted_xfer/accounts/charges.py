@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from twisted_xfer.errors import QuotaExceeded
-from twisted_xfer.interfaces import Eventually, IReservation
+from twisted_xfer.errors import NotFound, QuotaExceeded
+from twisted_xfer.interfaces import Eventually, IHasParts, IReservation, IStorage
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.paths import VirtualPath
 
@@ -128,3 +129,18 @@ class Published:
     def __call__(self) -> Eventually[int | None]:
         """The size now, or None when nothing is published."""
         return self._ask(self._path)  # type: ignore[operator, no-any-return]
+
+
+def published_size(view: IStorage, path: VirtualPath, follow: bool = True) -> Eventually[int | None]:
+    """The size of the file that everybody sees at ``path``, or None."""
+    if IHasParts.providedBy(view):
+        return view.published(path) if follow else view.published(path, follow=False)
+    return Deferred.fromCoroutine(_size_by_stat(view, path))
+
+
+async def _size_by_stat(view: IStorage, path: VirtualPath) -> int | None:
+    try:
+        info = await resolve(view.stat(path))
+    except NotFound:
+        return None
+    return None if info.kind == "dir" else info.size if info.kind == "file" else 0

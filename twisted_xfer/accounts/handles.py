@@ -242,15 +242,8 @@ class UploadHandle:
         if reporter is not None:
             self._reporter = None
             if reporter.active:
-                reporter.tell(
-                    "upload.complete",
-                    transfer=self.transfer,
-                    path=bytes(self.path),
-                    size=info.size,
-                    bytes=self._inner.offset - self._start,
-                    seconds=reporter.clock.seconds() - self._started,
-                    mode=self.mode,
-                )
+                moved, seconds = self._inner.offset - self._start, reporter.clock.seconds() - self._started
+                reporter.uploaded(self.transfer, self.path, info.size, moved, seconds, self.mode)
         return info
 
     def _failed(self, failure: Failure) -> Failure:

@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from twisted_xfer.errors import XferError
 from twisted_xfer.interfaces import IEvents, LoginContext
+from twisted_xfer.paths import VirtualPath
 
 
 class Reporter:
@@ -45,6 +46,13 @@ class Reporter:
             transfer=transfer,
             **fields,
         )
+
+    def uploaded(
+        self, transfer: str, path: VirtualPath, size: int, moved: int, seconds: float, mode: str
+    ) -> None:
+        """Tell of a file that was published, ``size`` bytes long, ``moved`` of which came now."""
+        fields = {"path": bytes(path), "size": size, "bytes": moved, "seconds": seconds, "mode": mode}
+        self.tell("upload.complete", transfer=transfer, **fields)
 
     def next_transfer(self) -> str:
         """The id of the session's next transfer."""

@@ -51,8 +51,10 @@ from twisted_xfer.interfaces._storage import (
     IPublished,
     IReadFile,
     IStorage,
+    IStoresNew,
     IUpload,
     Kind,
+    NewFile,
     WriteIntent,
 )
 from twisted_xfer.interfaces._transfer import (
@@ -119,6 +121,7 @@ __all__ = [
     "ISecureChannel",
     "IStorage",
     "IStoragePlugin",
+    "IStoresNew",
     "ITLSSession",
     "IToken",
     "ITransfer",
@@ -128,6 +131,7 @@ __all__ = [
     "IXferPlugin",
     "Kind",
     "LoginContext",
+    "NewFile",
     "PluginKind",
     "QuotaScope",
     "QuotaStatus",

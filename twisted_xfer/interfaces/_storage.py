@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, Union
 
 import attrs
@@ -75,6 +75,15 @@ class Expected:
     prefix: bytes = b""
 
 
+class NewFile(NamedTuple):
+    """A small file, whole: what store_new() publishes. ``mode`` and ``mtime_ns`` as in Expected."""
+
+    path: VirtualPath
+    data: bytes
+    mode: int | None = None
+    mtime_ns: int | None = None
+
+
 class IHasFileno(Interface):
     """The bytes are those of a plain file, so the kernel may move them itself."""
 
@@ -131,6 +140,18 @@ class IMakesLinks(Interface):
 
         Relative targets only, that stay below the root wherever the rest of the path leads. Fails with
         ForbiddenPath for any other, and where the path itself goes through a link; AlreadyExists.
+        """
+
+
+class IStoresNew(Interface):
+    """Whoever can store small new files in fewer steps than an upload takes, each as whole or absent as that."""
+
+    def store_new(files: Sequence[NewFile]) -> int:
+        """Publish ``files`` in their order, as uploads with ``if_exists="refuse"`` would; how many of them.
+
+        Answers at once and never fails. It ends before the first that is not so simple: a name that is
+        taken, a part that is kept, a directory that is missing, a right, a quota or a disk that refuses.
+        Nothing was told of that one and nothing is left of it: open_write() deals with it.
         """
 
 

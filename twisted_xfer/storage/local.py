@@ -39,6 +39,7 @@ from twisted_xfer.interfaces import (
     IMakesLinks,
     IReadFile,
     IStorage,
+    IStoresNew,
     IUpload,
     RandomBytes,
     WriteIntent,
@@ -54,6 +55,7 @@ from twisted_xfer.storage.jail import (
     require_absolute,
 )
 from twisted_xfer.storage.local_files import LocalListing, LocalReadFile, make_info
+from twisted_xfer.storage.local_new import LocalNew
 from twisted_xfer.storage.local_stage import open_in_place, open_staged
 from twisted_xfer.storage.local_tree import (
     Homes,
@@ -80,8 +82,8 @@ def _home_path(root: bytes, home: str) -> bytes:
     return path.removesuffix(b"/.").rstrip(b"/") or b"/"
 
 
-@implementer(IStorage, IEnters, IHasParts, IHasRoom, IMakesLinks)
-class LocalStorage(LocalTree):
+@implementer(IStorage, IEnters, IHasParts, IHasRoom, IMakesLinks, IStoresNew)
+class LocalStorage(LocalNew):
     """A directory of the operating system as a storage.
 
     Args:

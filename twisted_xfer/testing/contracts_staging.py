@@ -5,7 +5,7 @@ from __future__ import annotations
 from zope.interface.verify import verifyObject
 
 from twisted_xfer.errors import AlreadyExists, Busy, NotFound, OffsetInvalid, Truncated
-from twisted_xfer.interfaces import Expected, IHasParts, WriteIntent
+from twisted_xfer.interfaces import Expected, IHasParts, IStoresNew, NewFile, WriteIntent
 from twisted_xfer.paths import MAX_NAME
 from twisted_xfer.testing.contracts_storage import StorageContract
 from twisted_xfer.testing.storage_checks import (
@@ -113,6 +113,30 @@ class StagedContract(StorageContract):
             equal(value_of(parts.published(path_of(b"/a"))), 3)
             value_of(storage.make_directory(path_of(b"/d")))
             equal(value_of(parts.published(path_of(b"/d"))), None, "a directory")
+
+    def test_small_new_files_stored_at_once(self) -> None:
+        """Where a storage can: as uploads would publish them, or not touched at all, and a part stays what it is."""
+        with self.opened() as (storage, view):
+            if not IStoresNew.providedBy(storage):
+                return
+            verifyObject(IStoresNew, storage)
+            value_of(storage.make_directory(path_of(b"/d")))
+            put_part(storage, b"/part", b"begun")
+            put(storage, b"/old", b"old")
+            new = [NewFile(path_of(name), name, 0o640, 5_000_000_000) for name in (b"/d/a", b"/b")]
+            stored = storage.store_new(new)
+            for one in new[:stored]:
+                info = value_of(storage.stat(one.path))
+                equal((info.kind, info.size, info.mtime_ns), ("file", len(one.data), 5_000_000_000))
+                equal(get(view("bob"), bytes(one.path)), one.data)
+            for one in new[stored:]:
+                fails_with(NotFound, lambda one=one: storage.stat(one.path))  # type: ignore[misc]
+            before = entries(storage)
+            for name in (b"/", b"/part", b"/old", b"/d", b"/none/x", b"/old/x"):
+                equal(storage.store_new([NewFile(path_of(name), b"new"), NewFile(path_of(b"/z"), b"z")]), 0)
+            equal(entries(storage), before, "entries")
+            equal(get(storage, b"/old"), b"old")
+            equal(get(storage, b"/part"), b"begun")
 
     def test_counting_what_is_published(self) -> None:
         """Bytes and files at and below a path, parts of anybody aside."""

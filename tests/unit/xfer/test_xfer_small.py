@@ -1,22 +1,31 @@
 """Small files that come together: stored after the frames of all of them were read, and answered in their order."""
 
+import os
+
 import pytest
 from blake3 import blake3
-from xfer_pipes import local_net
+from xfer_pipes import Net, local_net
 from xfer_raw import Raw
 
-from twisted_xfer.protocols.xfer.receiving import BATCH, ReceiverRole
+from twisted_xfer.interfaces import WriteIntent
+from twisted_xfer.paths import VirtualPath
+from twisted_xfer.protocols.xfer.receiving import ReceiverRole
+from twisted_xfer.protocols.xfer.small_in import BATCH
 from twisted_xfer.protocols.xfer.wire import messages as m
 from twisted_xfer.protocols.xfer.wire.frames import FrameType, encode_frame
+from twisted_xfer.runtime.blocking import InlineBlocking
+from twisted_xfer.storage.local import LocalStorage
+from twisted_xfer.storage.threaded import ThreadedStorage
+from twisted_xfer.testing.host import MemoryHost
 
 CONTENT = b"content"
 
 
-def small(number, digest=None, path=None):
+def small(number, digest=None, path=None, **more):
     """ENTRY and INLINE of one file, in one piece."""
     entry = m.Entry(
         stream=number, path=path or b"file%d" % number, size=len(CONTENT), inline=True,
-        digest=digest or blake3(CONTENT).digest(),
+        digest=digest or blake3(CONTENT).digest(), **more,
     )  # fmt: skip
     return entry.encode() + encode_frame(FrameType.INLINE, number, CONTENT)
 
@@ -26,9 +35,18 @@ def several(count, first=1):
     return b"".join(small(number) for number in range(first, first + count))
 
 
+@pytest.fixture(params=["at once", "the long way"])
+def way(request):
+    """How the storage takes them: the same is to be seen of both."""
+    return request.param
+
+
 @pytest.fixture
-def net(tmp_path):
+def net(tmp_path, way):
     made = local_net(tmp_path)
+    if way == "the long way":
+        storage = ThreadedStorage(made.host.storage, InlineBlocking())
+        made = Net(MemoryHost({"alice": "secret"}, storage=storage))
     yield made
     made.close_clean()
 
@@ -44,13 +62,13 @@ def peer(net):
 def held(monkeypatch):
     """How many entries were open each time that one was stored."""
     found = []
-    store = ReceiverRole._small
+    stored = ReceiverRole.stored
 
-    async def noted(role, entry, data, saved=0):
+    def noted(role, *args):
         found.append(len(role.books.open))
-        await store(role, entry, data, saved)
+        stored(role, *args)
 
-    monkeypatch.setattr(ReceiverRole, "_small", noted)
+    monkeypatch.setattr(ReceiverRole, "stored", noted)
     return found
 
 
@@ -117,3 +135,76 @@ def test_a_rule_that_is_broken_behind_them(peer, tmp_path, wrong):
     peer.say(several(2) + wrong.encode())
     assert said(peer) == [("Done", 1), ("Done", 2), ("Error", 0)]
     assert len(list((tmp_path / "alice").iterdir())) == 2
+
+
+def test_folders_that_are_not_there_yet(peer, tmp_path):
+    """The first of each makes it; what belongs to it goes there, whichever came before."""
+    paths = [b"a/b/%d", b"a/c/%d", b"%d", b"a/%d"]
+    wanted = [paths[number // 3 % 4] % number for number in range(1, 40)]
+    peer.say(b"".join(small(number, path=path) for number, path in enumerate(wanted, 1)))
+    answers = peer.heard()
+    assert [one.stored_as for one in answers] == [b"/" + path for path in wanted]
+    assert {tmp_path / "alice" / path.decode() for path in wanted} == {
+        path for path in (tmp_path / "alice").rglob("*") if path.is_file()
+    }
+
+
+@pytest.mark.parametrize(
+    ("policy", "answer"),
+    [("refuse", "Refuse"), ("overwrite", "Done"), ("rename", "Done"), ("skip-same", "Skip")],
+)
+def test_a_taken_name_in_the_middle(peer, tmp_path, policy, answer):
+    """The policy holds for it, and for it alone."""
+    (tmp_path / "alice/file2").write_bytes(b"earlier")
+    os.utime(tmp_path / "alice/file2", ns=(5, 5))
+    peer.say(small(1) + small(2, mtime_ns=5, if_exists=policy) + small(3))
+    came = peer.heard()
+    assert [type(one).__name__ for one in came] == ["Done", "Error" if answer == "Refuse" else answer, "Done"]
+    there = {path.name: path.read_bytes() for path in (tmp_path / "alice").iterdir()}
+    assert there.pop("file2") == (CONTENT if policy == "overwrite" else b"earlier")
+    assert there.pop("file2 (1)", None) == (CONTENT if policy == "rename" else None)
+    assert there == {"file1": CONTENT, "file3": CONTENT}
+
+
+def test_a_file_and_a_folder_of_the_same_name(peer, tmp_path):
+    """Who comes first has it, as if each had come alone."""
+    peer.say(small(1, path=b"d/x") + small(2, path=b"d") + small(3, path=b"e") + small(4, path=b"e/x"))
+    assert said(peer) == [("Done", 1), ("Error", 2), ("Done", 3), ("Error", 4)]
+    assert {path.name for path in (tmp_path / "alice").rglob("*") if path.is_file()} == {"x", "e"}
+
+
+def test_mode_and_time(peer, tmp_path):
+    """They are the sender's, as far as anybody's may be."""
+    peer.say(small(1, mode=0o777, mtime_ns=10**18 + 1) + small(2, mode=0o400))
+    assert said(peer) == [("Done", 1), ("Done", 2)]
+    one, two = (tmp_path / "alice/file1").stat(), (tmp_path / "alice/file2").stat()
+    assert (one.st_mode & 0o7777, one.st_mtime_ns, two.st_mode & 0o7777) == (0o755, 10**18 + 1, 0o400)
+
+
+def test_a_part_that_is_kept_under_one_of_the_names(peer, tmp_path):
+    """It is begun anew, and nothing is left of it."""
+    storage = LocalStorage(tmp_path / "alice", owner="alice")
+    upload = storage.open_write(VirtualPath((b"file2",)), WriteIntent())
+    upload.write(b"begun, and longer than what comes")
+    upload.suspend()
+    peer.say(several(3))
+    assert said(peer) == [("Done", number) for number in (1, 2, 3)]
+    assert {path.name: path.read_bytes() for path in (tmp_path / "alice").iterdir()} == {
+        f"file{number}": CONTENT for number in (1, 2, 3)
+    }
+
+
+def test_which_way_they_go(peer, way, monkeypatch):
+    """Only what is not simple opens an upload."""
+    opened = []
+    open_write = LocalStorage.open_write
+
+    def noted(storage, path, intent):
+        opened.append(path.name)
+        return open_write(storage, path, intent)
+
+    monkeypatch.setattr(LocalStorage, "open_write", noted)
+    peer.say(several(2) + small(3, path=b"d/x") + several(2, first=4))
+    assert len(said(peer)) == 5
+    long = [b"file1", b"file2", b"x", b"x", b"file4", b"file5"]
+    assert opened == ([b"x", b"x"] if way == "at once" else long)

@@ -251,5 +251,5 @@ class ContentReceiver:
         self._role.incoming.pop(entry.stream, None)
         incoming.over = None
         self._role.stored(
-            entry, incoming.upload, end.digest, incoming.position, incoming.resumed, incoming.saved
+            entry, incoming.upload.path, end.digest, incoming.position, incoming.resumed, incoming.saved
         )

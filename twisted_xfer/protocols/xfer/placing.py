@@ -66,6 +66,12 @@ class Placing:
         self._avatar = IAvatar(storage) if IAvatar.providedBy(storage) else None
         #: What the account itself wants of names that are taken, where it says so.
         self._own_policy = "" if self._avatar is None else self._avatar.account.if_exists
+        avatar = self._avatar
+        self._times = rules.times and (avatar is None or avatar.may(Right.UTIME))
+        self._modes = rules.modes and (avatar is None or avatar.may(Right.CHMOD))
+        #: The directory of the last entry, as it was offered and as it is here.
+        self._above: bytes | None = None
+        self._parts: tuple[bytes, ...] = ()
         #: What a dry run was told that there is room for.
         self._asked_bytes = self._asked_files = 0
 
@@ -274,8 +280,20 @@ class Placing:
 
     def expected(self, entry: Entry, size: int) -> Expected:
         """What commit applies and checks; the digest was compared already."""
-        rules, avatar = self.rules, self._avatar
-        times = rules.times and (avatar is None or avatar.may(Right.UTIME))
-        modes = rules.modes and (avatar is None or avatar.may(Right.CHMOD))
-        mode = entry.mode & MODE_MASK if modes and entry.mode is not None else None
-        return Expected(size=size, mtime_ns=entry.mtime_ns if times else None, mode=mode)
+        mode, mtime_ns = self.metadata(entry)
+        return Expected(size=size, mtime_ns=mtime_ns, mode=mode)
+
+    def metadata(self, entry: Entry) -> tuple[int | None, int | None]:
+        """Mode and time, as far as they are taken from this sender."""
+        mode = entry.mode & MODE_MASK if self._modes and entry.mode is not None else None
+        return mode, entry.mtime_ns if self._times else None
+
+    def path(self, entry: Entry) -> VirtualPath:
+        """Where it goes. Raises NameInvalid: base and path are too deep."""
+        above, _, name = entry.path.rpartition(b"/")
+        if above != self._above:
+            path = VirtualPath.parse(entry.path, self.rules.base)
+            self._above, self._parts = above, path.parts[:-1]
+            return path
+        # Most come from the same directory as the one before; the wire has checked the name as parse() does.
+        return VirtualPath((*self._parts, name))

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_xfer.errors import (
-    Cancelled,
-    DigestMismatch,
-    XferError,
-)
-from twisted_xfer.interfaces import IBlocking, IHasFileno, ILimiter, IStorage, IUpload
-from twisted_xfer.interfaces.answers import resolve
+from twisted_xfer.errors import Cancelled, XferError
+from twisted_xfer.interfaces import IBlocking, IHasFileno, ILimiter, IStorage
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.xfer.at_once import begin
 from twisted_xfer.protocols.xfer.connection import Connection
@@ -22,11 +18,10 @@ from twisted_xfer.protocols.xfer.content import make_hasher
 from twisted_xfer.protocols.xfer.content_in import ContentReceiver
 from twisted_xfer.protocols.xfer.errormap import error_message, refusal
 from twisted_xfer.protocols.xfer.incoming import Incoming, Waiting, put_away
-from twisted_xfer.protocols.xfer.pacing import pace
-from twisted_xfer.protocols.xfer.packing import unpack
 from twisted_xfer.protocols.xfer.placing import Placing, Rules
 from twisted_xfer.protocols.xfer.prefix import be_patient, hash_prefix
 from twisted_xfer.protocols.xfer.report import OnEvent, TransferEvent, ignore, skip_kind
+from twisted_xfer.protocols.xfer.small_in import SmallFiles
 from twisted_xfer.protocols.xfer.wire.frames import Inline, Packed
 from twisted_xfer.protocols.xfer.wire.link import Event
 from twisted_xfer.protocols.xfer.wire.messages import (
@@ -41,10 +36,6 @@ from twisted_xfer.protocols.xfer.wire.messages import (
 )
 from twisted_xfer.protocols.xfer.wire.peer import Receiver
 from twisted_xfer.protocols.xfer.wire.states import EntryState
-
-#: Small files stored one after the other, once the frames of all of them were read: measured, for a
-#: tenth less than each behind its frame. So many, and no more than MAX_INLINE of each, are held.
-BATCH: Final = 16
 
 
 class ReceiverRole:
@@ -85,18 +76,17 @@ class ReceiverRole:
         self.asked_only = False
         self._content = ContentReceiver(self)
         connection.on_content = self._content.bytes_came
-        #: Entries and content of small files that wait for those that have come behind them.
-        self._small_files: list[tuple[Entry, bytes]] = []
+        self._small = SmallFiles(self)
         self._answers: list[Message] | None = None
-        connection.on_pulled = self.store_small
+        connection.on_pulled = self._small.store
 
     # --- events ----------------------------------------------------------------------------
 
     def event(self, event: Event) -> None:
         """One event of the sender. Raises RemoteProtocolError."""
         small = isinstance(event, Inline) or (isinstance(event, Entry) and event.inline)
-        if not small and self._small_files:
-            self.store_small()
+        if not small and self._small:
+            self._small.store()
         one = self.books.received(event)
         if isinstance(event, EndOfOffer):
             if event.failed:
@@ -110,11 +100,9 @@ class ReceiverRole:
             elif not event.inline:
                 self.run(event, self._offered(event))
         elif isinstance(event, Inline) and one is not None:
-            self._small_files.append((one.entry, event.data))
-            if len(self._small_files) >= BATCH:
-                self.store_small()
+            self._small.add(one.entry, event.data)
         elif isinstance(event, Packed) and one is not None and one.entry.inline:
-            self.run(one.entry, self._small_packed(one.entry, event))
+            self._small.add_packed(one.entry, event)
         elif isinstance(event, Abort):
             incoming = self.incoming.get(event.stream)
             if incoming is not None:
@@ -193,11 +181,8 @@ class ReceiverRole:
 
     # --- offers ----------------------------------------------------------------------------
 
-    def _path(self, entry: Entry) -> VirtualPath:
-        return VirtualPath.parse(entry.path, self.placing.rules.base)
-
     async def _offered(self, entry: Entry) -> None:
-        path = self._path(entry)
+        path = self.placing.path(entry)
         if entry.type == "dir":
             await self.placing.directory(path)
             await self._directories.turn(entry)
@@ -207,14 +192,14 @@ class ReceiverRole:
             return
         if entry.type == "symlink":
             if not await self.placing.link(entry, path):
-                self._skip(entry, "same")
+                self.skip(entry, "same")
                 return
             self._on_event(TransferEvent("done", entry.path, type="symlink"))
             self._answer(Done(stream=entry.stream, stored_as=bytes(path)))
             return
         opened = await self.placing.open(entry, path, resume=True)
         if isinstance(opened, str):
-            self._skip(entry, opened)
+            self.skip(entry, opened)
             return
         upload, policy = opened
         hasher = make_hasher(self.hash_name)
@@ -244,73 +229,38 @@ class ReceiverRole:
         self._answer(Take(stream=entry.stream, offset=upload.offset, prefix_digest=digest))
 
     async def _asked(self, entry: Entry) -> None:
-        self._skip(entry, await self.placing.ask(entry, self._path(entry)))
+        self.skip(entry, await self.placing.ask(entry, self.placing.path(entry)))
 
     def _tell(self, entry: Entry, event: TransferEvent) -> None:
         # What somebody else only asks about is no transfer here.
         if self._asking or not entry.dry_run:
             self._on_event(event)
 
-    def _skip(self, entry: Entry, why: str) -> None:
+    def skip(self, entry: Entry, why: str) -> None:
+        """There is nothing to be done for it: say SKIP."""
         kind = skip_kind(why)
         self._tell(entry, TransferEvent(kind, entry.path, type=entry.type, size=entry.size, why=why))
         self._answer(Skip(stream=entry.stream, why=why))
 
-    # --- small files -----------------------------------------------------------------------
+    # --- the end of an entry -----------------------------------------------------------------
 
-    def store_small(self) -> bool:
-        """Store the small files that have come; whether there were any."""
-        files, self._small_files = self._small_files, []
-        if not files:
-            return False
+    @contextmanager
+    def answers_together(self) -> Iterator[None]:
+        """What is answered meanwhile is sent in one piece."""
         answers = self._answers = []
         try:
-            for entry, data in files:
-                self.run(entry, self._small(entry, data))
+            yield
         finally:
             self._answers = None
         if answers:
             self.connection.send(*answers)
             self.look_finished()
-        return True
-
-    async def _small_packed(self, entry: Entry, packed: Packed) -> None:
-        data = unpack(packed.data, packed.size)
-        if data is None:
-            raise DigestMismatch(entry.path, "packed")
-        await self._small(entry, data, len(data) - len(packed.data))
-
-    async def _small(self, entry: Entry, data: bytes, saved: int = 0) -> None:
-        hasher = make_hasher(self.hash_name)
-        hasher.update(data)
-        digest = hasher.digest()
-        if digest != entry.digest:
-            raise DigestMismatch(entry.path, self.hash_name)
-        path = self._path(entry)
-        opened = await self.placing.open(entry, path, resume=False)
-        if isinstance(opened, str):
-            self._skip(entry, opened)
-            return
-        upload = opened[0]
-        try:
-            left = memoryview(data)
-            while left:
-                room = upload.reserve(len(left))
-                await resolve(upload.write(left if room >= len(left) else left[:room]))
-                left = left[room:]
-            await resolve(upload.commit(self.placing.expected(entry, len(data))))
-        except XferError as error:
-            put_away(upload, error)
-            raise
-        if self.limiter is not None:
-            await pace(self.limiter, self.connection.clock, len(data) - saved)
-        self.stored(entry, upload, digest, len(data), 0, saved)
 
     def stored(
-        self, entry: Entry, upload: IUpload, digest: bytes, size: int, resumed: int, saved: int = 0
+        self, entry: Entry, path: VirtualPath, digest: bytes, size: int, resumed: int, saved: int = 0
     ) -> None:
         """It has its final name: say DONE."""
-        stored_as = bytes(upload.path)
+        stored_as = bytes(path)
         if self._on_event is not ignore:
             event = TransferEvent(
                 "done",
