@@ -25,7 +25,8 @@ class FileInfo(NamedTuple):
 
     ``name`` is the entry's own name (empty for the root); ``mtime_ns`` is Unix time in
     nanoseconds; ``mode`` holds the permission bits only (``0o7777``); ``target`` is the text of a
-    symlink that was not followed. ``unique`` is empty where the storage has no identity.
+    symlink that was not followed. ``unique`` is empty where the storage has no identity. ``kept`` is a part
+    of the asking owner's, which stands for a file that is not published.
     """
 
     name: bytes
@@ -38,6 +39,7 @@ class FileInfo(NamedTuple):
     gid: int = 0
     unique: str = ""
     target: bytes | None = None
+    kept: bool = False
 
 
 @attrs.frozen

@@ -176,7 +176,8 @@ class LocalStorage(LocalNew):
             try:
                 # What is published comes first: a size that is not that of what RETR sends would have
                 # clients cut what they download.
-                if self._staged and status is None:
+                kept = self._staged and status is None
+                if kept:
                     status = stat_part(directory, part_name(self._owner, name))
             finally:
                 release(anchor.fd, directory)
@@ -184,7 +185,7 @@ class LocalStorage(LocalNew):
             raise translate(error, path) from error
         if status is None:
             raise NotFound(bytes(path))
-        return make_info(path.name, status)
+        return make_info(path.name, status, kept=kept)
 
     def list(self, path: VirtualPath) -> IListing:
         """Open a directory."""

@@ -29,7 +29,9 @@ _CODEC_ERRORS: Final = sys.getfilesystemencodeerrors()
 _TYPE_BITS: Final = 0o170000
 
 
-def make_info(name: bytes, status: os.stat_result, target: bytes | None = None) -> FileInfo:
+def make_info(
+    name: bytes, status: os.stat_result, target: bytes | None = None, *, kept: bool = False
+) -> FileInfo:
     """FileInfo from what the kernel says. ``unique`` is device and inode, as RFC 3659 7.5.2 wants."""
     mode = status.st_mode
     # tuple.__new__ halves the cost of a named tuple; a listing makes tens of thousands.
@@ -46,6 +48,7 @@ def make_info(name: bytes, status: os.stat_result, target: bytes | None = None) 
             status.st_gid,
             f"{status.st_dev:x}g{status.st_ino:x}",
             target,
+            kept,
         ),
     )
 
@@ -165,7 +168,7 @@ class LocalListing:
             os.stat(name, dir_fd=self._fd, follow_symlinks=False)
         except FileNotFoundError:
             status = stat_part(self._fd, part)
-            return None if status is None else make_info(name, status)
+            return None if status is None else make_info(name, status, kept=True)
         return None
 
     def _link(self, name: bytes, status: os.stat_result) -> FileInfo:

@@ -84,8 +84,9 @@ def make_info(name: bytes, node: File | Directory | Part) -> FileInfo:
     """FileInfo of a node; a part shows as the file that it will be."""
     if isinstance(node, Directory):
         return FileInfo(name, "dir", 0, node.mtime_ns, node.mode, 1, unique=f"m{node.number:x}")
-    mode = node.mode if isinstance(node, File) else 0o644
-    return FileInfo(name, "file", len(node.data), node.mtime_ns, mode, unique=f"m{node.number:x}")
+    kept = isinstance(node, Part)
+    mode = 0o644 if isinstance(node, Part) else node.mode
+    return FileInfo(name, "file", len(node.data), node.mtime_ns, mode, unique=f"m{node.number:x}", kept=kept)
 
 
 @implementer(IReadFile)

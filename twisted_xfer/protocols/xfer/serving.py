@@ -8,8 +8,8 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from twisted_xfer.errors import Busy, IsADirectory, RemoteProtocolError, XferError
-from twisted_xfer.interfaces import IAvatar, IBlocking
+from twisted_xfer.errors import Busy, IsADirectory, NotFound, RemoteProtocolError, XferError
+from twisted_xfer.interfaces import FileInfo, IAvatar, IBlocking
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.xfer.choosing import Chosen
@@ -109,7 +109,7 @@ class ServingRole:
         chosen = Chosen(_bytes(request.exclude), _bytes(request.include))
         self._getting = True
         try:
-            await resolve(self.avatar.stat(path))
+            await self._look(path)
         finally:
             self._getting = False
         if self._gone:
@@ -128,9 +128,16 @@ class ServingRole:
         )
         self._sender.start()
 
+    async def _look(self, path: VirtualPath) -> FileInfo:
+        """What is there. Raises NotFound for a part of an upload: half a file is none."""
+        info: FileInfo = await resolve(self.avatar.stat(path))
+        if info.kept:
+            raise NotFound(bytes(path))
+        return info
+
     async def _list(self, request: List) -> None:
         path = VirtualPath.parse(request.path)
-        info = await resolve(self.avatar.stat(path))
+        info = await self._look(path)
         if info.kind != "dir":
             self._tell(request.stream, info._replace(name=path.name))
             self.connection.send(EndOfOffer(stream=request.stream, entries=1, size=info.size))
@@ -153,8 +160,8 @@ class ServingRole:
         self.connection.send(EndOfOffer(stream=request.stream, entries=entries, size=total))
 
     def _tell(self, stream: int, info: Any) -> bool:
-        """One entry of a listing; names that the protocol does not carry are left out."""
-        if info.kind not in {"file", "dir", "symlink"} or not is_sendable(info.name):
+        """One entry of a listing; kept parts, and names that the protocol does not carry, are left out."""
+        if info.kind not in {"file", "dir", "symlink"} or info.kept or not is_sendable(info.name):
             return False
         self.connection.send(
             Entry(

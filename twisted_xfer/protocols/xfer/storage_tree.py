@@ -6,13 +6,13 @@ from typing import Final
 
 import attrs
 
-from twisted_xfer.errors import NotFound
+from twisted_xfer.errors import NotAFile, NotFound, XferError
 from twisted_xfer.interfaces import FileInfo, IListing, IStorage
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.xfer.choosing import EVERYTHING, Chosen
 from twisted_xfer.protocols.xfer.sources import Offer
-from twisted_xfer.protocols.xfer.wire.paths import MAX_DEPTH, is_sendable
+from twisted_xfer.protocols.xfer.wire.paths import is_sendable
 
 #: Entries of a directory asked for at once.
 BATCH: Final = 100
@@ -33,8 +33,9 @@ class _Directory:
 class StorageSource:
     """A file or a tree of a storage, below ``path``: directories behind what is in them.
 
-    Links are what the storage says that they lead to; one that leads back to a directory that we are
-    in is left out, so that no loop makes a tree without end.
+    Links are what the storage says that they lead to; one that leads nowhere is left out, and so is one
+    that leads back to a directory that we are in, so that no loop makes a tree without end. Kept parts
+    are no files. What else cannot be offered is an offer with a ``problem``.
     """
 
     def __init__(self, storage: IStorage, path: VirtualPath, chosen: Chosen = EVERYTHING) -> None:
@@ -80,21 +81,23 @@ class StorageSource:
         except NotFound:
             # It went between listing and look.
             return None
+        except XferError as error:
+            # The rest of the tree can be had all the same.
+            return self._offer(path, info, error)
 
     async def _entry(self, path: VirtualPath, info: FileInfo, *, inside: bool) -> Offer | None:
         """The offer of one entry; None for a directory, which is entered, and for what cannot be offered."""
         parts = path.parts[self._cut :]
-        if parts and not is_sendable(b"/".join(parts)):
+        if info.kind == "symlink" or info.kept:
             return None
+        if parts and not is_sendable(b"/".join(parts)):
+            return self._offer(path, info, NotAFile(bytes(path), "a name that the protocol does not carry"))
         if info.kind == "dir":
-            again = info.unique and any(one.info.unique == info.unique for one in self._open)
-            if len(parts) <= MAX_DEPTH and not again:
+            if not (info.unique and any(one.info.unique == info.unique for one in self._open)):
                 listing = await resolve(self._storage.list(path))
                 self._open.append(_Directory(path, info, listing, inside))
             return None
-        if info.kind != "file":
-            return None
-        return self._offer(path, info)
+        return self._offer(path, info, None if info.kind == "file" else NotAFile(bytes(path)))
 
     def _leave(self) -> Offer | None:
         """A directory is done: the offer of it, if it is to be."""
@@ -108,7 +111,7 @@ class StorageSource:
             return None
         return self._offer(done.path, done.info)
 
-    def _offer(self, path: VirtualPath, info: FileInfo) -> Offer:
+    def _offer(self, path: VirtualPath, info: FileInfo, problem: XferError | None = None) -> Offer:
         size = info.size if info.kind == "file" else None
         return Offer(
             b"/".join(path.parts[self._cut :]),
@@ -117,6 +120,7 @@ class StorageSource:
             info.mode & 0o777,
             info.mtime_ns,
             lambda: self._storage.open_read(path),
+            problem=problem,
         )
 
     def close(self) -> None:
