@@ -222,6 +222,17 @@ def test_lists_at_their_limit_and_one_past(monkeypatch):
     ):
         with pytest.raises(ConfigError):
             check_setting(name, value)
+    assert check_setting("directory_quotas", dict.fromkeys(("/a", "/b"), 1)) == {"/a": 1, "/b": 1}
+
+
+def test_as_many_groups_as_an_account_is_in(monkeypatch):
+    """And one more."""
+    monkeypatch.setattr(users_text, "MAX_GROUPS", 2)
+    text = "[groups.a]\n[groups.b]\n[groups.c]\n[users.alice]\ngroups = "
+    assert parse_users(text + '["a", "b"]')
+    with pytest.raises(ConfigError) as caught:
+        parse_users(text + '["a", "b", "c"]')
+    assert caught.value.key == "users.alice.groups"
 
 
 def test_unknown_setting():

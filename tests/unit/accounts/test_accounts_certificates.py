@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
+from twisted_xfer.accounts import certificate_file
 from twisted_xfer.accounts.certificate_file import CertificateFile, parse_certificates
 from twisted_xfer.accounts.certificates import MAX_RULE, MAX_RULES, CertificateIndex, parse_rule, read_rules
 from twisted_xfer.accounts.chain import ChainChecker
@@ -128,6 +129,15 @@ def test_wrong_files_of_certificates(text, key):
     assert caught.value.key == key
     assert caught.value.remedy
     assert caught.value.file == "f"
+
+
+def test_a_file_holds_so_many_certificates(monkeypatch):
+    """At the limit and one past it, lists counted by what is in them."""
+    monkeypatch.setattr(certificate_file, "MAX_PAIRS", 3)
+    text = '"cn:Alice" = ["alice", "bob"]\n"cn:Carol" = "carol"\n'
+    assert parse_certificates(text)
+    with pytest.raises(ConfigError, match="at most 3"):
+        parse_certificates(text + '"cn:Dave" = "dave"\n')
 
 
 def test_a_users_file_by_mistake():

@@ -398,6 +398,16 @@ def test_too_many_tokens(site, monkeypatch):
         site.token(name="c")
 
 
+def test_too_many_tokens_in_a_file(monkeypatch):
+    """As many as may be added may be there, one more may not; what they are is not shown."""
+    monkeypatch.setattr("twisted_xfer.accounts.secrets_text.MAX_TOKENS", 2)
+    two = "".join(f'[users.a.tokens.{name}]\nhash = "{"0" * 64}"\n' for name in "xy")
+    assert len(parse_users(two)["a"].tokens) == 2
+    with pytest.raises(ConfigError) as caught:
+        parse_users(two + two[: len(two) // 2].replace(".x]", ".z]"))
+    assert caught.value.key == "users.a.tokens"
+
+
 def test_changes_that_cannot_be(site):
     """No such user or token, one that is there, no name, a wrong value, and lines."""
     text = site.path.read_text()

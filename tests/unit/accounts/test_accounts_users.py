@@ -232,13 +232,17 @@ def test_password_length_is_bounded():
         "$1$abc$def",
         GOOD.replace("m=8", f"m={passwords.MAX_MEMORY_KIB + 1}"),
         GOOD.replace("t=1", f"t={passwords.MAX_TIME_COST + 1}"),
-        GOOD + "x" * passwords.MAX_HASH_TEXT,
+        GOOD.replace("p=1", f"p={passwords.MAX_LANES + 1}"),
+        GOOD + "x" * (passwords.MAX_HASH_TEXT + 1 - len(GOOD)),
     ],
 )
 def test_what_is_no_hash(text):
     """Other schemes, clear text, and costs that would stop the machine."""
     assert is_hash(GOOD)
+    assert is_hash(GOOD + "x" * (passwords.MAX_HASH_TEXT - len(GOOD)))
     assert is_hash(GOOD.replace("m=8", f"m={passwords.MAX_MEMORY_KIB}"))
+    assert is_hash(GOOD.replace("t=1", f"t={passwords.MAX_TIME_COST}"))
+    assert is_hash(GOOD.replace("p=1", f"p={passwords.MAX_LANES}"))
     assert not is_hash(text)
 
 

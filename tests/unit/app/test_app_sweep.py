@@ -122,6 +122,21 @@ def test_what_goes_wrong_is_told_and_tried_again(tmp_path, monkeypatch):
     house.sweeper.stop()
 
 
+def test_roots_behind_the_last_entry_are_left(tmp_path, monkeypatch):
+    """A sweep that has looked at all it may begins no other root, and says that it is not whole."""
+    roots = [tmp_path / "a", tmp_path / "b"]
+    for root in roots:
+        root.mkdir()
+        (root / "f").write_bytes(b"")
+    house = House(tmp_path, roots=[str(root) for root in roots])
+    for most, lines in ((2, []), (1, ["xfer: only 1 entries were looked at for expired parts"])):
+        monkeypatch.setattr(sweep, "MOST_ENTRIES", most)
+        house.sweeper.start()
+        house.pool.work()
+        house.sweeper.stop()
+        assert house.lines == lines
+
+
 def test_where_parts_may_be(tmp_path):
     """The root, and homes of accounts elsewhere, once each; no other storage has parts on this disk."""
 

@@ -86,6 +86,18 @@ def test_told_is_bounded(monkeypatch):
     assert MAX_TOLD > load.MAX_FILE
 
 
+@pytest.mark.parametrize(("extra", "good"), [(0, True), (-1, False)])
+def test_told_at_the_limit_and_one_past_it(monkeypatch, extra, good):
+    """The end of the line counts."""
+    line = b'{"workers": 2}\n'
+    monkeypatch.setattr("twisted_xfer.app.workers.child.MAX_TOLD", len(line) + extra)
+    if good:
+        assert told(line) == {"workers": 2}
+    else:
+        with pytest.raises(ValueError):
+            told(line)
+
+
 class Place:
     def __init__(self, number):
         self.number = number

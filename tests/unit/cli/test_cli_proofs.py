@@ -13,6 +13,7 @@ from twisted_xfer.cli import calling
 from twisted_xfer.cli.asked import Asked, login_options
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.main import xfer
+from twisted_xfer.cli.passwords import MAX_PASSWORD, password_of
 from twisted_xfer.cli.proofs import Proofs
 from twisted_xfer.errors import ChannelBindingFailed, ConfigError, LoginFailed
 from twisted_xfer.protocols.xfer.caller import LoginImpossible, Target
@@ -77,6 +78,15 @@ def test_passwords_that_are_no_text(run, tmp_path):
     done = run("passwd", "alice", "--password-file", str(tmp_path / "pw"))
     assert "UTF-8" in done.stderr
     assert run.users()["alice"].scram is None
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_the_longest_password_of_a_file(end):
+    """Is taken, whatever ends its line; one byte more is told of."""
+    longest = b"x" * MAX_PASSWORD
+    assert password_of("alice", "host:1", io.BytesIO(longest + end)) == longest.decode()
+    with pytest.raises(click.UsageError, match="more than"):
+        password_of("alice", "host:1", io.BytesIO(longest + b"x" + end))
 
 
 def test_token(run):

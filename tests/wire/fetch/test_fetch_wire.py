@@ -53,6 +53,9 @@ def test_less_than_two_words_is_no_command(data):
     reader.receive_data(data)
     with pytest.raises(RemoteProtocolError):
         reader.silence()
+    reader = ReplyReader(digest=True)
+    reader.receive_data(b"9" * MAX_DIGITS)
+    assert reader.silence() == Size(int("9" * MAX_DIGITS))
 
 
 @pytest.mark.parametrize(("size", "good"), [(MAX_COMMAND, True), (MAX_COMMAND + 1, False)])
@@ -149,6 +152,17 @@ def test_an_empty_file_has_a_digest_too():
     assert reader.next_event() is None
     reader.receive_data(hashlib.md5(b"").hexdigest().encode())
     assert reader.next_event() == Digest("d41d8cd98f00b204e9800998ecf8427e")
+
+
+@pytest.mark.parametrize(("extra", "good"), [(0, True), (1, False)])
+def test_the_longest_command_is_asked(extra, good):
+    """One byte more is not: a script would read half of it."""
+    name = b"n" * (MAX_COMMAND - len(b"get ") + extra)
+    if good:
+        assert len(command(name)) == MAX_COMMAND
+    else:
+        with pytest.raises(LocalProtocolError):
+            command(name)
 
 
 @pytest.mark.parametrize("name", [b"", b"a b", b" a", b"a\t", b"n" * MAX_COMMAND])

@@ -10,6 +10,7 @@ from twisted_xfer.errors import LocalProtocolError
 from twisted_xfer.protocols.jim.wire import (
     ACTIONS,
     CODES,
+    MAX_ACTION,
     MAX_MESSAGE,
     MAX_NAME,
     MAX_OBJECT,
@@ -92,6 +93,10 @@ def test_names_at_the_limit():
     assert not is_room("#")
     assert not is_room("r")
     assert isinstance(check({**MSG, "message": "x" * MAX_MESSAGE}), Said)
+    assert isinstance(check({**MSG, "encoding": "x" * MAX_NAME}), Said)
+    assert isinstance(check({**MSG, "encoding": "x" * (MAX_NAME + 1)}), Bad)
+    assert check({**MSG, "action": "x" * MAX_ACTION}) == Bad("unknown action")
+    assert check({**MSG, "action": "x" * (MAX_ACTION + 1)}) == Bad("no action")
 
 
 @pytest.mark.parametrize(("extra", "good"), [(0, True), (1, False)])

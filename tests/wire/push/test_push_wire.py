@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twisted_xfer.errors import LocalProtocolError, RemoteProtocolError, Truncated
+from twisted_xfer.protocols.push.plugin import push
 from twisted_xfer.protocols.push.wire import (
     MAX_DIGITS,
     MAX_HEADER,
@@ -211,6 +212,35 @@ def test_names_that_break_receivers_are_not_sent(name):
     """A script would split them wrongly or read half of them."""
     with pytest.raises(LocalProtocolError):
         header(name, 1)
+
+
+@pytest.mark.parametrize(("extra", "good"), [(0, True), (1, False)])
+def test_what_is_sent_before_the_file_is_bounded(extra, good):
+    """The longest header is sent; one byte more is not."""
+    name = b"n" * (MAX_HEADER - len(SEPARATOR) - 1 + extra)
+    if good:
+        assert len(header(name, 1)) == MAX_HEADER
+    else:
+        with pytest.raises(LocalProtocolError):
+            header(name, 1)
+
+
+@pytest.mark.parametrize(("length", "answer"), [(MAX_HEADER, "more"), (MAX_HEADER + 1, "no")])
+def test_a_shared_port_waits_for_no_more_than_a_header(length, answer):
+    """Text that may become one, at the limit and one past it."""
+    assert push.sniff(b"n" * length) == answer
+
+
+@pytest.mark.parametrize(("total", "held"), [(MAX_HELD, True), (MAX_HELD + 1, False)])
+def test_bytes_wait_while_several_sizes_are_possible(total, held):
+    """Up to the limit; one more and they go out, without the digits of the largest size."""
+    data = b"%d" % total + b"5"
+    data += b"x" * (total - len(data))
+    reader = PushReader()
+    reader.receive_data(b"n" + SEPARATOR + data)
+    assert reader.next_event() == Named(b"n")
+    chunk = reader.next_event()
+    assert (chunk is None, reader.pending) == ((True, total) if held else (False, 0))
 
 
 @pytest.mark.parametrize(
