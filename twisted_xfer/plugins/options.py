@@ -57,7 +57,10 @@ class _Reader:
         for key, value in table.items():
             if key not in fields:
                 raise self._error(f"{where}.{key}", value, unknown_key(key, list(fields)))
-            arguments[key] = self.value(hints[fields[key].name], value, f"{where}.{key}")
+            field = fields[key]
+            # attrs knows the types of a class that it made itself; what has none takes anything.
+            hint = hints.get(field.name, Any if field.type is None else field.type)
+            arguments[key] = self.value(hint, value, f"{where}.{key}")
         for key, field in fields.items():
             if field.default is attrs.NOTHING and key not in arguments:
                 raise self._error(f"{where}.{key}", None, "this key is needed")

@@ -159,6 +159,12 @@ def test_validators_of_the_class_become_configuration_errors():
     assert (caught.value.key, caught.value.value, caught.value.remedy) == ("t.n", 3, "must be even")
 
 
+def test_a_field_without_a_type_takes_what_the_file_has():
+    """It is the plugin's own business then."""
+    cls = attrs.make_class("Loose", ["n"], frozen=True)
+    assert options_from_table(cls, {"n": ["any", 5]}, where="t").n == ["any", 5]
+
+
 def test_a_field_that_no_file_can_hold_is_a_fault_of_the_plugin():
     """The plugin's author is told, not the operator."""
     cls = attrs.make_class("Odd", {"n": attrs.field(default=0, type=complex)}, frozen=True)
