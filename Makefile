@@ -1,9 +1,10 @@
 # Each target sets up what it needs in .venv by itself; nothing has to be activated.
 #   make serve   a daemon on loopback with a demo account
 #   make test    every test, with the real FTP clients
+#   make test-oldest   the quick tests, with the oldest libraries that are allowed
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint types docs bench bench-xfer clean
+.PHONY: help serve test test-oldest lint types docs bench bench-xfer clean
 .DELETE_ON_ERROR:
 
 VENV ?= .venv
@@ -17,6 +18,7 @@ PYTHON ?= $(firstword $(foreach p,$(candidates),$(shell $(p) -c 'import sys; sys
 help:
 	@echo 'make serve   start a daemon on loopback with a demo account (SERVE_ARGS="--port 2122" for another port)'
 	@echo 'make test    run every test (installs curl, wget, lftp, ncftp, tnftp and rclone when it may)'
+	@echo 'make test-oldest   run the unit tests with the oldest libraries that pyproject.toml allows'
 	@echo 'make lint    ruff and the import contracts'
 	@echo 'make types   mypy, strict'
 	@echo 'make docs    the manual in docs/_build/html, and its examples'
@@ -31,6 +33,9 @@ serve: $(VENV)/.installed
 test: $(VENV)/.installed-tests
 	@tests/interop/install-clients
 	XFER_REQUIRE_CLIENTS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-oldest: $(VENV)/oldest/.installed
+	$(VENV)/oldest/bin/python -m pytest $(or $(PYTEST_ARGS),tests/unit tests/wire tests/contract)
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
@@ -62,6 +67,13 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip
 	$(PIP) install --quiet --upgrade 'pip>=25.1'
 	$(PIP) install --quiet --editable .
+	@touch $@
+
+$(VENV)/oldest/.installed: pyproject.toml tests/oldest | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)/oldest
+	$(BIN)/python tests/oldest > $(VENV)/oldest/constraints.txt
+	$(VENV)/oldest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(VENV)/oldest/bin/python -m pip install --quiet --disable-pip-version-check --editable . --group tests --constraint $(VENV)/oldest/constraints.txt
 	@touch $@
 
 $(VENV)/.installed-%: $(VENV)/.installed

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -93,6 +95,21 @@ def test_the_wheel_has_its_command_and_licence(wheel: Path) -> None:
         (points,) = [name for name in names if name.endswith("entry_points.txt")]
         assert "xfer = twisted_xfer.cli.main:main" in archive.read(points).decode()
     assert any(name.endswith("LICENSE") for name in names)
+
+
+def test_every_library_has_an_oldest_version(tmp_path: Path) -> None:
+    """What `make test-oldest` installs: each requirement of the project once, at its own lower bound."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = set(project["dependencies"]).union(*project["optional-dependencies"].values())
+    pinned = python(str(ROOT / "tests/oldest"), cwd=tmp_path).split()
+    assert len(pinned) == len(wanted)
+    for pin in pinned:
+        name, _, version = pin.partition("==")
+        assert [
+            line
+            for line in wanted
+            if re.match(rf"{re.escape(name)}(\[\w+\])?>={re.escape(version)}(;|$)", line)
+        ]
 
 
 def check_help(said: str) -> None:

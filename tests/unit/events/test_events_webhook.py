@@ -7,13 +7,16 @@ import re
 
 import pytest
 import trustme
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError as Refusal
+from twisted.internet.interfaces import IHostnameResolver, IReactorPluggableNameResolver
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from twisted_xfer.errors import ConfigError
@@ -177,6 +180,20 @@ def test_own_authority(tmp_path):
         assert module._policy(str(file)).creatorForNetloc(b"example.org", 443) is not None
 
 
+@implementer(IHostnameResolver, IReactorPluggableNameResolver)
+class Reactor(MemoryReactorClock):
+    """Resolves at once; Twisted 24's has no resolver, so a thread would be asked about an address."""
+
+    def __init__(self):
+        super().__init__()
+        self.nameResolver = self
+
+    def resolveHostName(self, receiver, host, port=0, *_others, **_more):
+        receiver.resolutionBegan(None)
+        receiver.addressResolved(IPv4Address("TCP", host, port))
+        receiver.resolutionComplete()
+
+
 class Host:
     def __init__(self, clock):
         self.clock = clock
@@ -193,7 +210,7 @@ def test_plugin(tmp_path):
     secret.chmod(0o600)
     options = {"url": "http://192.0.2.1/?canary", "secret_file": str(secret)}
     logged = []
-    clock = MemoryReactorClock()
+    clock = Reactor()
     globalLogPublisher.addObserver(logged.append)
     try:
         courier = module.webhook.open(module.WebhookOptions(**options), Host(clock))
