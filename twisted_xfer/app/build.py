@@ -161,6 +161,7 @@ class _Builder:
         transfers: Any = host.transfers
         closing = [] if ledger is None else [ledger.close]
         limits: Any = host.limits
+        rounds: Any = host.rounds
 
         def heard() -> Any:
             """Let slow listeners hear the end, within bounds."""
@@ -173,6 +174,7 @@ class _Builder:
             grace=config.grace,
             on_start=[blocking.start],
             on_stop=[
+                rounds.stop,
                 blocking.stop,
                 *closing,
                 limits.close,

@@ -21,12 +21,14 @@ from twisted_xfer.interfaces import (
     IHost,
     ILimits,
     ILogin,
+    IRounds,
     ITransfers,
     RandomBytes,
     Timeouts,
 )
 from twisted_xfer.plugins.options import options_from_table
 from twisted_xfer.plugins.registry import Registry
+from twisted_xfer.runtime.rounds import Rounds
 
 #: Crockford's base 32: no letters that are read as digits.
 _DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -84,10 +86,12 @@ class Host:
     time: Callable[[], float] = time.time
     registry: Registry = attrs.field(factory=lambda: Registry(()))
     login: ILogin = attrs.field(init=False)
+    rounds: IRounds = attrs.field(init=False)
     _ids: SessionIds = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._ids = SessionIds(self.random)
+        self.rounds = Rounds(self.clock, self.log)
 
     def wall_time(self) -> float:
         """Unix time in seconds."""

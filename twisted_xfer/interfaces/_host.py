@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import attrs
@@ -103,6 +103,16 @@ class ITLS(Interface):
         """
 
 
+class IRounds(Interface):
+    """One timer for all deadlines that need no more precision than about a second."""
+
+    def join(call: Callable[[float], object]) -> None:
+        """Have ``call(now)`` called about every second, ``now`` being the clock's seconds; twice is once."""
+
+    def leave(call: Callable[[float], object]) -> None:
+        """Call it no more. What has no connections left has left the rounds, too."""
+
+
 class RandomBytes(Protocol):
     """``os.urandom`` or a fixed source in tests."""
 
@@ -122,6 +132,7 @@ class IHost(Interface):
     blocking: IBlocking = Attribute("IBlocking")
     tls: ITLS | None = Attribute("ITLS, or None when no certificate is configured")
     clock: IReactorTime = Attribute("IReactorTime: for every deadline")
+    rounds: IRounds = Attribute("IRounds: cheaper than a timer, for deadlines of seconds")
     random: RandomBytes = Attribute("random bytes")
     log: Logger = Attribute("twisted.logger.Logger for diagnostics")
     timeouts: Timeouts = Attribute("Timeouts")

@@ -34,6 +34,7 @@ from twisted_xfer.interfaces import (
 from twisted_xfer.plugins import options_from_table
 from twisted_xfer.runtime.blocking import InlineBlocking
 from twisted_xfer.runtime.data_ports import DataPorts
+from twisted_xfer.runtime.rounds import Rounds
 from twisted_xfer.storage.memory import MemoryStorage
 from twisted_xfer.testing.memory_reactor import SteppedReactor
 from twisted_xfer.transfer import Transfers
@@ -207,6 +208,7 @@ class MemoryHost:
         self.server_name = "memory"
         self.logged: list[Mapping[str, Any]] = []
         self.log = Logger(namespace="memory_host", observer=cast(ILogObserver, self.logged.append))
+        self.rounds = Rounds(self.clock, self.log)
         self.storage: IStorage = storage or MemoryStorage(self.wall_time, random=self.random)
         self._ids = itertools.count(1)
         self._commands = {plugin.name: plugin for plugin in commands}
@@ -250,8 +252,13 @@ class MemoryHost:
         return found.rows(options_from_table(found.options, options, where=f"commands.{plugin}"), self)
 
     def later(self) -> list[str]:
-        """What is still to be called, by name: a test ends with none."""
-        return [_name(getattr(call, "func", call)) for call in self.clock.getDelayedCalls()]
+        """What is still to be called, by name: a test ends with none.
+
+        The timer of the rounds is the host's; whoever is in them still is named.
+        """
+        timed = [getattr(call, "func", call) for call in self.clock.getDelayedCalls()]
+        own = [call for call in timed if getattr(call, "__self__", None) is not self.rounds]
+        return [_name(call) for call in (*own, *self.rounds.joined)]
 
 
 def _name(function: Any) -> str:

@@ -24,6 +24,7 @@ from twisted_xfer.protocols.ftp.options import FTPOptions
 from twisted_xfer.protocols.ftp.plugin import plugin
 from twisted_xfer.runtime.blocking import InlineBlocking
 from twisted_xfer.runtime.limits import Limits
+from twisted_xfer.runtime.rounds import Rounds
 from twisted_xfer.storage.memory import MemoryStorage
 
 
@@ -191,6 +192,7 @@ class Rig:
             server_name="test",
             wall_time=lambda: 1_700_000_000.0,
             new_session_id=lambda: f"s{next(ids)}",
+            rounds=Rounds(self.clock, Logger()),
         )
         self.factory = plugin.stream_factory(options or FTPOptions(), self.host)
         kind = IPv6Address if ":" in local else IPv4Address
@@ -253,7 +255,7 @@ def channel():
 
 @pytest.fixture
 def make_rig():
-    """Builds sessions; at the end, no timer of any may be left once its factory has stopped."""
+    """Builds sessions; at the end, no timer of any may be left, nor may its factory be in the rounds."""
     rigs = []
 
     def make(**options):
@@ -264,7 +266,8 @@ def make_rig():
     for rig in rigs:
         if rig.session is not None:
             rig.lose()
-        rig.factory.stopFactory()
+        assert not rig.host.rounds.joined
+        rig.host.rounds.stop()
         assert [call for call in rig.clock.getDelayedCalls() if "Limits" not in repr(call)] == []
 
 

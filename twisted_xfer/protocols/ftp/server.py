@@ -11,7 +11,6 @@ import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import (
     IAddress,
-    IDelayedCall,
     IHandshakeListener,
     IPushProducer,
     ISSLTransport,
@@ -32,8 +31,6 @@ from twisted_xfer.protocols.ftp.wire.verbs import Verb
 
 #: Computed here, for flags are enumerations: two objects are made for each that is joined.
 _LOOK: Final = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
-#: How often deadlines of all sessions are looked at: one timer for all is far cheaper than one each.
-SWEEP_SECONDS: Final = 1.0
 #: Where there are TCP's options and addresses; UNIX sockets have neither.
 INTERNET: Final = frozenset({socket.AF_INET, socket.AF_INET6})
 
@@ -268,7 +265,6 @@ class FTPFactory(Factory):
         self.codec = NameCodec(options.charset)
         self.sessions: set[FTPSession] = set()
         self.siblings = Siblings()
-        self._sweep: IDelayedCall | None = None
         self._drained: Deferred[None] | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
@@ -290,28 +286,21 @@ class FTPFactory(Factory):
     def add(self, session: FTPSession) -> None:
         """A session began."""
         self.sessions.add(session)
-        if self._sweep is None:
-            self._sweep = self.host.clock.callLater(SWEEP_SECONDS, self._check_deadlines)
+        if len(self.sessions) == 1:
+            self.host.rounds.join(self._check_deadlines)
 
     def remove(self, session: FTPSession) -> None:
         """A session ended."""
         self.sessions.discard(session)
         if not self.sessions:
-            self._stop_sweep()
+            self.host.rounds.leave(self._check_deadlines)
             if self._drained is not None:
                 drained, self._drained = self._drained, None
                 drained.callback(None)
 
-    def _check_deadlines(self) -> None:
-        self._sweep = self.host.clock.callLater(SWEEP_SECONDS, self._check_deadlines)
-        now = self.host.clock.seconds()
+    def _check_deadlines(self, now: float) -> None:
         for session in list(self.sessions):
             session.check_deadline(now)
-
-    def _stop_sweep(self) -> None:
-        if self._sweep is not None:
-            self._sweep.cancel()
-            self._sweep = None
 
     def drain(self) -> Deferred[None]:
         """Tell idle sessions to go, let transfers end; fires when nobody is left. Cancelled: it waits no longer."""
@@ -329,9 +318,4 @@ class FTPFactory(Factory):
         if self._drained is not None:
             # Whoever is still there is cut off.
             self._drained = None
-            self._stop_sweep()
-
-    def stopFactory(self) -> None:
-        """The port is closed."""
-        if not self.sessions:
-            self._stop_sweep()
+            self.host.rounds.leave(self._check_deadlines)
