@@ -19,7 +19,7 @@ def clean(text: str | bytes) -> bytes:
     """``text`` as one line for the control connection: control bytes as ``?``, 255 doubled (RFC 854)."""
     raw = text.encode("utf-8", "replace") if isinstance(text, str) else text
     raw = raw.translate(_FILTER)
-    return raw.replace(b"\xff", b"\xff\xff") if b"\xff" in raw else raw
+    return raw.replace(b"\xff", b"\xff\xff") if 0xFF in raw else raw
 
 
 def reply(code: int, text: str | bytes) -> bytes:

@@ -193,9 +193,10 @@ class ServerWire:
 
     def next_command(self) -> Command | Rejected | None:
         """The next command or rejection; None when a whole line is not there yet."""
-        if self._line:
-            line, self._line = self._line[:-1], b""
-            return self._take(line)
+        line = self._line
+        if line:
+            self._line = b""
+            return self._take(line[:-1])
         buffer = self._buffer
         if not buffer:
             return None
@@ -227,9 +228,8 @@ class ServerWire:
         if len(line) > self._max_line:
             verb = line[:MAX_VERB].partition(b" ")[0].upper()
             return Rejected(Reason.LINE_TOO_LONG, verb.translate(None, _CONTROLS))
-        if line[-1:] == b"\r":
-            line = line[:-1]
-        if _IAC in line:
+        line = line.removesuffix(b"\r")
+        if 0xFF in line:
             line = _without_telnet(line)
         return match(self._verbs, line)
 
