@@ -97,14 +97,10 @@ class PromptServer(tcp.Server):
 
     # --- writing -------------------------------------------------------------------------------
 
-    def send(self, data: bytes) -> bool:
-        """See IPromptTransport."""
-        return self._send(data, 0)
-
     def finish(self, last: bytes) -> None:
         """See IPromptTransport. In TLS close_notify goes with it, and the client's is not waited for (RFC 8446 section 6.1)."""
         tls = self._tls
-        taken = self._send(last, _MORE) if tls is None else tls.established and tls.finish(last)
+        taken = self.send(last, _MORE) if tls is None else tls.established and tls.finish(last)
         if not taken:
             super().loseConnection()  # type: ignore[no-untyped-call]
             return
@@ -113,8 +109,8 @@ class PromptServer(tcp.Server):
         # what the client has sent behind its QUIT.
         self.connectionLost(connectionDone)
 
-    def _send(self, data: bytes, flags: int) -> bool:
-        """Send behind whatever was written; whether the kernel has all of both."""
+    def send(self, data: bytes, flags: int = 0) -> bool:
+        """See IPromptTransport. ``flags`` are the system's, for what goes out in clear."""
         if not self.connected:
             return True
         if self.TLS:

@@ -42,7 +42,11 @@ class XferReactor(epollreactor.EPollReactor):
                 continue
             try:
                 if event == _READABLE:
-                    why = self._read(selectable)
+                    try:
+                        why = selectable.doRead()
+                    except Exception as error:  # noqa: BLE001 - whoever breaks is disconnected, as Twisted has it
+                        _log.failure("{selectable} broke while it was read", selectable=selectable)
+                        why = error
                     if why:
                         disconnect(selectable, why, isRead=True)
                 else:
@@ -51,14 +55,6 @@ class XferReactor(epollreactor.EPollReactor):
                 _log.failure("{selectable} could not be told of an event", selectable=selectable)
 
     doIteration = doPoll
-
-    def _read(self, selectable: Any) -> Any:
-        """Why ``selectable`` is to be disconnected, if it is."""
-        try:
-            return selectable.doRead()
-        except Exception as error:  # noqa: BLE001 - whoever breaks is disconnected, as Twisted has it
-            _log.failure("{selectable} broke while it was read", selectable=selectable)
-            return error
 
     def mainLoop(self) -> None:
         """Run until stopped."""
@@ -83,7 +79,9 @@ class XferReactor(epollreactor.EPollReactor):
                 timeout = self._pendingTimedCalls[0].time - self.seconds()
                 if timeout <= 0:
                     return
-            self.doIteration(min(timeout, _LONGEST))
+                if timeout > _LONGEST:  # noqa: PLR1730 - min() costs as much as half a command
+                    timeout = _LONGEST
+            self.doIteration(timeout)
 
 
 def install() -> None:

@@ -206,3 +206,16 @@ def test_a_timed_call_that_breaks(reactor):
     finally:
         globalLogPublisher.removeObserver(seen.append)
     assert ZeroDivisionError in [event["log_failure"].type for event in seen if "log_failure" in event]
+
+
+def test_a_timed_call_in_years(reactor):
+    """The system cannot wait for so long at once."""
+    call = reactor.callLater(100 * 365 * 24 * 3600, reactor.stop)
+    one = Reader(reactor, lambda: reactor.callLater(0, reactor.stop) if len(one.told) == 2 else None)
+    one.theirs.sendall(b"x")
+    # By now the reactor waits for the far call alone.
+    reactor.callLater(0.01, one.theirs.sendall, b"y")
+    reactor.run(installSignalHandlers=False)
+    assert one.told == [b"x", b"y", "ConnectionLost"]
+    call.cancel()
+    one.close()

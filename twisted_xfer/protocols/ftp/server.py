@@ -76,11 +76,12 @@ class FTPServerProtocol(Protocol):
         transport = self.transport
         factory = self.factory
         local = ""
-        foreign = ISSLTransport.providedBy(transport)
-        if ITCPTransport.providedBy(transport) and not foreign:
-            handle = transport.getHandle()  # type: ignore[attr-defined]
+        # Our own begin in clear, so that they need not be asked the rest.
+        self._prompt = IPromptTransport.providedBy(transport) and self._is_own
+        foreign = not self._prompt and ISSLTransport.providedBy(transport)
+        if self._prompt or (ITCPTransport.providedBy(transport) and not foreign):
+            handle = transport.getHandle()  # type: ignore[union-attr]
             self._peek = handle.recv
-            self._prompt = IPromptTransport.providedBy(transport) and self._is_own
             if factory.prepared or handle.family in INTERNET:
                 if not factory.prepared:
                     prepare(handle)

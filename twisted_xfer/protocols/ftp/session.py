@@ -100,7 +100,7 @@ class FTPSession(SessionState):
         if self.login is not None:
             self.login.cancel()
         self.data.close()
-        self.reset()
+        self.log_out()
         self.protection.lost()
         if self.lease is not None:
             self.lease.release()
@@ -169,7 +169,18 @@ class FTPSession(SessionState):
 
     def _run_commands(self) -> None:
         budget = COMMANDS_PER_TURN
-        while not self.quitting and not self.closed:
+        while not (self.quitting or self.closed):
+            if self.running is None and budget and not (self.waiting or self.held):
+                # As nearly always: nothing is under way, and nobody has to wait.
+                event = self.wire.next_command()
+                if event is None:
+                    break
+                budget -= 1
+                if type(event) is Command:
+                    self._run(event)
+                else:
+                    self._take(event)
+                continue
             if self.held:
                 self._pause(paused=True)
                 return
@@ -196,13 +207,7 @@ class FTPSession(SessionState):
             event = self.wire.next_command()
             if event is None:
                 break
-            if self.running is None:
-                budget -= 1
-                if type(event) is Command:
-                    self._run(event)
-                else:
-                    self._take(event)
-            elif isinstance(event, Command) and self._passes(event):
+            if isinstance(event, Command) and self._passes(event):
                 budget -= 1
                 self._run_at_once(event)
             else:

@@ -86,12 +86,16 @@ class SessionState:
         self.login: Deferred[Any] | None = None
         self.reset()
 
-    def reset(self) -> None:
-        """The state of a session that nobody has logged into."""
+    def log_out(self) -> None:
+        """Whoever is logged in, is so no more."""
         avatar, self.avatar = self.avatar, None
         if avatar is not None:
             avatar.logout()
             self.protection.logged_out()
+
+    def reset(self) -> None:
+        """The state of a session that nobody has logged into."""
+        self.log_out()
         self.sequence.reset()
         self.username = ""
         self.codec = self.listener_codec
