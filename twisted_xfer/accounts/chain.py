@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterable, Sequence
-from types import CoroutineType, TracebackType
+from types import TracebackType
 from typing import Any
 
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.error import LoginDenied, UnauthorizedLogin, UnhandledCredentials
 from twisted.cred.portal import Portal
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
@@ -19,6 +18,7 @@ from twisted_xfer.accounts.certificates import is_asked_for
 from twisted_xfer.accounts.scram import scram_for_all, with_strangers
 from twisted_xfer.errors import XferError
 from twisted_xfer.interfaces import IScramProof
+from twisted_xfer.interfaces.answers import as_deferred, waiting
 
 
 class SwiftPortal(Portal):
@@ -33,11 +33,8 @@ class SwiftPortal(Portal):
         for kind, checker in self.checkers.items():
             if kind.providedBy(credentials):
                 answer: Any = checker.requestAvatarId(credentials)
-                if isinstance(answer, Deferred):
-                    return answer.addCallback(self.realm.requestAvatar, mind, *interfaces)
-                if isinstance(answer, CoroutineType):
-                    going_on = Deferred.fromCoroutine(answer)
-                    return going_on.addCallback(self.realm.requestAvatar, mind, *interfaces)
+                if waiting(answer):
+                    return as_deferred(answer).addCallback(self.realm.requestAvatar, mind, *interfaces)
                 return self.realm.requestAvatar(answer, mind, *interfaces)
         raise UnhandledCredentials(f"no checker for {type(credentials).__name__}")
 
@@ -92,10 +89,12 @@ class ChainChecker:
             answer = takers[at].requestAvatarId(credentials)
         except Exception:  # noqa: BLE001 - checkers are strangers
             answer = Failure()  # type: ignore[no-untyped-call]
-        if isinstance(answer, CoroutineType):
-            answer = Deferred.fromCoroutine(answer)
-        if not isinstance(answer, Deferred):
+        if not waiting(answer):
             return self._told(answer, takers, at, credentials)
+        answer = as_deferred(answer)
+        if answer.called and not (answer.paused or isinstance(answer.result, Failure)):
+            # Twisted's own checkers know at once as well; a callback costs as much as a command.
+            return self._told(answer.result, takers, at, credentials)
         box: list[Any] = []
         answer.addBoth(box.append)
         if not box:

@@ -107,7 +107,8 @@ class Login:
 
         Fails with LoginFailed, LoginRefused, LimitReached, Banned, TLSRequired or Busy.
         """
-        if type(credentials) is UsernamePassword:
+        plain = type(credentials) is UsernamePassword
+        if plain:
             # Protocols make Twisted's plain ones; ours compare in constant time and know the peer.
             credentials = PeerPassword(credentials.username, credentials.password, context)
         username = _username(credentials)
@@ -119,7 +120,7 @@ class Login:
             return _Attempt(self, credentials, context, username).after(wait)
         started = self._clock.seconds()
         try:
-            if context.certificate is None and not IClientCertificate.providedBy(credentials):
+            if context.certificate is None and (plain or not IClientCertificate.providedBy(credentials)):
                 answer = self._enter(credentials, context, IAvatar)
             else:
                 answer = self.ask(credentials, context)

@@ -31,7 +31,7 @@ _late: Callable[[Any], bool] = lru_cache(256)(_is_late)
 def then(answer: Eventually[T], go_on: Callable[[T], U | Deferred[U]]) -> U | Deferred[U]:
     """``go_on(value)``: now for a plain value, else when it has come."""
     if _late(type(answer)):
-        return cast("Deferred[U]", _deferred(answer).addCallback(cast("Any", go_on)))
+        return cast("Deferred[U]", as_deferred(answer).addCallback(cast("Any", go_on)))
     value: Any = answer
     return go_on(value)
 
@@ -43,12 +43,13 @@ def then_or(
 ) -> U | Deferred[U]:
     """As ``then``, with ``fail(failure)`` for an answer that turns out to be an error."""
     if _late(type(answer)):
-        return cast("Deferred[U]", _deferred(answer).addCallbacks(cast("Any", go_on), cast("Any", fail)))
+        return cast("Deferred[U]", as_deferred(answer).addCallbacks(cast("Any", go_on), cast("Any", fail)))
     value: Any = answer
     return go_on(value)
 
 
-def _deferred(answer: Any) -> Deferred[Any]:
+def as_deferred(answer: Any) -> Deferred[Any]:
+    """What has to be waited for, as a Deferred."""
     return answer if isinstance(answer, Deferred) else Deferred.fromCoroutine(answer)
 
 
