@@ -33,6 +33,8 @@ BACKLOG = 1024
 MAX_PORT = 65535
 #: Where UDP is bound unless told otherwise: senders of datagrams can be forged, and answers may be longer.
 UDP_INTERFACE = "127.0.0.1"
+#: Connections, ended ones among them, at which those are forgotten.
+SWEEP_AT = 1024
 #: Twisted's own default for a datagram.
 MAX_DATAGRAM = 8192
 
@@ -46,7 +48,9 @@ class TrackedFactory:
 
     def __init__(self, inner: IProtocolFactory) -> None:
         self.inner = inner
-        self._served: weakref.WeakSet[Any] = weakref.WeakSet()
+        # Not a WeakSet, which is called back for each that goes: short sessions notice.
+        self._served: list[weakref.ref[Any]] = []
+        self._sweep_at = SWEEP_AT
         self.numPorts = 0
 
     def logPrefix(self) -> str:
@@ -65,12 +69,15 @@ class TrackedFactory:
         """The inner factory's protocol, or None when it refuses ``addr``."""
         protocol = self.inner.buildProtocol(addr)
         if protocol is not None:
-            self._served.add(protocol)
+            if len(self._served) >= self._sweep_at:
+                self._served = [served for served in self._served if served() is not None]
+                self._sweep_at = max(SWEEP_AT, 2 * len(self._served))
+            self._served.append(weakref.ref(protocol))
         return protocol
 
     def connected(self) -> list[Any]:
         """Transports of the connections that are still up."""
-        transports = (getattr(protocol, "transport", None) for protocol in list(self._served))
+        transports = (getattr(served(), "transport", None) for served in self._served)
         return [transport for transport in transports if getattr(transport, "connected", False)]
 
     def drain(self) -> Deferred[Any]:

@@ -16,7 +16,15 @@ from twisted_xfer.interfaces._avatar import (
 )
 from twisted_xfer.interfaces._certificate import CertificateFacts, ClientCertificate, IClientCertificate
 from twisted_xfer.interfaces._events import Event, IEventListener, IEvents, IHoldsFile, IVetoListener
-from twisted_xfer.interfaces._host import ITLS, IHost, IRounds, ISecureChannel, ITLSSession, RandomBytes, Timeouts
+from twisted_xfer.interfaces._host import (
+    ITLS,
+    IHost,
+    IRounds,
+    ISecureChannel,
+    ITLSSession,
+    RandomBytes,
+    Timeouts,
+)
 from twisted_xfer.interfaces._mechanisms import IKnowsVerifiers, IScramProof, IToken
 from twisted_xfer.interfaces._plugin import (
     API_VERSION,

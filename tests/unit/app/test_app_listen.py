@@ -13,6 +13,7 @@ from zope.interface.verify import verifyObject
 from twisted_xfer.app.config import Listen
 from twisted_xfer.app.listen import (
     BACKLOG,
+    SWEEP_AT,
     DatagramPlace,
     StreamPlace,
     TrackedFactory,
@@ -159,6 +160,28 @@ def test_connections_are_forgotten_when_they_end():
     assert factory.connected() == [up]
     assert factory.abort() == 1
     assert (up.aborted, down.aborted) == (True, False)
+
+
+@pytest.mark.parametrize("ended", [SWEEP_AT - 1, SWEEP_AT])
+def test_ended_connections_are_swept_away(ended):
+    """Many short ones leave no more behind than SWEEP_AT, and those that are up are kept."""
+    factory = make_tracked()
+    kept, up = connect(factory)
+    for _ in range(ended - 1):
+        connect(factory)
+    assert len(factory._served) == ended
+    also, next_up = connect(factory)
+    assert len(factory._served) == (2 if ended == SWEEP_AT else SWEEP_AT)
+    assert factory.connected() == [up, next_up]
+    assert (kept, also) != (None, None)
+
+
+def test_many_connections_are_not_looked_through_for_each():
+    """Where all are up, the next sweep comes when there are twice as many."""
+    factory = make_tracked()
+    held = [connect(factory) for _ in range(SWEEP_AT + 1)]
+    assert factory._sweep_at == 2 * SWEEP_AT
+    assert len(factory.connected()) == len(held)
 
 
 def test_drain_asks_the_protocol():

@@ -125,6 +125,16 @@ def test_what_is_still_to_be_called_is_told_by_name():
     assert host.later() == ["login"]
 
 
+def test_who_is_still_in_the_rounds_is_told_too():
+    """The timer itself is the host's own, and nobody's fault."""
+    host = MemoryHost()
+    host.rounds.join(host.clock.advance)
+    assert host.later() == ["SteppedReactor.advance"]
+    host.rounds.leave(host.clock.advance)
+    assert host.later() == []
+    assert host.clock.getDelayedCalls()
+
+
 class End:
     """A descriptor that keeps what it reads."""
 
