@@ -220,8 +220,8 @@ def _sentence(error: BaseException, target: Target, code: str = "", user: str = 
         if code:
             return "wrong code; one guess is all there is, so that `xfer receive` must be started again"
         return f"wrong {'user or password' if user else 'token or certificate'}"
-    if isinstance(error, PeerError) and error.number // 100 in _OF_A_PATH and target.path:
-        return f"{printable(target.path)}: {error_text(error)}"
+    if isinstance(error, PeerError) and error.number // 100 in _OF_A_PATH:
+        return f"{printable(target.path) or '/'}: {error_text(error)}"
     if isinstance(error, Exception) and not isinstance(error, click.Abort):
         return error_text(error)
     return "interrupted"

@@ -62,6 +62,8 @@ def command(
     with lean.imports(tls=not plain):
         from twisted_xfer.cli.calling import call, summary_code
         from twisted_xfer.cli.rate_limit import RateLimit
+        from twisted_xfer.cli.words import error_text
+        from twisted_xfer.errors import XferError
         from twisted_xfer.paths import VirtualPath
         from twisted_xfer.protocols.xfer import client
         from twisted_xfer.storage.local import LocalStorage
@@ -69,7 +71,10 @@ def command(
     choices = Choices.made()
     work = choices.work(client.Work(if_exists=if_exists, retries=retry))
     progress = Progress(as_json=as_json, dry_run=work.dry_run, directory=destination)
-    storage = LocalStorage(os.path.abspath(destination))
+    try:
+        storage = LocalStorage(os.path.abspath(destination))
+    except XferError as error:
+        raise click.UsageError(f"{destination}: {error_text(error)}") from None
 
     def begin(reactor: Any, login: Any) -> Any:
         limiter = RateLimit(limit_rate, reactor.seconds) if limit_rate else None

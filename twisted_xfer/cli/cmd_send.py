@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import IO, Any
@@ -41,7 +42,7 @@ from twisted_xfer.cli.url import parse_target
     type=click.IntRange(1, 64),
     help="Connections to spread files over.",
 )
-@click.option("--name", default="stdin", show_default=True, help="Name for standard input (PATH -).")
+@click.option("--name", help="Name for standard input (PATH -); default: stdin.")
 @tutorial.options
 def command(
     paths: tuple[str, ...],
@@ -55,7 +56,7 @@ def command(
     as_json: bool,
     if_exists: str,
     retry: int,
-    name: str,
+    name: str | None,
     limit_rate: int | None,
     jobs: int,
 ) -> None:
@@ -66,13 +67,15 @@ def command(
     jsonftp://USER@HOST[:PORT][/DIR], in the clear (pushs:, jsonftps: TLS).
     """
     check_arguments(paths, url)
-    if if_exists != "rename":
-        check_names(paths)
+    if name is not None and paths != ("-",):
+        raise click.UsageError("--name is for standard input (PATH -): files keep theirs")
+    name = "stdin" if name is None else name
     asked = Asked(user, password_file, code, plain, ca, accept_new)
     place = tutorial.parse(url, "push", "jsonftp")
     if place is not None:
         from twisted_xfer.cli import tutorial_files
 
+        check_names(paths, if_exists)
         tutorial_files.send(place, paths, asked, retries=retry, as_json=as_json, rate=limit_rate)
         return
     with lean.imports(tls=not plain):
@@ -80,6 +83,7 @@ def command(
         from twisted_xfer.cli.rate_limit import RateLimit
         from twisted_xfer.protocols.xfer import client
         from twisted_xfer.protocols.xfer.wire.paths import is_sendable
+    check_names(paths, if_exists)
     if url.startswith("@"):
         from twisted_xfer.cli import lan
 
@@ -91,8 +95,6 @@ def command(
     if "-" in paths and work.dry_run:
         raise click.UsageError("a dry run has no use for standard input")
     progress = Progress(as_json=as_json, dry_run=work.dry_run)
-    if "-" in paths and len(paths) > 1:
-        raise click.UsageError("standard input is sent alone")
     if "-" in paths and asked.reads_stdin:
         # What is read of it for a line is more than the line.
         raise click.UsageError("standard input is what is sent: the password or key must come from elsewhere")
@@ -137,17 +139,27 @@ def check_arguments(paths: tuple[str, ...], url: str) -> None:
             f"where to? The last argument is the place, and {url} is a file or directory here; a host of this name is "
             f"xfer://{url}"
         )
+    if "-" in paths and len(paths) > 1:
+        raise click.UsageError("standard input is sent alone")
+    if "-" in paths and sys.stdin is None:
+        # Whatever has its number by now is not what is meant.
+        raise click.UsageError("standard input is closed")
     if paths != ("-",) and not any(os.path.lexists(path) for path in paths):
         raise click.UsageError(f"{paths[0]}: no such file or directory")
 
 
-def check_names(paths: tuple[str, ...]) -> None:
+def check_names(paths: tuple[str, ...], if_exists: str) -> None:
     """Of two paths with one name the second would silently take the place of the first. Raises click.UsageError."""
-    met: dict[str, str] = {}
+    from twisted_xfer.protocols.xfer.disk_tree import name_of
+    from twisted_xfer.protocols.xfer.wire.paths import printable
+
+    if if_exists == "rename":
+        return
+    met: dict[bytes, str] = {}
     for path in paths:
-        name = os.path.basename(os.path.abspath(path))
-        if path != "." and name and met.setdefault(name, path) != path:
+        name = name_of(os.fsencode(path))
+        if name and met.setdefault(name, path) != path:
             raise click.UsageError(
-                f"{met[name]} and {path} would both be {name} there: send them one after the other, or with "
+                f"{met[name]} and {path} would both be {printable(name)} there: send them one after the other, or with "
                 "--if-exists rename"
             )

@@ -131,8 +131,10 @@ class Progress:
             self._bar.total -= size
 
     def interrupted(self) -> None:
-        """Connections that end from now on end by our own doing, and are no news."""
+        """Connections that end from now on end by our own doing, and are no news. What is said is said below the bar's line."""
         self._over = True
+        self._wanted = False
+        self.close()
 
     def close(self) -> None:
         """Take the bar away."""

@@ -215,7 +215,12 @@ class Caller(Connection):
 
     def _too_late(self) -> None:
         self._deadline = None
-        self.cut(TimedOut(None, "no answer to the login"))
+        if self._listener is not None:
+            self.cut(TimedOut(None, "no answer to the login"))
+            return
+        # Not a word: another try would meet the same silence.
+        why = "nobody answers who speaks xfer" if self._met else "nobody answers in TLS there"
+        self.cut(CannotConnect(self.target.place, why))
 
     def _stop_deadline(self) -> None:
         deadline, self._deadline = self._deadline, None

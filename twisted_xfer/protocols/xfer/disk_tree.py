@@ -48,7 +48,7 @@ class _Place(NamedTuple):
 class DiskSource:
     """Files and trees of this machine, in a fixed order: one directory is open at each level.
 
-    ``paths`` are offered under their last component, ``.`` and ``/`` by what is in them; those named are
+    ``paths`` are offered under their last component, ``.`` and ``/`` (``./`` as well) by what is in them; those named are
     always offered, links among them as what they lead to. In a directory come its files and directories,
     then its links, then it itself: so its time stays what it is set to.
     """
@@ -68,9 +68,7 @@ class DiskSource:
 
     def _offers(self, paths: Sequence[bytes]) -> Generator[Offer, None, None]:
         for index, path in enumerate(paths):
-            name = os.path.basename(os.path.normpath(path)) if path not in {b".", b"/"} else b""
-            if name in {b"..", b"."}:
-                name = os.path.basename(os.path.abspath(path))
+            name = name_of(path)
             try:
                 status = os.stat(path)
             except OSError as error:
@@ -162,6 +160,14 @@ class DiskSource:
         if chosen.names(place.parts, directory=directory):
             return place._replace(inside=True)
         return place if directory else None
+
+
+def name_of(path: bytes) -> bytes:
+    """What ``path`` is offered under; nothing for the working directory and the root, which are what is in them."""
+    if not path.strip(b"./") and b".." not in path:
+        return b""
+    name = os.path.basename(os.path.normpath(path))
+    return os.path.basename(os.path.abspath(path)) if name in {b"..", b"."} else name
 
 
 def _is_link(status: os.stat_result) -> bool:

@@ -15,6 +15,7 @@ _SHOWN_DETAIL: Final = (
     e.StorageFailure,
     e.ForbiddenPath,
     e.NameInvalid,
+    e.RightMissing,
     e.Unsupported,
 )
 

@@ -37,6 +37,9 @@ from twisted_xfer.protocols.xfer.wire.messages import Entry
 #: What a sender's permission bits may give at most: nobody else may write.
 MODE_MASK: Final = 0o755
 
+#: For whoever may store, but finds the name taken: "not allowed" alone would not say what is.
+_NOT_REPLACED: Final = "it is there already, and may not be replaced"
+
 Policy = Literal["overwrite", "refuse", "rename"]
 
 
@@ -160,7 +163,7 @@ class Placing:
         if self._own_policy == "refuse":
             raise AlreadyExists(bytes(path))
         if self._avatar is not None and not self._avatar.may(Right.OVERWRITE, path):
-            raise RightMissing(bytes(path), right=Right.OVERWRITE.value)
+            raise RightMissing(bytes(path), _NOT_REPLACED, right=Right.OVERWRITE.value)
         await self._room(entry, path, replaced=info.size)
         return "replace"
 
@@ -240,7 +243,7 @@ class Placing:
             raise AlreadyExists(bytes(path))
         if self._avatar is not None and not self._avatar.may(Right.OVERWRITE, path):
             # Going on with a part asks the avatar for less than replacing a file does.
-            raise RightMissing(bytes(path), right=Right.OVERWRITE.value)
+            raise RightMissing(bytes(path), _NOT_REPLACED, right=Right.OVERWRITE.value)
         return await self._open_as(entry, path, "overwrite", resume=resume), "overwrite"
 
     def _intent(self, entry: Entry, policy: Policy, *, resume: bool = True, offset: int = 0) -> WriteIntent:
