@@ -19,7 +19,7 @@ from twisted_xfer.accounts.quota import AccountQuota, charges
 from twisted_xfer.accounts.reports import Reporter
 from twisted_xfer.accounts.rights import PathRights, rights_to_write, under_policy
 from twisted_xfer.accounts.storing import store_new
-from twisted_xfer.errors import QuotaExceeded, RightMissing, Unsupported
+from twisted_xfer.errors import ForbiddenPath, QuotaExceeded, RightMissing, Unsupported
 from twisted_xfer.interfaces import (
     Account,
     Eventually,
@@ -223,11 +223,10 @@ class Avatar:
         return self._told(self._view.make_directory(path), "directory.make", path)
 
     def make_link(self, path: VirtualPath, target: bytes, mtime_ns: int | None = None) -> Eventually[bool]:
-        """Make a symbolic link, which counts as a file of 0 bytes. Right: write, for a time utime as well.
-
-        Raises:
-            Unsupported: the storage has none.
-        """
+        """Make a symbolic link, a file of 0 bytes. Rights: write, utime for a time. Raises Unsupported, ForbiddenPath."""
+        # It would have the rights of its own name, and lead to where there are others.
+        if self._rights.varied:
+            raise ForbiddenPath(bytes(path), "no links where rights differ by path")
         self._need(Right.WRITE, path)
         if mtime_ns is not None:
             self._need(Right.UTIME, path)
