@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.defer import Deferred
 
+from twisted_xfer.errors import NotFound
+from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.ftp.charset import NameCodec
 from twisted_xfer.protocols.ftp.options import FTPOptions
+from twisted_xfer.protocols.ftp.shown import MOST_LOOKS
 
 from .conftest import channel
 
 CHINESE = "日本"
+
+
+class SlowAvatar:
+    """Finds nothing at first; the second time the answer takes its time."""
+
+    def __init__(self, inner, answer, seen):
+        self.inner = inner
+        self.answer = answer
+        self.seen = seen
+
+    def stat(self, path):
+        self.seen.append("stat")
+        if len(self.seen) == 1:
+            raise NotFound(bytes(path))
+        return self.answer
+
+
 RUSSIAN = "ясень"
 
 
@@ -77,6 +98,96 @@ def test_paths_of_names_that_cannot_be_converted(charset):
     raw = b"\x80\xff\xfe\x98"
     stored = b"/a/" + raw
     assert codec.to_wire(stored) == stored
-    assert codec.shown_raw(b"/a/" + raw) == stored
-    assert codec.shown_raw(b"/a/" + raw + b"/") == stored
-    assert codec.shown_raw(raw) == raw
+
+
+@pytest.fixture
+def below(cyrillic):
+    """The same session, with a directory whose name is not in its charset, and a tree of both kinds in it."""
+    for place in (CHINESE, f"{CHINESE}/{RUSSIAN}", f"{CHINESE}/{CHINESE}"):
+        cyrillic.session.avatar.make_directory(VirtualPath.parse(place.encode()))
+        cyrillic.storage_file(f"{place}/file", b"four")
+    cyrillic.say("TYPE I")
+    return cyrillic
+
+
+MEANT = RUSSIAN.encode("cp1251")
+SHOWN = CHINESE.encode()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [b"/file", b"/./file", b"/" + MEANT + b"/file", b"/" + SHOWN + b"/file", b"/" + SHOWN + b"/../file"],
+)
+@pytest.mark.parametrize("start", [b"", b"/", b"/" + SHOWN + b"/../"])
+def test_files_below_a_directory_that_fits_no_charset(below, start, path):
+    """Each name of a path is looked for as what it means, and else as what it is."""
+    assert below.raw(b"SIZE " + start + SHOWN + path + b"\r\n") == b"213 4\r\n"
+    assert below.raw(b"SIZE " + start + SHOWN + path + b"x\r\n").startswith(b"550 ")
+
+
+def test_commands_below_such_a_directory(below):
+    """Those that ask, those that change and those that make names."""
+    for line, code in (
+        (b"STAT %b/*", b"213-"),
+        (b"MLST %b/file", b"250-"),
+        (b"MKD %b/new", b"257 "),
+        (b"CWD %b/new", b"250 "),
+        (b"CWD /%b", b"250 "),
+        (b"CWD /%b/" + SHOWN, b"250 "),
+        (b"RNFR file", b"350 "),
+        (b"RNTO /%b/moved", b"250 "),
+        (b"SIZE /%b/moved", b"213 "),
+        (b"MFMT 20200101000000 /%b/moved", b"213 "),
+        (b"MDTM 20200101000000 /%b/moved", b"213 "),
+        (b"DELE /%b/moved", b"250 "),
+        (b"RNTO /%b/moved", b"503 "),
+        (b"RMD /%b/new", b"250 "),
+        (b"RMD /%b/new", b"550 "),
+        (b"MKD /%b/nowhere/new", b"550 "),
+    ):
+        said = below.raw((line % SHOWN if b"%b" in line else line) + b"\r\n")
+        assert said.startswith(code), (line, said)
+    assert b" file" in below.raw(b"STAT /" + SHOWN + b"/*\r\n")
+
+
+def test_what_is_made_there_has_a_converted_name(below):
+    """The last name of what is made means what the charset says, wherever it is."""
+    assert below.raw(b"MKD " + SHOWN + b"/" + b"\xfe\xfe\r\n").startswith(b"257 ")
+    made = below.session.avatar.stat(VirtualPath((SHOWN, b"\xfe\xfe".decode("cp1251").encode())))
+    assert made.kind == "dir"
+
+
+def test_uploads_below_such_a_directory_go_on_and_have_a_size(below):
+    """What REST and ALLO said is not lost over the second look."""
+    below.raw(b"EPSV\r\nREST 3\r\nALLO 9\r\n")
+    below.data_ports.ports[-1].channel = channel()
+    assert below.raw(b"STOR " + SHOWN + b"/file\r\n").startswith(b"150 ")
+    upload = below.transfers.made[-1].file
+    assert (upload.offset, upload.path) == (3, VirtualPath((SHOWN, b"file")))
+    assert below.session.size_hint is None
+    below.transfers.made[-1].cancel()
+
+
+def test_a_path_of_many_such_names_is_not_looked_for(below):
+    """Looking costs the more the deeper it is; nobody has as many names in a wrong charset below each other."""
+    # Two of them are there already.
+    for depth in range(3, MOST_LOOKS + 2):
+        below.session.avatar.make_directory(VirtualPath((SHOWN,) * depth))
+    at_limit = b"/".join([SHOWN] * MOST_LOOKS)
+    assert below.raw(b"CWD /" + at_limit + b"/" + SHOWN + b"\r\n").startswith(b"550 ")
+    assert below.raw(b"CWD /" + at_limit + b"\r\n").startswith(b"250 ")
+
+
+def test_nobody_is_there_any_more_when_the_look_is_over(below):
+    """A session that ends meanwhile takes nothing more up."""
+    avatar = below.session.avatar
+    answer = Deferred()
+    seen = []
+    session = below.session
+    session.avatar = SlowAvatar(avatar, answer, seen)
+    assert below.raw(b"SIZE " + SHOWN + b"/file\r\n") == b""
+    session.avatar = avatar
+    below.lose()
+    answer.errback(NotFound(b"x"))
+    assert session.running is None
+    assert seen == ["stat", "stat"]

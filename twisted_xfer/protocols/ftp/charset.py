@@ -50,14 +50,6 @@ class NameCodec:
         except UnicodeError:
             return b"/".join(map(self.to_storage, wire.split(b"/"))) if b"/" in wire else wire
 
-    def shown_raw(self, wire: bytes) -> bytes:
-        """The storage's bytes for a path whose last name was shown as it is, since it could not be converted.
-
-        It may well be that a client's bytes can be converted back all the same, to another name.
-        """
-        head, slash, last = wire.rstrip(b"/").rpartition(b"/")
-        return self.to_storage(head) + slash + last
-
     def to_wire(self, stored: bytes) -> bytes:
         """The client's bytes for a stored name."""
         if self._identity:

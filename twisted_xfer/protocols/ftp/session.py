@@ -17,7 +17,9 @@ from twisted.python.failure import Failure
 
 from twisted_xfer.errors import Cancelled, NotFound, XferError
 from twisted_xfer.interfaces import Eventually
+from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.ftp.errormap import closes_connection, reply_for
+from twisted_xfer.protocols.ftp.shown import as_shown
 from twisted_xfer.protocols.ftp.state import SessionState
 from twisted_xfer.protocols.ftp.wire import replies
 from twisted_xfer.protocols.ftp.wire.replies import reply
@@ -306,7 +308,7 @@ class FTPSession(SessionState):
 
     def _finished(self, answer: bytes) -> None:
         self.running = None
-        self.raw_name = False
+        self.found = None
         self.transfer = None
         self.output.append(answer)
         if self.abort_replies:
@@ -318,21 +320,38 @@ class FTPSession(SessionState):
         if not self.turning and not self.closed:
             self.turn()
 
-    def _call_again(self) -> bool:
-        """Whether the command is tried with the name as it came: in listings stand names that fit no charset."""
-        command, codec, spelled = self.running, self.codec, self.spelled
-        if command is None or self.raw_name or command.verb.name in MAKES_NAMES:
+    def _call_again(self, error: NotFound) -> bool:
+        """Whether another path is looked for that the client may mean: in listings stand names that fit no charset."""
+        command, codec, avatar = self.running, self.codec, self.avatar
+        if command is None or avatar is None or self.found is not None or codec.charset == "utf-8":
             return False
-        if codec.charset == "utf-8" or codec.shown_raw(spelled) == codec.to_storage(spelled):
+        spelled = self.spelled
+        if codec.to_storage(spelled) == spelled:
             return False
-        self.raw_name = True
-        if command.verb.name == b"RETR":
-            self.sequence.restart = self.sequence.taken
-        self._call(self.handlers[command.verb.canonical], command.argument)
+        makes = command.verb.name in MAKES_NAMES
+        looked = Deferred.fromCoroutine(as_shown(avatar, codec, spelled, self.cwd, makes=makes))
+        looked.addCallback(self._look_is_over, command, error).addErrback(self._errback)
         return True
 
+    def _look_is_over(self, path: VirtualPath | None, command: Command, error: NotFound) -> None:
+        if self.closed:
+            self.running = None
+            return
+        if path is None:
+            self._finished(reply_for(error))
+            return
+        self.found = (self.spelled, path)
+        name, sequence = command.verb.name, self.sequence
+        if name in {b"RETR", b"STOR"}:
+            sequence.restart = sequence.taken
+        if name in DATA_VERBS and name in MAKES_NAMES:
+            self.size_hint = self.size_taken
+        if name == b"RNTO":
+            sequence.rename_from = sequence.rename_taken
+        self._call(self.handlers[command.verb.canonical], command.argument)
+
     def _failed(self, error: XferError) -> None:
-        if isinstance(error, NotFound) and self._call_again():
+        if isinstance(error, NotFound) and self._call_again(error):
             return
         if closes_connection(error):
             self.running = None

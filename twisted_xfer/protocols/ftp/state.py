@@ -26,9 +26,9 @@ class SessionState:
     """The state of one control connection; what moves it is ``FTPSession``."""
 
     __slots__ = (
-        "abort_replies", "avatar", "bad_commands", "channel", "closed", "codec", "codec_chosen", "commands", "cwd", "data", "deadline", "draining", "epsv_all", "facts",
+        "abort_replies", "avatar", "bad_commands", "channel", "closed", "codec", "codec_chosen", "commands", "cwd", "data", "deadline", "draining", "epsv_all", "facts", "found",
         "handlers", "held", "host", "idle", "lease", "listener_codec", "local", "login", "logins", "mode", "opened", "options", "output", "paused", "peer", "protection",
-        "quitting", "raw_name", "running", "sequence", "session_id", "size_hint", "spelled", "transfer", "turning", "uploading", "username", "verbs", "waiting", "wire",
+        "quitting", "running", "sequence", "session_id", "size_hint", "size_taken", "spelled", "transfer", "turning", "uploading", "username", "verbs", "waiting", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -68,9 +68,11 @@ class SessionState:
         self.transfer: ITransfer | None = None
         #: What the running transfer writes, below the account's root.
         self.uploading: VirtualPath | None = None
-        #: The path that a client named last, as it came; and whether its last name is to be taken as it is.
+        #: The path that a client named last, as it came; and one with what it means, other than converted.
         self.spelled = b""
-        self.raw_name = False
+        self.found: tuple[bytes, VirtualPath] | None = None
+        #: What ALLO had announced for the last upload, for a command that is begun a second time.
+        self.size_taken: int | None = None
         self.abort_replies = 0
         self.bad_commands = 0
         self.output: list[bytes] = []
@@ -132,8 +134,10 @@ class SessionState:
     def path(self, argument: bytes) -> VirtualPath:
         """The path that a client named. May raise NameInvalid."""
         self.spelled = argument
-        convert = self.codec.shown_raw if self.raw_name else self.codec.to_storage
-        return VirtualPath.parse(convert(argument), self.cwd)
+        found = self.found
+        if found is not None and found[0] == argument:
+            return found[1]
+        return VirtualPath.parse(self.codec.to_storage(argument), self.cwd)
 
     def shown(self, path: VirtualPath) -> bytes:
         """A path as the client's charset has it."""

@@ -151,8 +151,8 @@ def store_unique(session: FTPSession, argument: bytes) -> Eventually[bytes]:
 
 
 def _take_size(session: FTPSession) -> int | None:
-    size, session.size_hint = session.size_hint, None
-    return size
+    session.size_taken, session.size_hint = session.size_hint, None
+    return session.size_taken
 
 
 def _receive(session: FTPSession, argument: bytes, intent: WriteIntent) -> bytes | Deferred[bytes]:

@@ -59,10 +59,12 @@ class Sequence:
     ``take_restart`` or ``take_rename``.
     """
 
-    __slots__ = ("rename_from", "restart", "state", "taken")
+    __slots__ = ("rename_from", "rename_taken", "restart", "state", "taken")
 
     #: What RNFR named, as the session resolved it; None when no rename is pending.
     rename_from: object | None
+    #: What was used up last, for a command that is begun a second time.
+    rename_taken: object | None
     #: The offset in bytes that REST set; 0 when none is pending.
     restart: int
     state: SessionState
@@ -75,7 +77,7 @@ class Sequence:
     def reset(self) -> None:
         """As at the start: REIN, AUTH TLS, a failed login."""
         self.state = SessionState.NEW
-        self.rename_from = None
+        self.rename_from = self.rename_taken = None
         self.restart = 0
         self.taken = 0
 
@@ -112,5 +114,5 @@ class Sequence:
 
     def take_rename(self) -> object | None:
         """What RNFR named, which is used up by this."""
-        source, self.rename_from = self.rename_from, None
-        return source
+        self.rename_taken, self.rename_from = self.rename_from, None
+        return self.rename_taken
