@@ -1,10 +1,12 @@
-"""Reading a file that says who may log in: regular, bounded, and writable by nobody else."""
+"""Reading a file that says who may log in: regular, bounded, and writable by nobody else; and again when it changed."""
 
 from __future__ import annotations
 
 import os
 import stat
 from typing import Final, NamedTuple
+
+from twisted.logger import Logger
 
 from twisted_xfer.errors import ConfigError
 
@@ -24,6 +26,32 @@ class Stamp(NamedTuple):
 def stamp_of(status: os.stat_result) -> Stamp:
     """The stamp of a file."""
     return Stamp(status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+
+
+class Complaints:
+    """Says why a file that was changed is not taken, once for each reason; ``stays`` is what counts instead."""
+
+    def __init__(self, path: str, log: Logger, stays: str) -> None:
+        self._path = path
+        self._log = log
+        self._stays = stays
+        self._said = ""
+
+    def say(self, error: OSError | ConfigError) -> None:
+        """It is not taken."""
+        if isinstance(error, ConfigError):
+            reason = f"{error.key}: {error.remedy} (now {error.value!r})"
+        else:
+            reason = error.strerror or type(error).__name__
+        if reason != self._said:
+            self._said = reason
+            self._log.error(
+                "{path} not taken, {stays}: {reason}", path=self._path, stays=self._stays, reason=reason
+            )
+
+    def over(self) -> None:
+        """It is taken: the same reason would be news again."""
+        self._said = ""
 
 
 def read_account_file(path: str, key: str = "users") -> tuple[Stamp, str]:

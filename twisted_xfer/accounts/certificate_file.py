@@ -10,7 +10,7 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from twisted_xfer.accounts.account_file import Stamp, read_account_file, stamp_of
+from twisted_xfer.accounts.account_file import Complaints, Stamp, read_account_file, stamp_of
 from twisted_xfer.accounts.certificates import ANY, RULE_REMEDY, CertificateIndex, parse_rule
 from twisted_xfer.accounts.realm import plain_username
 from twisted_xfer.errors import ConfigError, LoginRefused
@@ -78,7 +78,7 @@ class CertificateFile:
     def __init__(self, path: str, *, log: Logger | None = None) -> None:
         self.path = path
         self._log = log or Logger()
-        self._complaint = ""
+        self._complaints = Complaints(path, self._log, "what was before stays")
         self._stamp: Stamp | None
         self._stamp, text = read_account_file(path, "certificate")
         self._index = parse_certificates(text, path)
@@ -101,19 +101,8 @@ class CertificateFile:
             self._stamp = stamp
             self._index = parse_certificates(text, self.path)
         except (OSError, ConfigError) as error:
-            self._keep(error)
+            self._complaints.say(error)
             return False
-        self._complaint = ""
+        self._complaints.over()
         self._log.info("{path}: certificates in force", path=self.path)
         return True
-
-    def _keep(self, error: OSError | ConfigError) -> None:
-        if isinstance(error, ConfigError):
-            reason = f"{error.key}: {error.remedy} (now {error.value!r})"
-        else:
-            reason = error.strerror or type(error).__name__
-        if reason != self._complaint:
-            self._complaint = reason
-            self._log.error(
-                "{path} not taken, what was before stays: {reason}", path=self.path, reason=reason
-            )

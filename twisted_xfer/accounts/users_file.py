@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import Interface, implementer
 
-from twisted_xfer.accounts.account_file import Stamp, read_account_file, stamp_of
+from twisted_xfer.accounts.account_file import Complaints, Stamp, read_account_file, stamp_of
 from twisted_xfer.accounts.certificates import CertificateIndex
 from twisted_xfer.accounts.credentials import PeerPassword
 from twisted_xfer.accounts.hash_queue import HashQueue, key_of
@@ -73,6 +73,7 @@ class UsersFile:
         self._random = random
         self._hashes = None if blocking is None else HashQueue(blocking)
         self._log = log or Logger()
+        self._complaints = Complaints(path, self._log, "the accounts before stay")
         self._verified = VerifiedLogins(seconds, random)
         self._stamp: Stamp | None = None
         self._users = Users()
@@ -202,31 +203,17 @@ class UsersFile:
                 return False
             stamp, text = read_account_file(self.path)
         except (OSError, ConfigError) as error:
-            self._keep(error)
+            self._complaints.say(error)
             return False
         try:
             self._take(stamp, text)
         except ConfigError as error:
             self._stamp = stamp
-            self._keep(error)
+            self._complaints.say(error)
             return False
-        self._complaint = ""
+        self._complaints.over()
         self._log.info("{path}: {count} users in force", path=self.path, count=len(self._users))
         return True
-
-    _complaint = ""
-
-    def _keep(self, error: OSError | ConfigError) -> None:
-        """Say why the old accounts stay, once for each reason."""
-        if isinstance(error, ConfigError):
-            reason = f"{error.key}: {error.remedy} (now {error.value!r})"
-        else:
-            reason = error.strerror or type(error).__name__
-        if reason != self._complaint:
-            self._complaint = reason
-            self._log.error(
-                "{path} not taken, the accounts before stay: {reason}", path=self.path, reason=reason
-            )
 
     def _take(self, stamp: Stamp, text: str) -> None:
         users = parse_users(text, self.path)

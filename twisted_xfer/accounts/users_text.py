@@ -16,7 +16,7 @@ from twisted_xfer.accounts.hours import parse_hours
 from twisted_xfer.accounts.passwords import is_hash
 from twisted_xfer.accounts.realm import plain_username
 from twisted_xfer.accounts.rights import PathRights, parse_rights
-from twisted_xfer.accounts.secrets_text import read_key, read_scram, token_reader
+from twisted_xfer.accounts.secrets_text import Reader, read_key, read_scram, token_reader
 from twisted_xfer.accounts.tokens import Token
 from twisted_xfer.errors import ConfigError, LoginRefused
 from twisted_xfer.interfaces import Account, QuotaScope
@@ -146,9 +146,7 @@ def _tables(document: Mapping[str, Any], name: str, file: str) -> Mapping[str, A
     return tables
 
 
-def _settings(
-    table: Any, key: str, file: str, fields: Mapping[str, Callable[[Any, str, str], Any]]
-) -> dict[str, Any]:
+def _settings(table: Any, key: str, file: str, fields: Mapping[str, Reader]) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise ConfigError(key, file=file, remedy=f"make it a table: [{key}]")
     settings: dict[str, Any] = {}
@@ -269,24 +267,18 @@ def _texts(value: Any, key: str, file: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _hours(value: Any, key: str, file: str) -> tuple[str, ...]:
-    texts = _texts(value, key, file)
-    try:
-        parse_hours(texts)
-    except ValueError:
-        remedy = 'write hours such as "mon-fri 08:00-18:00" or "22:00-06:00"'
-        raise ConfigError(key, value=value, file=file, remedy=remedy) from None
-    return texts
+def _texts_for(parse: Callable[[tuple[str, ...]], object], remedy: str) -> Reader:
+    """What reads strings that ``parse`` understands: it raises ValueError for others."""
 
+    def read(value: Any, key: str, file: str) -> tuple[str, ...]:
+        texts = _texts(value, key, file)
+        try:
+            parse(texts)
+        except ValueError:
+            raise ConfigError(key, value=value, file=file, remedy=remedy) from None
+        return texts
 
-def _networks(value: Any, key: str, file: str) -> tuple[str, ...]:
-    texts = _texts(value, key, file)
-    try:
-        parse_networks(texts)
-    except ValueError:
-        remedy = 'write networks or addresses such as "10.0.0.0/8" or "2001:db8::1"'
-        raise ConfigError(key, value=value, file=file, remedy=remedy) from None
-    return texts
+    return read
 
 
 def _if_exists(value: Any, key: str, file: str) -> str:
@@ -339,7 +331,7 @@ def _directory_quotas(value: Any, key: str, file: str) -> dict[str, int]:
 
 
 _SHARED: Final = frozenset({"shared_bytes", "shared_files"})
-_ACCOUNT_FIELDS: Final[Mapping[str, Callable[[Any, str, str], Any]]] = {
+_ACCOUNT_FIELDS: Final[Mapping[str, Reader]] = {
     "home": _home,
     "rights": _rights,
     "path_rights": _path_rights,
@@ -355,17 +347,19 @@ _ACCOUNT_FIELDS: Final[Mapping[str, Callable[[Any, str, str], Any]]] = {
     "if_exists": _if_exists,
     "enabled": _flag,
     "expires": _expires,
-    "hours": _hours,
-    "networks": _networks,
+    "hours": _texts_for(parse_hours, 'write hours such as "mon-fri 08:00-18:00" or "22:00-06:00"'),
+    "networks": _texts_for(
+        parse_networks, 'write networks or addresses such as "10.0.0.0/8" or "2001:db8::1"'
+    ),
     "require": read_require,
 }
-_GROUP_FIELDS: Final[Mapping[str, Callable[[Any, str, str], Any]]] = {
+_GROUP_FIELDS: Final[Mapping[str, Reader]] = {
     **_ACCOUNT_FIELDS,
     # Of all members together; the same names without it are defaults for each.
     "shared_bytes": _size,
     "shared_files": _count,
 }
-_USER_FIELDS: Final[Mapping[str, Callable[[Any, str, str], Any]]] = {
+_USER_FIELDS: Final[Mapping[str, Reader]] = {
     "password": _stored,
     "scram": read_scram,
     "tokens": token_reader(_ACCOUNT_FIELDS),

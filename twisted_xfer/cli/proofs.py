@@ -23,31 +23,12 @@ def _keep(context: click.Context, option: click.Parameter, value: Any) -> Any:
 
 def proof_options(command: F) -> F:
     """``--token-file``, ``--cert`` and ``--key``: kept for Proofs.given, as every command hands them on unseen."""
-    for option in reversed(
-        (
-            click.option(
-                "--token-file",
-                type=click.File("rb"),
-                expose_value=False,
-                callback=_keep,
-                help="Its first line is a token; also XFER_TOKEN.",
-            ),
-            click.option(
-                "--cert",
-                type=click.File("r"),
-                expose_value=False,
-                callback=_keep,
-                help="PEM file of our own certificate: logs in without a password.",
-            ),
-            click.option(
-                "--key",
-                type=click.File("r"),
-                expose_value=False,
-                callback=_keep,
-                help="PEM file of its key, if that is not in the same file.",
-            ),
-        )
+    for name, mode, text in (
+        ("--key", "r", "PEM file of its key, if that is not in the same file."),
+        ("--cert", "r", "PEM file of our own certificate: logs in without a password."),
+        ("--token-file", "rb", "Its first line is a token; also XFER_TOKEN."),
     ):
+        option = click.option(name, type=click.File(mode), expose_value=False, callback=_keep, help=text)
         command = option(command)
     return command
 

@@ -39,6 +39,20 @@ def prepare(sock: socket.socket, *, immediate: bool = False) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
+def send_end(sock: socket.socket) -> None:
+    """Send the end, and read away what came unasked. Raises ConnectionLost when the peer has reset the connection."""
+    try:
+        sock.shutdown(socket.SHUT_WR)
+        # The one read also tells of a reset that came meanwhile.
+        for _ in range(DRAIN_READS):
+            if not sock.recv(DRAIN_SIZE):
+                break
+    except BlockingIOError:
+        pass
+    except OSError as error:
+        raise lost(error) from error
+
+
 def reset(sock: socket.socket) -> None:
     """Close ``sock`` with a reset. May be called twice."""
     with contextlib.suppress(OSError):
@@ -87,17 +101,7 @@ class SocketChannel:
 
     def shutdown(self) -> bool:
         """Send the end. Raises ConnectionLost when the peer has reset the connection before it."""
-        sock = self._sock
-        try:
-            sock.shutdown(socket.SHUT_WR)
-            # The one read also tells of a reset that came meanwhile.
-            for _ in range(DRAIN_READS):
-                if not sock.recv(DRAIN_SIZE):
-                    break
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            raise lost(error) from error
+        send_end(self._sock)
         return True
 
     def detach(self) -> socket.socket:

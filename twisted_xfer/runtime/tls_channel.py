@@ -23,7 +23,7 @@ from zope.interface import implementer
 
 from twisted_xfer.errors import ConnectionLost, DataTLSRefused, Truncated, XferError
 from twisted_xfer.interfaces import ISecureChannel, WantRead, WantWrite
-from twisted_xfer.runtime.channels import DRAIN_READS, DRAIN_SIZE, lost, prepare, reset
+from twisted_xfer.runtime.channels import lost, prepare, reset, send_end
 from twisted_xfer.runtime.tls_binding import CAN_TELL, Binding, leave_memory, was_resumed
 from twisted_xfer.runtime.tls_records import FLIGHT, RECORD, records
 
@@ -332,17 +332,7 @@ class TLSChannel:
     def shutdown(self) -> bool:
         """Send close_notify, then the end. Raises WantWrite, ConnectionLost."""
         self._say_end()
-        sock = self._sock
-        try:
-            sock.shutdown(socket.SHUT_WR)
-            # Records that nobody will read: left unread, they would turn the end into a reset.
-            for _ in range(DRAIN_READS):
-                if not sock.recv(DRAIN_SIZE):
-                    break
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            raise lost(error) from error
+        send_end(self._sock)
         return True
 
     def _say_end(self) -> None:

@@ -55,36 +55,47 @@ class _Serial:
         done.addErrback(lambda _: None)
 
 
-@implementer(IReadFile)
-class ThreadedReadFile:
-    """A file whose reads run in threads."""
+class _Content:
+    """What a file and an upload have in common."""
 
-    def __init__(self, inner: IReadFile, blocking: IBlocking) -> None:
+    _inner: IReadFile | IUpload
+
+    def __init__(self, inner: IReadFile | IUpload, blocking: IBlocking) -> None:
         self._inner = inner
         self._serial = _Serial(blocking)
-        self.info = inner.info
 
     @property
     def offset(self) -> int:
-        """Where the next read starts."""
+        """Where the next read or write starts."""
         return self._inner.offset
 
     @property
     def mode(self) -> str:
-        """The mode of the file within."""
+        """The mode of what is within."""
         return self._inner.mode
 
     @mode.setter
     def mode(self, mode: str) -> None:
         self._inner.mode = mode
 
-    def read(self, size: int) -> Deferred[bytes]:
-        """At most ``size`` bytes."""
-        return self._serial.run(cast("Callable[..., bytes]", self._inner.read), size)
-
     def advance(self, size: int) -> None:
         """Keep the position."""
         self._inner.advance(size)
+
+
+@implementer(IReadFile)
+class ThreadedReadFile(_Content):
+    """A file whose reads run in threads."""
+
+    _inner: IReadFile
+
+    def __init__(self, inner: IReadFile, blocking: IBlocking) -> None:
+        super().__init__(inner, blocking)
+        self.info = inner.info
+
+    def read(self, size: int) -> Deferred[bytes]:
+        """At most ``size`` bytes."""
+        return self._serial.run(cast("Callable[..., bytes]", self._inner.read), size)
 
     def close(self, reason: Exception | None = None) -> None:
         """Close after the read under way."""
@@ -92,31 +103,15 @@ class ThreadedReadFile:
 
 
 @implementer(IUpload)
-class ThreadedUpload:
+class ThreadedUpload(_Content):
     """An upload whose writes run in threads."""
 
-    def __init__(self, inner: IUpload, blocking: IBlocking) -> None:
-        self._inner = inner
-        self._serial = _Serial(blocking)
+    _inner: IUpload
 
     @property
     def path(self) -> VirtualPath:
         """The final path."""
         return self._inner.path
-
-    @property
-    def offset(self) -> int:
-        """Where the next write goes."""
-        return self._inner.offset
-
-    @property
-    def mode(self) -> str:
-        """The mode of the upload within."""
-        return self._inner.mode
-
-    @mode.setter
-    def mode(self, mode: str) -> None:
-        self._inner.mode = mode
 
     @property
     def replaced(self) -> int | None:
@@ -137,10 +132,6 @@ class ThreadedUpload:
     def write(self, data: bytes | bytearray | memoryview) -> Deferred[None]:
         """Append ``data``, which must not change before the answer."""
         return self._serial.run(cast("Callable[..., None]", self._inner.write), data)
-
-    def advance(self, size: int) -> None:
-        """Keep the position."""
-        self._inner.advance(size)
 
     def commit(self, expected: Expected | None = None) -> Deferred[FileInfo]:
         """Check and publish."""
