@@ -116,6 +116,28 @@ def test_taken_port_is_one_line(root):
             daemon.close()
 
 
+@pytest.mark.parametrize("options", [["--log-file", "own.log"], []])
+def test_a_start_that_fails_in_the_background_is_in_the_log(root, tmp_path, options):
+    """twistd says to look there: nobody reads the standard error of a daemon any more."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        place = f"timeecho=tcp:{taken.getsockname()[1]}:{LOOPBACK}"
+        twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", "--pidfile=gone.pid"]
+        ended = subprocess.run(
+            [*twistd, "xfer", "--root", str(root), "--listen", place, *options],
+            cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert ended.returncode == 1
+    assert "look at log" in ended.stderr
+    log = tmp_path / (options[1] if options else "twistd.log")
+    wait_for(
+        lambda: f"--listen = '{place}': Address already in use: stop what listens there" in log.read_text()
+    )
+    assert "Traceback" not in log.read_text()
+    wait_for(lambda: not (tmp_path / "gone.pid").exists())
+
+
 @pytest.mark.parametrize(
     ("args", "line"),
     [

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 from types import TracebackType
 
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_xfer.app.config import Config, Listen
@@ -63,12 +64,20 @@ def install_excepthook() -> None:
     """Make an error of ours that ends the process one line on standard error, not a traceback.
 
     twistd lets what makeService and privilegedStartService raise end the process; raising
-    SystemExit there instead would leave its pid file behind.
+    SystemExit there instead would leave its pid file behind. In the background it is a line in the log.
     """
     before = sys.excepthook
+    began = os.getpid()
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if isinstance(error, XferError) and sys.__stderr__ is not None:
+        if os.getpid() != began:
+            # Meanwhile twistd has gone into the background, where nobody reads standard error.
+            log = Logger(namespace="xfer")
+            if isinstance(error, XferError):
+                log.critical("xfer: {reason}", reason=explain(error))
+            else:
+                log.failure("xfer: the start failed", Failure(error, kind, trace))  # type: ignore[no-untyped-call]
+        elif isinstance(error, XferError) and sys.__stderr__ is not None:
             sys.__stderr__.write(f"xfer: {explain(error)}\n")
             sys.__stderr__.flush()
         else:
