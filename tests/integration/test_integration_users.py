@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from twisted_xfer.accounts.users_text import parse_users
 from twisted_xfer.testing.daemon import Daemon
 
 pytestmark = pytest.mark.integration
@@ -86,3 +87,20 @@ def test_changes_hold_at_the_next_login(users, tmp_path):
         assert users("list") == "alice\n"
         assert "Traceback" not in daemon.output
         assert daemon.stop() == 0
+
+
+def test_edits_at_the_same_time_are_all_there(users):
+    """Eight processes add one user each."""
+    users("add", "first")
+    code = (
+        "import sys\nfrom twisted_xfer.accounts.users_edit import edit_users\n"
+        "from twisted_xfer.accounts.users_change import add_user\n"
+        "path, name = sys.argv[1:]\n"
+        "edit_users(path, lambda text: add_user(text, path, name, {'comment': name}))\n"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, str(users.path), f"u{number}"]) for number in range(8)
+    ]
+    assert [process.wait(60) for process in started] == [0] * 8
+    names = {"first"} | {f"u{number}" for number in range(8)}
+    assert set(parse_users(users.path.read_text(), "u.toml")) == names

@@ -1,8 +1,6 @@
-"""xfer user on TOML: settings, what stays, JSON, and edits at the same time."""
+"""xfer user on TOML: settings, what stays, and JSON."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 from click.testing import CliRunner
@@ -236,22 +234,6 @@ def test_link_and_mode_stay(site):
     assert link.is_symlink()
     assert site.account("alice").comment == "x"
     assert site.file.stat().st_mode & 0o777 == 0o640
-
-
-def test_edits_at_the_same_time_are_all_there(site):
-    """Eight processes add one user each."""
-    code = (
-        "import sys\nfrom twisted_xfer.accounts.users_edit import edit_users\n"
-        "from twisted_xfer.accounts.users_change import add_user\n"
-        "path, name = sys.argv[1:]\n"
-        "edit_users(path, lambda text: add_user(text, path, name, {'comment': name}))\n"
-    )
-    root = str(users_edit.__file__).rpartition("/twisted_xfer/")[0]
-    started = [
-        subprocess.Popen([sys.executable, "-c", code, str(site.file), f"u{n}"], cwd=root) for n in range(8)
-    ]
-    assert [process.wait(60) for process in started] == [0] * 8
-    assert {f"u{n}" for n in range(8)} <= set(parse_users(site.file.read_text(), "u.toml"))
 
 
 def test_lock_that_is_never_let_go(site):

@@ -205,7 +205,10 @@ def test_many_answers_that_are_there_at_once_do_not_recurse(logs):
         return None
 
     def answer(event):
-        depths.append(len(inspect.stack(0)))
+        frame, depth = inspect.currentframe(), 0
+        while frame is not None:
+            frame, depth = frame.f_back, depth + 1
+        depths.append(depth)
         first = next(answers, None)
         return first or (succeed(None) if len(depths) % 2 else nothing())
 

@@ -1,6 +1,7 @@
 """The catalogue of events, those that emit them, and the documentation agree."""
 
 import ast
+import functools
 import pathlib
 import re
 
@@ -16,11 +17,15 @@ DOCUMENT = pathlib.Path(__file__).parents[3] / "docs" / "reference" / "events.rs
 READERS = {"interfaces/eventtypes.py", "events/xferlog.py", "events/metrics.py"}
 
 
+@functools.cache
 def trees():
-    for file in sorted(SOURCE.rglob("*.py")):
-        name = file.relative_to(SOURCE).as_posix()
-        if name not in READERS and not name.startswith("testing/"):
-            yield name, ast.parse(file.read_text(encoding="utf-8"))
+    """Each file that may emit, by its name."""
+    names = {file.relative_to(SOURCE).as_posix(): file for file in sorted(SOURCE.rglob("*.py"))}
+    return [
+        (name, ast.parse(file.read_text(encoding="utf-8")))
+        for name, file in names.items()
+        if name not in READERS and not name.startswith("testing/")
+    ]
 
 
 def emitted():
