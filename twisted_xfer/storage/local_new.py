@@ -51,11 +51,16 @@ class LocalNew(LocalTree):
                     directory = root
                     directory, _ = walk(root, parts, self._policy, follow=False)
                     above = parts[:-1]
+                if self._look_first and os.access(name, os.F_OK, dir_fd=directory, follow_symlinks=False):
+                    break
                 part = part_name(self._owner, name)
                 mode = new.mode
                 if mode is None and settings.exact_mode:
                     mode = settings.file_mode
-                if not _store(directory, name, part, new, settings.file_mode, mode):
+                stored = _store(directory, name, part, new, settings.file_mode, mode)
+                # Names that are taken come in rows, such as when a tree is sent again; publishing finds them too.
+                self._look_first = not stored
+                if not stored:
                     break
                 count += 1
         except (OSError, OverflowError, XferError):
@@ -70,8 +75,6 @@ def _store(
     directory: int, name: bytes, part: bytes, new: NewFile, created_mode: int, mode: int | None
 ) -> bool:
     """Stage and publish one file; False, and nothing left of it, where that is not to be. Raises OSError, OverflowError."""
-    if os.access(name, os.F_OK, dir_fd=directory, follow_symlinks=False):
-        return False
     # Fails where a part is kept already, or under way.
     held = os.open(part, _HOLD, created_mode, dir_fd=directory)
     try:

@@ -82,7 +82,7 @@ class Homes:
 class LocalTree:
     """A root, its settings, and an owner."""
 
-    __slots__ = ("_owner", "_policy", "_root", "_root_path", "_settings", "_staged")
+    __slots__ = ("_look_first", "_owner", "_policy", "_root", "_root_path", "_settings", "_staged")
 
     def __init__(self, anchor: Anchor, root_path: bytes, owner: str, settings: Settings) -> None:
         self._root: Anchor | None = anchor
@@ -91,6 +91,8 @@ class LocalTree:
         self._settings = settings
         self._policy: SymlinkPolicy = settings.policy
         self._staged = settings.staged
+        #: Whether the last name that was to be new was taken.
+        self._look_first = False
 
     def close(self) -> None:
         """Let go of the root; what is open or under way goes on."""

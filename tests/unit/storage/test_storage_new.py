@@ -211,12 +211,43 @@ def test_a_step_that_fails(storage, root, monkeypatch, step):
     assert files(root) == {"x": b"the long way"}
 
 
-def test_a_name_that_is_taken_at_the_last_moment(storage, root, monkeypatch):
-    """Whoever came first keeps it."""
-    monkeypatch.setattr(os, "access", lambda *args, **more: False)
-    (root / "x").write_bytes(b"first")
+def test_names_that_are_taken_come_in_rows(storage, root, monkeypatch):
+    """Publishing finds the first; behind it each is looked at before anything is written, until one is free."""
+    opened = []
+    os_open = os.open
+
+    def noted(path, *args, **more):
+        opened.append(path)
+        return os_open(path, *args, **more)
+
+    for name in ("x", "y", "z"):
+        (root / "a" / name).write_bytes(b"first")
+    monkeypatch.setattr(os, "open", noted)
+    parts = []
+    for name in (b"a/x", b"a/y", b"free", b"a/z", b"other"):
+        stored = storage.store_new([new(name)])
+        parts.append((stored, sum(part.endswith(b".xpart") for part in opened)))
+        opened.clear()
+    # Two descriptors of a part where one is made.
+    assert parts == [(0, 2), (0, 0), (1, 2), (0, 2), (1, 2)]
+    old = dict.fromkeys(("a/x", "a/y", "a/z"), b"first")
+    assert files(root) == {**old, "free": b"content", "other": b"content"}
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "link"])
+@pytest.mark.parametrize("looked", [False, True])
+def test_whatever_has_the_name_keeps_it(storage, root, kind, looked):
+    """Found before the part is made, or when it is to be published."""
+    if looked:
+        (root / "taken").write_bytes(b"")
+        assert storage.store_new([new(b"taken")]) == 0
+        (root / "taken").unlink()
+    path = root / "x"
+    {"file": path.touch, "directory": path.mkdir, "link": lambda: path.symlink_to("nowhere")}[kind]()
+    before = path.lstat()
     assert storage.store_new([new(b"x")]) == 0
-    assert files(root) == {"x": b"first"}
+    assert os.path.samestat(before, path.lstat())
+    assert sorted(os.listdir(root)) == ["a", "x"]
 
 
 # --- another upload of the same owner finds the part before we have locked it ----------------------
