@@ -153,19 +153,20 @@ class Connection(Lending, Protocol):
             self._pulling = False
 
     def _dispatch_all(self) -> None:
+        now = self.clock.seconds()
         while self._listens and not self._closing:
             event = self.link.next_event()
             if event is None:
                 break
-            self._dispatch(event)
+            self._dispatch(event, now)
 
-    def _dispatch(self, event: Event) -> None:
+    def _dispatch(self, event: Event, now: float) -> None:
         if isinstance(event, Ping):
             self.send(Pong())
             return
         if isinstance(event, Pong):
             return
-        self.last_moved = self.clock.seconds()
+        self.last_moved = now
         if isinstance(event, Error) and not event.stream:
             self.remote_error(event)
         elif self.role is not None:

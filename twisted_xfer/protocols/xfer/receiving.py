@@ -84,8 +84,16 @@ class ReceiverRole:
 
     def event(self, event: Event) -> None:
         """One event of the sender. Raises RemoteProtocolError."""
-        small = isinstance(event, Inline) or (isinstance(event, Entry) and event.inline)
-        if not small and self._small:
+        if isinstance(event, Inline):
+            one = self.books.received(event)
+            if one is not None:
+                self._small.add(one.entry, event.data)
+            return
+        if isinstance(event, Entry) and event.inline:
+            # Its content is next.
+            self.books.received(event)
+            return
+        if self._small:
             self._small.store()
         one = self.books.received(event)
         if isinstance(event, EndOfOffer):
@@ -97,10 +105,8 @@ class ReceiverRole:
             if event.dry_run:
                 self.asked_only = True
                 self.run(event, self._asked(event))
-            elif not event.inline:
+            else:
                 self.run(event, self._offered(event))
-        elif isinstance(event, Inline) and one is not None:
-            self._small.add(one.entry, event.data)
         elif isinstance(event, Packed) and one is not None and one.entry.inline:
             self._small.add_packed(one.entry, event)
         elif isinstance(event, Abort):

@@ -21,12 +21,14 @@ quoted: Final = json.JSONEncoder(ensure_ascii=False).encode
 class Kind(NamedTuple):
     """How one field travels: out of a JSON value, and as JSON text.
 
-    ``binary``: as ``name``, or ``name_b64`` when it is no UTF-8; see put_binary.
+    ``binary``: as ``name``, or ``name_b64`` when it is no UTF-8; see put_binary. ``of``: what it is
+    unless it is null.
     """
 
     read: Callable[[Any], Any]
     write: Callable[[Any], str]
     binary: bool = False
+    of: Kind | None = None
 
 
 def _wrong(what: str) -> NoReturn:
@@ -112,6 +114,7 @@ def maybe(of: Kind) -> Kind:
         lambda value: None if value is None else read(value),
         lambda value: "null" if value is None else write(value),
         of.binary,
+        of,
     )
 
 

@@ -61,7 +61,8 @@ class FrameType(enum.IntEnum):
 
 
 _KNOWN: Final = {int(kind): kind for kind in FrameType}
-_RAW: Final = frozenset({FrameType.DATA, FrameType.INLINE, FrameType.PACKED})
+#: What is no control frame, and its longest; of DATA it is negotiated.
+_RAW: Final = {FrameType.DATA: 0, FrameType.INLINE: MAX_INLINE, FrameType.PACKED: MAX_PACKED}
 #: What a PACKED frame begins with: how much content is in it.
 _PACKED: Final = struct.Struct(">I")
 
@@ -249,7 +250,7 @@ class FrameReader:
             if kind in _RAW:
                 if not self.raw:
                     raise RemoteProtocolError(detail="content before authentication")
-                limit = self._limit(kind)
+                limit = _RAW[kind] or self.max_data
             if length > limit:
                 raise RemoteProtocolError(detail="frame too long", limit=limit)
             if kind is FrameType.DATA:
@@ -266,11 +267,6 @@ class FrameReader:
             if kind is FrameType.PACKED:
                 return _read_packed(stream, payload)
             return Inline(stream, payload) if kind is FrameType.INLINE else Control(kind, stream, payload)
-
-    def _limit(self, kind: FrameType) -> int:
-        if kind is FrameType.DATA:
-            return self.max_data
-        return MAX_PACKED if kind is FrameType.PACKED else MAX_INLINE
 
     def _more_data(self) -> Data | None:
         buffer = self._buffer

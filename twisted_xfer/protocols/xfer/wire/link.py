@@ -18,11 +18,8 @@ from twisted_xfer.protocols.xfer.wire.frames import (
 )
 from twisted_xfer.protocols.xfer.wire.messages import (
     MAX_WINDOW,
-    Error,
     Hello,
     Message,
-    Ping,
-    Pong,
     Select,
     read_message,
 )
@@ -39,7 +36,7 @@ _STEPS: Final[dict[FrameType, Step]] = {
 _ALERT: Final = b"\x15"
 _IN_TLS: Final = "it speaks TLS, or takes no connection from here for now"
 #: What may come at any time.
-_ANYTIME: Final = (Error, Ping, Pong)
+_ANYTIME: Final = frozenset({FrameType.ERROR, FrameType.PING, FrameType.PONG})
 
 Event = Message | Data | Inline | Packed
 
@@ -170,7 +167,7 @@ class Link:
                 raise RemoteProtocolError(detail="compression that was not chosen")
             return frame
         message = read_message(frame)
-        if isinstance(message, _ANYTIME):
+        if self._plain(message):
             return message
         if isinstance(message, Hello):
             self.hellos.append(frame.payload)
@@ -185,12 +182,14 @@ class Link:
             RemoteProtocolError: the handshake does not allow it now, which is a bug of ours.
         """
         data = message.encode()
+        if self._introduced and self._plain(message):
+            return data
         if isinstance(message, Hello):
             self.hellos.append(message.payload())
         if not self._introduced:
             self._introduced = True
             data = PREAMBLE + data
-        if not isinstance(message, _ANYTIME):
+        if not self._plain(message):
             self._move(message, incoming=False)
         return data
 
@@ -199,14 +198,19 @@ class Link:
         self._reader.max_data = select.max_data
         self.compression = select.compression
 
+    def _plain(self, message: Message) -> bool:
+        """Whether it may come now and moves no table of the handshake."""
+        kind = message.TYPE
+        return kind in _ANYTIME or (
+            self.phase is Phase.READY and kind is not FrameType.HELLO and kind not in _STEPS
+        )
+
     def _move(self, message: Message, *, incoming: bool) -> None:
         from_caller = incoming == (self.side == "listener")
         if isinstance(message, Hello):
             step = Step.CALLER_HELLO if from_caller else Step.LISTENER_HELLO
         elif message.TYPE in _STEPS:
             step = _STEPS[message.TYPE]
-        elif self.phase is Phase.READY:
-            return
         else:
             raise RemoteProtocolError(detail="out of order", state=self.phase, event=message.TYPE.name)
         if (step in CALLER_STEPS) != from_caller:

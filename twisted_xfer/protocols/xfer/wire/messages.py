@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from operator import attrgetter
 from typing import Any, ClassVar, Final
 
 import attrs
@@ -13,12 +11,10 @@ from twisted_xfer.protocols.xfer.wire.checks import (
     BYTES,
     FLAG,
     Kind,
-    get_binary,
     hexed,
     integer,
     maybe,
     path,
-    put_binary,
     several,
     text,
     word,
@@ -31,10 +27,9 @@ from twisted_xfer.protocols.xfer.wire.frames import (
     FrameType,
     encode_frame,
 )
+from twisted_xfer.protocols.xfer.wire.layout import Layout
 from twisted_xfer.sansio import decode_json
 
-#: Name, whether it is binary, how it is read and written, default, and what takes the value out of a message.
-Field = tuple[str, bool, Callable[[Any], Any], Callable[[Any], str], Any, Callable[[Any], Any]]
 #: More entries in the air than this would not be kept busy by any line.
 MAX_WINDOW: Final = 4096
 DEFAULT_WINDOW: Final = 64
@@ -85,12 +80,7 @@ class Message:
 
     def payload(self) -> bytes:
         """The JSON; what has its default value is left out."""
-        members = []
-        for name, binary, _, write, default, take in _fields(type(self)):
-            value = take(self)
-            if value != default:
-                members.append(put_binary(name, value) if binary else f'"{name}":{write(value)}')
-        return f"{{{','.join(members)}}}".encode()
+        return _layout(type(self)).write(self)
 
 
 @attrs.frozen
@@ -349,19 +339,13 @@ MESSAGES: Final[dict[FrameType, type[Message]]] = {
     )
 }  # fmt: skip
 
-#: As attrs says that a field has no default.
-_MISSING: Final = attrs.NOTHING
-_layouts: Final[dict[type[Message], tuple[Field, ...]]] = {}
+_layouts: Final[dict[type[Message], Layout]] = {}
 
 
-def _fields(kind: type[Message]) -> tuple[Field, ...]:
+def _layout(kind: type[Message]) -> Layout:
     layout = _layouts.get(kind)
     if layout is None:
-        layout = _layouts[kind] = tuple(
-            (field.name, rule.binary, rule.read, rule.write, field.default, attrgetter(field.name))
-            for field in attrs.fields(kind)
-            if (rule := field.metadata.get("kind")) is not None
-        )
+        layout = _layouts[kind] = Layout(kind, kind.TYPE.name)
     return layout
 
 
@@ -379,12 +363,4 @@ def read_message(frame: Control) -> Message:
     given = decode_json(frame.payload)
     if not isinstance(given, dict):
         raise RemoteProtocolError(detail="not a JSON object")
-    values: dict[str, Any] = {}
-    for name, binary, read, _, default, _ in _fields(kind):
-        value = get_binary(given, name) if binary else given.get(name, _MISSING)
-        if value is _MISSING or (binary and value is None):
-            if default is _MISSING:
-                raise RemoteProtocolError(detail=f"{frame.type.name} without {name}")
-            continue
-        values[name] = read(value)
-    return kind(stream=frame.stream, **values)
+    return kind(stream=frame.stream, **_layout(kind).read(given))

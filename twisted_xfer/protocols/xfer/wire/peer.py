@@ -130,6 +130,10 @@ class Receiver(_Books):
         if event.stream not in self.open:
             raise RemoteProtocolError(detail="no such entry", stream=event.stream)
         one = self.open[event.stream]
+        if isinstance(event, Inline):
+            if len(event.data) != one.entry.size:
+                raise RemoteProtocolError(detail="INLINE is not of the size announced")
+            return self._act(event.stream, Act.INLINE)
         if isinstance(event, Data):
             return self._content(one, len(event.data), Act.DATA)
         if isinstance(event, Packed) and one.entry.inline:
@@ -142,10 +146,6 @@ class Receiver(_Books):
             if one.entry.size is None:
                 raise RemoteProtocolError(detail="a hole in what has no size")
             return self._content(one, event.size, Act.HOLE)
-        if isinstance(event, Inline):
-            if len(event.data) != one.entry.size:
-                raise RemoteProtocolError(detail="INLINE is not of the size announced")
-            return self._act(event.stream, Act.INLINE)
         if isinstance(event, Segment):
             if one.state is not EntryState.FAILED and event.offset != one.position:
                 raise RemoteProtocolError(detail="SEGMENT elsewhere", at=one.position)
