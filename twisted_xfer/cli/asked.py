@@ -70,6 +70,11 @@ class Asked:
         asked_for = self.password_file is not None or "XFER_PASSWORD" in os.environ
         if username and not self.code and not token and (asked_for or not certificate):
             password = self.password_of(username, target.place)
+        for what, text in (("user", username), ("password", password)):
+            try:
+                text.encode("utf-8")
+            except UnicodeEncodeError:
+                raise click.UsageError(f"the {what} is no UTF-8, which xfer:// needs") from None
         return Login(
             username=username,
             password=password,

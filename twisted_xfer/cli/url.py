@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from twisted_xfer.protocols.xfer.caller import Target
 
 DEFAULT_PORT: Final = 5001
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _PIN: Final = re.compile(r"sha256=([0-9a-fA-F]{64})\Z")
 
 
@@ -25,6 +27,9 @@ def parse_target(url: str) -> Target:
     from twisted_xfer.protocols.xfer.caller import Target
     from twisted_xfer.protocols.xfer.wire.paths import split_path
 
+    if _CONTROL.search(url):
+        # urlsplit would leave some of them out, and so name something else.
+        raise click.UsageError(f"{url!r}: no control characters")
     try:
         split = urlsplit(url if "://" in url else f"xfer://{url}")
         port = split.port if split.port is not None else DEFAULT_PORT
@@ -45,7 +50,7 @@ def parse_target(url: str) -> Target:
     pin = _PIN.match(split.fragment) if split.fragment else None
     if split.fragment and pin is None:
         raise click.UsageError(f"{url}: after # only sha256= and 64 hexadecimal digits")
-    path = unquote_to_bytes(split.path).strip(b"/")
+    path = unquote_to_bytes(os.fsencode(split.path)).strip(b"/")
     try:
         split_path(path, root=True)
     except RemoteProtocolError as error:

@@ -39,6 +39,7 @@ PIN = "ab" * 32
         ("xfer://[::1]:7/", Target("::1", 7)),
         (f"xfer://host/#sha256={PIN.upper()}", Target("host", pin=PIN)),
         ("xfer://m%40e@host/a%20b/%FF", Target("host", 5001, b"a b/\xff", "m@e")),
+        ("host/\udcff/%E4", Target("host", 5001, b"\xff/\xe4")),
     ],
 )
 def test_urls(url, target):
@@ -51,6 +52,7 @@ def test_urls(url, target):
     [
         "ftp://host/", "xfer://", "xfer://host:x/", "xfer://host:70000/", "xfer://u:p@host/", "xfer://host/?q",
         "xfer://host/#sha256=ab", "xfer://host/#md5=ab", "xfer://host/../x", "xfer://host/a//b", "xfer://host/%0a",
+        "xfer://host/a\tb", "xfer://host/a\nb", "xfer://host/a\x7f",
     ],
 )  # fmt: skip
 def test_urls_that_are_none(url):

@@ -94,6 +94,19 @@ def test_a_destination_that_is_no_directory():
     assert f"{os.devnull}: is no directory" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("option", "words"), [("--user=\udcff", "the user is"), ("--user=me", "the password is")]
+)
+def test_a_login_that_the_wire_does_not_carry(option, words, tmp_path):
+    """Bytes that are no UTF-8 are told before anybody is called."""
+    (tmp_path / "password").write_bytes(b"\xff\n")
+    done = CliRunner().invoke(
+        xfer, ["ls", option, "--password-file", str(tmp_path / "password"), "xfer://host"]
+    )
+    assert done.exit_code == Exit.USAGE
+    assert f"{words} no UTF-8" in done.stderr
+
+
 # --- the other end -----------------------------------------------------------------------------------
 
 

@@ -265,3 +265,19 @@ def test_no_offer_comes_behind_the_last():
     for event in (m.EndOfOffer(), m.Entry(stream=2, path=b"g")):
         with pytest.raises(RemoteProtocolError):
             books.received(event)
+
+
+@pytest.mark.parametrize(
+    ("time", "carried"),
+    [
+        (2**63 - 1, 2**63 - 1),
+        (2**63, 2**63 - 1),
+        (-(2**63), -(2**63)),
+        (-(2**63) - 1, -(2**63)),
+        (None, None),
+    ],
+)
+def test_times_that_only_file_systems_know(time, carried):
+    """Of the year 2262 and later, say: one odd time does not end a connection that the file is offered on."""
+    text = m.Entry(stream=1, path=b"f", mtime_ns=time).payload()
+    assert m.read_message(Control(FrameType.ENTRY, 1, text)).mtime_ns == carried

@@ -12,6 +12,7 @@ from twisted_xfer.errors import RemoteProtocolError
 from twisted_xfer.protocols.xfer.wire.paths import MAX_PATH, split_path
 
 MAX_I64: Final = 2**63 - 1
+MIN_I64: Final = -(2**63)
 
 
 #: The JSON text of a string.
@@ -44,6 +45,15 @@ def integer(low: int = 0, high: int = MAX_I64) -> Kind:
         return value
 
     return Kind(read, str)
+
+
+def nanoseconds() -> Kind:
+    """A time, in nanoseconds from 1970 on. File systems know others: those travel as the nearest that fits."""
+
+    def write(value: int) -> str:
+        return str(min(max(value, MIN_I64), MAX_I64))
+
+    return integer(MIN_I64)._replace(write=write)
 
 
 def text(most: int, least: int = 0) -> Kind:

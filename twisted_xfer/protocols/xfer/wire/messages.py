@@ -14,6 +14,7 @@ from twisted_xfer.protocols.xfer.wire.checks import (
     hexed,
     integer,
     maybe,
+    nanoseconds,
     path,
     several,
     text,
@@ -42,7 +43,7 @@ _NAME: Final = text(64, 1)
 _DIGEST: Final = hexed(MAX_DIGEST, 16)
 #: Permission bits only: set-uid, set-gid and sticky never travel.
 _MODE: Final = integer(0, 0o777)
-_TIME: Final = integer(-(2**63))
+_TIME: Final = nanoseconds()
 #: Patterns of a GET, and how long one may be: each is tried for each name of a tree.
 MAX_PATTERNS: Final = 64
 MAX_PATTERN: Final = 255
