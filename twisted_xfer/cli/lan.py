@@ -77,11 +77,12 @@ def _interfaces() -> list[str]:
 
 
 def own_name(given: str) -> str:
-    """The name to announce: what was given, or the machine's; at most MAX_NAME bytes, no control characters."""
+    """The name to announce: what was given, or the machine's; at most MAX_NAME bytes, no control characters, no slash."""
     import socket
 
     name = given or socket.gethostname().partition(".")[0] or "xfer"
-    name = "".join(letter for letter in name if letter.isprintable()).strip()
+    # Behind a slash ``find`` looks for a directory.
+    name = "".join(letter for letter in name if letter.isprintable()).replace("/", "-").strip()
     return name.encode("utf-8", "replace")[:MAX_NAME].decode("utf-8", "ignore") or "xfer"
 
 

@@ -13,6 +13,7 @@ from twisted_xfer import errors
 from twisted_xfer.cli.calling import _sentence, code_of
 from twisted_xfer.cli.cmd_send import check_arguments, check_names
 from twisted_xfer.cli.exits import Exit
+from twisted_xfer.cli.lan import own_name
 from twisted_xfer.cli.main import xfer
 from twisted_xfer.cli.progress import Progress
 from twisted_xfer.interfaces import Account, Right
@@ -105,6 +106,15 @@ def test_a_login_that_the_wire_does_not_carry(option, words, tmp_path):
     )
     assert done.exit_code == Exit.USAGE
     assert f"{words} no UTF-8" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [("A/b", "A-b"), (" a\x1bb\n", "ab"), ("\x00", "xfer"), ("ü" * 40, "ü" * 31), ('"@x', '"@x')],
+)
+def test_a_name_to_announce(given, name):
+    """What ``send @NAME`` can be given: what is behind a slash would be a directory there."""
+    assert own_name(given) == name
 
 
 # --- the other end -----------------------------------------------------------------------------------
