@@ -14,9 +14,11 @@ from twisted_xfer.interfaces import (
     IHasRoom,
     QuotaScope,
     QuotaStatus,
+    Right,
     Usage,
     WriteIntent,
 )
+from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.ftp.charset import NameCodec
 from twisted_xfer.protocols.ftp.options import FTPOptions
 
@@ -137,6 +139,15 @@ def test_mlst(user):
     assert lines[1].startswith(b" type=file;size=3;")
     assert lines[1].endswith(b" /f")
     assert lines[2].startswith(b"250 ")
+
+
+def test_mlst_tells_the_rights_of_the_entry_itself(make_rig):
+    """Patterns of paths may give an entry other rights than its directory."""
+    rules = (("/pub/**", frozenset({Right.LIST, Right.READ})),)
+    rig = make_rig(account=Account("", path_rights=rules)).login()
+    rig.storage.view("/alice", owner="", create=False).make_directory(VirtualPath((b"pub",)))
+    assert b"perm=el;" in rig.say("MLST pub")
+    assert b"perm=cdeflmp;" in rig.say("MLST /")
 
 
 def test_stat_of_a_directory_is_bounded(make_rig):

@@ -159,7 +159,7 @@ def _facts_of(session: FTPSession) -> tuple[str, ...]:
 
 
 def _perm(session: FTPSession, path: VirtualPath) -> tuple[bytes, bytes]:
-    """The ``perm`` facts of what is below ``path``."""
+    """The ``perm`` facts of a file and of a directory that has the rights of ``path``."""
     avatar = session.user()
     return perm_facts(frozenset(right.value for right in Right if avatar.may(right, path)))
 
@@ -196,7 +196,7 @@ def machine_list_one(session: FTPSession, argument: bytes) -> Eventually[bytes]:
     path = session.path(argument)
 
     def shown(info: FileInfo) -> bytes:
-        line = mlst_text(info, session.shown(path), _facts_of(session), _perm(session, path.parent))
+        line = mlst_text(info, session.shown(path), _facts_of(session), _perm(session, path))
         return multiline(250, "Listing follows.", [line], "End.")
 
     return then(session.user().stat(path), shown)
