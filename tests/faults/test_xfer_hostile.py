@@ -1,16 +1,20 @@
 """Peers that break the rules: each gets the right error, and the daemon loses nothing."""
 
+from types import SimpleNamespace
+
 import pytest
+from twisted.internet.defer import Deferred
 from xfer_pipes import ALICE, Net, local_net
 from xfer_raw import Raw
 
-from twisted_xfer.errors import Banned, LimitReached, RemoteProtocolError
+from twisted_xfer.errors import Banned, LimitReached, NotFound, RemoteProtocolError
 from twisted_xfer.interfaces import Account, Right
 from twisted_xfer.protocols.xfer.connection import DEAD_AFTER
 from twisted_xfer.protocols.xfer.content_in import MAX_QUEUED
 from twisted_xfer.protocols.xfer.errormap import PeerError
 from twisted_xfer.protocols.xfer.options import XferOptions
 from twisted_xfer.protocols.xfer.pairing import hello_digest
+from twisted_xfer.protocols.xfer.serving import MAX_REQUESTS
 from twisted_xfer.protocols.xfer.wire import messages as m
 from twisted_xfer.protocols.xfer.wire.frames import (
     HEADER,
@@ -242,8 +246,6 @@ def test_rights_hold(tmp_path, rights, error):
 
 def test_memory_is_bounded_while_the_disk_is_slow(tmp_path, monkeypatch):
     """A sender that pours is not read any more once MAX_QUEUED waits for the disk."""
-    from twisted.internet.defer import Deferred
-
     net = local_net(tmp_path)
     waiting = []
 
@@ -367,3 +369,24 @@ def test_a_peer_hears_us_while_we_do_not_listen(net):
     assert sum(isinstance(one, m.Ping) for one in peer.heard()) == 20
     assert not peer.gone
     session.resume()
+
+
+@pytest.mark.parametrize(("extra", "good"), [(0, True), (1, False)])
+def test_requests_at_once_are_bounded(net, extra, good):
+    """So many may wait for a slow storage; one more ends the connection, and none of them is asked for."""
+    peer = Raw(net).log_in(role="receive")
+    (session,) = net.factory.sessions
+    asked = []
+
+    def stat(path):
+        asked.append(Deferred())
+        return asked[-1]
+
+    session.role.avatar = SimpleNamespace(stat=stat)
+    peer.say(*(m.List(stream=number, path=b"") for number in range(1, MAX_REQUESTS + extra + 1)))
+    assert (peer.errors(), peer.gone) == (([], False) if good else (["busy"], True))
+    assert len(asked) == MAX_REQUESTS
+    for answer in asked:
+        answer.errback(NotFound(b"/"))
+    net.pump()
+    assert peer.errors() == (["not_found"] * MAX_REQUESTS if good else [])

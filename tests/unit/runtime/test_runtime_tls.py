@@ -24,6 +24,7 @@ from twisted_xfer.runtime.tls_identity import (
     LEAST_RSA_BITS,
     Identity,
     exposure,
+    read_pem,
     self_signed,
     write_pem,
 )
@@ -129,6 +130,17 @@ def test_wrong_files_are_refused(tmp_path):
             Identity.load(*files)
         assert caught.value.key == setting
         assert caught.value.remedy
+
+
+def test_pem_files_are_bounded(tmp_path, monkeypatch):
+    """At the limit and one past it."""
+    monkeypatch.setattr("twisted_xfer.runtime.tls_identity.MAX_FILE", 5)
+    path = tmp_path / "x.pem"
+    path.write_bytes(b"12345")
+    assert read_pem("tls.key", str(path)) == b"12345"
+    path.write_bytes(b"123456")
+    with pytest.raises(ConfigError, match="at most 5"):
+        read_pem("tls.key", str(path))
 
 
 def made(key, *, start=NOW, end=None, names=("a.example",)):

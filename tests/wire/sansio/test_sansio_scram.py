@@ -231,6 +231,29 @@ def test_texts_that_are_no_verifiers(text):
         Verifier.parse(text % ((key,) * text.count("%s")))
 
 
+@pytest.mark.parametrize("count", [scram.LEAST_ITERATIONS, scram.MOST_ITERATIONS])
+@pytest.mark.parametrize("size", [1, scram.MAX_SALT])
+def test_verifiers_at_their_limits(count, size):
+    """The least and the most rounds, the shortest and the longest salt: stored, and taken from a challenge."""
+    verifier = VERIFIER._replace(iterations=count, salt=b"s" * size)
+    assert Verifier.parse(verifier.text()) == verifier
+    client = Client(b"user", b"caller")
+    challenge = Server(client.first, b"listener", plus=False).challenge(verifier)
+    assert client.challenged(challenge) == (verifier.salt, count)
+
+
+@pytest.mark.parametrize(("extra", "good"), [(0, True), (1, False)])
+def test_the_longest_message(extra, good):
+    """Is taken; one byte more is not."""
+    first = b"n,,n=user,r=" + b"c" * 20 + b",x="
+    first += b"y" * (scram.MAX_MESSAGE - len(first) + extra)
+    if good:
+        assert Server(first, b"s", plus=False).username == b"user"
+    else:
+        with pytest.raises(RemoteProtocolError):
+            Server(first, b"s", plus=False)
+
+
 def test_a_verifier_as_text():
     """It comes back as it was, has the form of RFC 5803, and its repr shows no key."""
     text = VERIFIER.text()

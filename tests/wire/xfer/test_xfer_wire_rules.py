@@ -7,8 +7,10 @@ from twisted_xfer.errors import LocalProtocolError, RemoteProtocolError
 from twisted_xfer.protocols.xfer.wire import checks
 from twisted_xfer.protocols.xfer.wire import messages as m
 from twisted_xfer.protocols.xfer.wire.frames import (
+    HEADER,
     MAX_CONTROL,
     MAX_INLINE,
+    MAX_STREAM,
     PREAMBLE,
     Control,
     Data,
@@ -17,9 +19,10 @@ from twisted_xfer.protocols.xfer.wire.frames import (
     Inline,
     Packed,
     data_header,
+    numbered,
 )
 from twisted_xfer.protocols.xfer.wire.link import Link
-from twisted_xfer.protocols.xfer.wire.paths import MAX_PATH
+from twisted_xfer.protocols.xfer.wire.paths import MAX_PATH, is_sendable
 from twisted_xfer.protocols.xfer.wire.peer import Receiver, Sender
 
 DIGEST = bytes(32)
@@ -88,6 +91,30 @@ def test_a_control_frame_at_the_limit_and_past_it():
     with pytest.raises(RemoteProtocolError) as caught:
         m.read_message(control(filled + b" "))
     assert caught.value.detail == "frame too long"
+
+
+@pytest.mark.parametrize(("number", "good"), [(MAX_STREAM, True), (MAX_STREAM + 1, False)])
+def test_the_highest_number_of_an_entry(number, good):
+    """Is written and read; one more is neither."""
+    reader = FrameReader(MAX_CONTROL, 4096)
+    reader.receive_data(HEADER.pack(FrameType.ERROR, 0, 0, number, 2) + b"{}")
+    if good:
+        assert numbered(number) == number
+        assert reader.next_frame() == Control(FrameType.ERROR, number, b"{}")
+    else:
+        with pytest.raises(LocalProtocolError):
+            numbered(number)
+        with pytest.raises(RemoteProtocolError):
+            reader.next_frame()
+
+
+@pytest.mark.parametrize(("extra", "good"), [(0, True), (1, False)])
+def test_the_longest_path(extra, good):
+    """Of names that are all short enough, at the limit and one past it."""
+    path = b"/".join([b"a" * 255] * 15)
+    path += b"/" + b"b" * 128 + b"/"
+    path += b"c" * (MAX_PATH - len(path) + extra)
+    assert is_sendable(path) is good
 
 
 # --- content that goes past the reader ---------------------------------------------------------------
