@@ -10,6 +10,7 @@ import pytest
 from twisted_xfer.errors import RemoteProtocolError
 from twisted_xfer.protocols.xfer.wire.frames import Control, FrameType
 from twisted_xfer.protocols.xfer.wire.messages import MESSAGES, Hello, Select, read_message
+from twisted_xfer.protocols.xfer.wire.states import ENTRY, HANDSHAKE
 
 DOCUMENT = (Path(__file__).parents[3] / "docs/protocol/xfer.rst").read_text("utf-8")
 
@@ -71,3 +72,19 @@ def test_the_ranges_in_the_document():
         read_message(Control(kind.TYPE, 0, json.dumps(message | {key: good}).encode()))
         with pytest.raises(RemoteProtocolError):
             read_message(Control(kind.TYPE, 0, json.dumps(message | {key: bad}).encode()))
+
+
+@pytest.mark.parametrize("table", [HANDSHAKE, ENTRY], ids=["handshake", "entry"])
+def test_every_transition_is_in_the_document(table):
+    """State, messages, next state: as the code has them, and no other."""
+    rows = re.findall(r"^   ([a-z]+) +(.+?)  +([a-z]+)$", DOCUMENT, re.MULTILINE)
+    states = {str(state) for state in table.states}
+    written = [
+        (state, event, target)
+        for state, events, target in rows
+        if state in states and target in states
+        for event in events.split(", ")
+    ]
+    assert sorted(written) == sorted(
+        (str(state), str(event), str(target)) for state, event, target in table.edges()
+    )
