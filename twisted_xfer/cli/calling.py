@@ -57,11 +57,13 @@ def call(
     target: Target,
     work: Callable[[Any, Login], Deferred[T]],
     on_end: Callable[[], object] = lambda: None,
+    *,
+    resumable: bool = True,
 ) -> T:
     """Run ``work(reactor, login)`` to its end; a new key is asked for and the call repeated.
 
     Ends the process with an exit code when it fails. ``on_end`` is called before connections are
-    closed because the process ends.
+    closed because the process ends. ``resumable``: whether the same command again goes on.
     """
     login = asked.login(target)
 
@@ -69,7 +71,7 @@ def call(
         reactor.addSystemEventTrigger("before", "shutdown", on_end)
         return _trusting(reactor, asked, target, login, work)
 
-    outcome = run(begin)
+    outcome = run(begin, resumable=resumable)
     if isinstance(outcome, BaseException):
         user = "" if login.token else asked.user or target.username
         fail(_sentence(outcome, target, asked.code, user), code_of(outcome))
@@ -122,7 +124,7 @@ def _yes(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def run(begin: Callable[[Any], Any]) -> Any:
+def run(begin: Callable[[Any], Any], *, resumable: bool = True) -> Any:
     """Turn the reactor until the coroutine is over: its value or its exception."""
     with lean.imports():
         from twisted.internet import reactor as global_reactor
@@ -144,7 +146,8 @@ def run(begin: Callable[[Any], Any]) -> Any:
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(begin(reactor)).addBoth(over))
     reactor.run()
     if not outcome:
-        fail("interrupted; the same command again goes on where it was", Exit.INTERRUPTED)
+        again = "; the same command again goes on where it was" if resumable else ""
+        fail(f"interrupted{again}", Exit.INTERRUPTED)
     return outcome[0]
 
 

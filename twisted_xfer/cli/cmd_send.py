@@ -112,7 +112,7 @@ def command(
         return client.send(reactor, [os.fsencode(path) for path in paths], target, login, limited, progress)
 
     try:
-        summary = call(asked, target, begin, progress.interrupted)
+        summary = call(asked, target, begin, progress.interrupted, resumable=paths != ("-",))
     finally:
         progress.close()
     progress.summary(summary)
