@@ -5,7 +5,7 @@ import os
 import pytest
 from xfer_pipes import ALICE, local_net
 
-from twisted_xfer.errors import PermissionDenied
+from twisted_xfer.errors import PermissionDenied, RemoteProtocolError
 from twisted_xfer.protocols.xfer import client
 from twisted_xfer.protocols.xfer.errormap import PeerError
 from twisted_xfer.storage.local import LocalStorage
@@ -121,3 +121,16 @@ def test_the_part_of_an_upload_is_no_file(net, home, tmp_path):
     assert net.send([source], b"t").moved < 400_000, "it goes on where it was all the same"
     assert net.get(b"t", tmp_path / "back").files == 1
     assert (tmp_path / "back/t/big").read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize(("most", "good"), [(3, True), (2, False)])
+def test_a_listing_without_end(net, home, monkeypatch, most, good):
+    """A listener may say what it likes: past a limit we have heard enough."""
+    monkeypatch.setattr(client, "MAX_LISTED", most)
+    for name in "abc":
+        (home / name).touch()
+    found = net.run(client.ls(net.host.clock, client.Target("memory"), ALICE, net.work()))
+    if good:
+        assert len(found) == most
+    else:
+        assert isinstance(found, RemoteProtocolError)

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from twisted_xfer.protocols.xfer.receiving import ReceiverRole
 
 _PLAIN_WORK: Final = Work()
+#: Half a kilobyte each: the listing of a listener without mercy ends before our memory does.
+MAX_LISTED: Final = 1_000_000
 #: A path of this machine, as ``open`` takes it.
 AnyPath: TypeAlias = bytes | str | os.PathLike[bytes] | os.PathLike[str]
 
@@ -282,10 +284,19 @@ async def _get(run: Run, storage: IStorage, base: VirtualPath) -> Summary:
 
 
 def ls(reactor: Any, target: Target, login: Login, work: Work = _PLAIN_WORK) -> Deferred[list[Entry]]:
-    """What is in the directory ``target.path``, or the one file that it is. Fails as send() does."""
+    """What is in the directory ``target.path``, or the one file that it is. Fails as send() does.
+
+    With more than MAX_LISTED entries it fails with RemoteProtocolError.
+    """
     entries: list[Entry] = []
+
+    def add(entry: Entry) -> None:
+        if len(entries) >= MAX_LISTED:
+            raise RemoteProtocolError(detail="more in a listing than we take", limit=MAX_LISTED)
+        entries.append(entry)
+
     return Deferred.fromCoroutine(
-        _once(reactor, target, login, work, List(stream=1, path=target.path), entries.append)
+        _once(reactor, target, login, work, List(stream=1, path=target.path), add)
     ).addCallback(lambda _none: entries)
 
 
