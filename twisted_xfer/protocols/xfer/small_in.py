@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from twisted_xfer.protocols.xfer.receiving import ReceiverRole
 
 #: Stored one after the other, once the frames of all of them were read: measured, for a tenth less than
-#: each behind its frame. So many, and no more than MAX_INLINE of each, are held.
-BATCH: Final = 16
+#: each behind its frame. So many, and no more than MAX_INLINE of each, are held; of small ones that is what one
+#: read of the socket brings.
+BATCH: Final = 32
 
 
 class SmallFiles:

@@ -11,6 +11,7 @@ from twisted_xfer.errors import LocalProtocolError, RemoteProtocolError
 #: What each side sends first: name, major version, and bytes that a text-mode transfer would break.
 PREAMBLE: Final = b"XFER\x01\r\n\x1a"
 HEADER: Final = struct.Struct(">BBHII")
+_HEADER_SIZE: Final = HEADER.size
 #: One JSON object; the longest legal path in it, base64 and all, takes a tenth.
 MAX_CONTROL: Final = 64 * 1024
 #: Before somebody is authenticated nothing longer has to be said.
@@ -232,7 +233,7 @@ class FrameReader:
                 self._skip -= cut
                 if self._skip:
                     return None
-            if len(buffer) < HEADER.size:
+            if len(buffer) < _HEADER_SIZE:
                 return None
             number, flags, reserved, stream, length = HEADER.unpack_from(buffer)
             if reserved or stream > MAX_STREAM:
@@ -243,7 +244,7 @@ class FrameReader:
                     raise RemoteProtocolError(detail="unknown critical frame", type=number)
                 if length > self.max_control:
                     raise RemoteProtocolError(detail="frame too long", limit=self.max_control)
-                del buffer[: HEADER.size]
+                del buffer[:_HEADER_SIZE]
                 self._skip = length
                 continue
             limit = self.max_control
@@ -256,17 +257,20 @@ class FrameReader:
             if kind is FrameType.DATA:
                 if not length or not stream:
                     raise RemoteProtocolError(detail="empty or unnumbered DATA")
-                del buffer[: HEADER.size]
+                del buffer[:_HEADER_SIZE]
                 self._data_left, self._data_stream = length, stream
                 continue
-            end = HEADER.size + length
+            end = _HEADER_SIZE + length
             if len(buffer) < end:
                 return None
-            payload = bytes(buffer[HEADER.size : end])
+            payload = bytes(buffer[_HEADER_SIZE:end])
             del buffer[:end]
+            # tuple.__new__ halves the cost of a named tuple.
+            if kind is FrameType.INLINE:
+                return tuple.__new__(Inline, (stream, payload))
             if kind is FrameType.PACKED:
                 return _read_packed(stream, payload)
-            return Inline(stream, payload) if kind is FrameType.INLINE else Control(kind, stream, payload)
+            return tuple.__new__(Control, (kind, stream, payload))
 
     def _more_data(self) -> Data | None:
         buffer = self._buffer
