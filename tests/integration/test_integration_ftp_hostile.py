@@ -7,15 +7,11 @@ import os
 import random
 import shutil
 import socket
-import sys
-from pathlib import Path
 
 import pytest
+from ftp_client import RawFTP, descriptors, reset, wait_for
 
 from twisted_xfer.testing.daemon import Daemon
-
-sys.path.insert(0, str(Path(__file__).parent))
-from ftp_client import RawFTP, descriptors, reset, wait_for
 
 pytestmark = pytest.mark.integration
 

@@ -9,11 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from ftp_client import RawFTP, wait_for
 
 from twisted_xfer.testing.daemon import Daemon
-
-sys.path.insert(0, str(Path(__file__).parent))
-from ftp_client import RawFTP, wait_for
 
 pytestmark = pytest.mark.integration
 

@@ -9,11 +9,9 @@ import sys
 import threading
 
 import pytest
+from ftp_client import RawFTP, reset, wait_for
 
 from twisted_xfer.testing.daemon import Daemon
-
-sys.path.insert(0, os.path.dirname(__file__))
-from ftp_client import RawFTP, reset, wait_for
 
 pytestmark = pytest.mark.integration
 

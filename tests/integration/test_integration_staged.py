@@ -14,14 +14,12 @@ import time
 from pathlib import Path
 
 import pytest
+from ftp_client import RawFTP, reset, wait_for
 
 from twisted_xfer.interfaces import NewFile
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.storage.local import LocalStorage
 from twisted_xfer.testing.daemon import Daemon
-
-sys.path.insert(0, os.path.dirname(__file__))
-from ftp_client import RawFTP, reset, wait_for
 
 pytestmark = pytest.mark.integration
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 
 import pytest
+from ftp_client import RawFTP
 
 from twisted_xfer.testing.daemon import Daemon
-
-sys.path.insert(0, os.path.dirname(__file__))
-from ftp_client import RawFTP
 
 pytestmark = pytest.mark.integration
 

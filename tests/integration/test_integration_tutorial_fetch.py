@@ -2,16 +2,12 @@
 
 import contextlib
 import hashlib
-import os
 import random
 import socket
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
-sys.path.insert(0, os.path.dirname(__file__))
 from tutorial_support import (
     AT_ONCE,
     FEW,

@@ -2,15 +2,11 @@
 
 import contextlib
 import json
-import os
 import socket
-import sys
 import threading
 import time
 
 import pytest
-
-sys.path.insert(0, os.path.dirname(__file__))
 from tutorial_support import TIMES, Wire, run_ours, serve, tls_connect, tls_wrapper
 
 pytestmark = pytest.mark.integration

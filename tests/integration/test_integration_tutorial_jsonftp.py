@@ -3,17 +3,13 @@
 import contextlib
 import hashlib
 import json
-import os
 import random
 import socket
 import struct
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
-sys.path.insert(0, os.path.dirname(__file__))
 from tutorial_support import (
     AT_ONCE,
     FEW,

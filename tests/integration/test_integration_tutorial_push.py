@@ -3,12 +3,9 @@
 import os
 import random
 import socket
-import sys
 import threading
 
 import pytest
-
-sys.path.insert(0, os.path.dirname(__file__))
 from tutorial_support import SEED, TIMES, Wire, run_ours, serve, tls_connect, tls_wrapper, wait_for
 
 pytestmark = pytest.mark.integration

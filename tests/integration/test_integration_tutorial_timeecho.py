@@ -1,18 +1,14 @@
 """The time and echo scripts, with plain sockets, against our services and our client."""
 
 import contextlib
-import os
 import random
 import re
 import socket
 import ssl
-import sys
 import threading
 import time
 
 import pytest
-
-sys.path.insert(0, os.path.dirname(__file__))
 from tutorial_support import SEED, TIMES, Wire, run_ours, serve, tls_connect, tls_wrapper
 
 from twisted_xfer.testing.daemon import Daemon
