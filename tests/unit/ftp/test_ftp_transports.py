@@ -7,6 +7,7 @@ import pytest
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import ITCPTransport, ITLSTransport
 from twisted.internet.protocol import connectionDone
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from zope.interface import alsoProvides, implementer
@@ -14,6 +15,7 @@ from zope.interface import alsoProvides, implementer
 from twisted_xfer.interfaces import IPromptTransport
 from twisted_xfer.protocols.ftp.options import FTPOptions
 from twisted_xfer.protocols.ftp.plugin import implicit, plugin
+from twisted_xfer.runtime.limits import Limits
 
 
 @implementer(IPromptTransport, ITLSTransport)
@@ -102,6 +104,19 @@ def test_no_implicit_tls_over_a_wrapping(rig, prompt):
     assert b"".join(wrapping.seen) == b""
     assert prompt.disconnecting
     wrapping.connectionLost(connectionDone)
+
+
+@pytest.mark.parametrize(("kind", "said"), [(plugin, b"421 "), (implicit, b"")], ids=["ftp", "ftps"])
+def test_no_room(make_rig, kind, said):
+    """Whoever expects TLS from the first byte is told nothing in clear, which it could not make sense of."""
+    rig = make_rig(limits=Limits(Clock(), max_clients=1))
+    rig.host.tls = _TLS()
+    transport = StringTransport()
+    protocol = kind.stream_factory(FTPOptions(), rig.host).buildProtocol(None)
+    protocol.makeConnection(transport)
+    assert transport.value()[:4] == said
+    assert transport.disconnecting
+    protocol.connectionLost(connectionDone)
 
 
 @pytest.mark.parametrize(

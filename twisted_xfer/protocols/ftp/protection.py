@@ -35,7 +35,7 @@ class Protection:
         control: it is done.
         cleared: the control connection has left TLS again (CCC).
         siblings: the sessions of the same listener.
-        silent: nobody has been greeted yet.
+        silent: nobody has been greeted yet, who has to be greeted in TLS.
         private: data connections use TLS (PROT P).
         sized: PBSZ was given.
         client: what CLNT said.

@@ -103,6 +103,8 @@ class FTPServerProtocol(Protocol):
         if foreign:
             # An endpoint with TLS of its own: its data connections can only be bound by chance.
             self.session.protection.control = True
+        # Whoever expects TLS from the first byte is told nothing in clear.
+        self.session.protection.silent = factory.implicit
         if not self.session.admit():
             return
         if factory.implicit:

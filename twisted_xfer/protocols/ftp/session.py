@@ -119,9 +119,9 @@ class FTPSession(SessionState):
         self.channel.close(last)
 
     def refuse(self, last: bytes) -> None:
-        """End the session for good."""
+        """End the session for good; before its first TLS without a word."""
         self.quitting = True
-        self.close(last)
+        self.close(b"" if self.protection.silent else last)
 
     def check_deadline(self, now: float) -> None:
         """Called now and then by the factory: ends a session that has been silent for too long."""

@@ -60,7 +60,6 @@ def start_implicit(session: FTPSession) -> None:
         return
     start_tls(session, b"")
     session.protection.private = True
-    session.protection.silent = True
 
 
 def secured(session: FTPSession) -> None:
