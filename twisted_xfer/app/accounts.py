@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, Protocol
 
@@ -122,6 +123,10 @@ def _make_checker(auth: Auth, file: str) -> ICredentialsChecker:
         known = sorted(found.authType for found in strcred.findCheckerFactories())  # type: ignore[no-untyped-call]
         remedy = f"no such type; there are {', '.join(known)} (see --help-auth)"
         raise ConfigError("auth", value=auth.type, file=file, remedy=remedy) from error
+    if auth.type == "file" and auth.argument.strip() and not os.path.isfile(auth.argument):
+        # Twisted's own only warns of it, and then nobody can log in.
+        remedy = "no such file: name one of lines NAME:PASSWORD, in full"
+        raise ConfigError("auth", value="file:...", file=file, remedy=remedy)
     try:
         checker: ICredentialsChecker = factory.generateChecker(auth.argument)
     except strcred.InvalidAuthArgumentString as error:

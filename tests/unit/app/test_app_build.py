@@ -192,6 +192,9 @@ def test_missing_plugins_stop_the_start(table):
         ({"storage": {"plugin": 7}}, "storage.plugin"),
         ({"tls": {"certificate": "c", "key": "k"}}, "tls.certificate"),
         ({"auth": ["nosuch"]}, "auth"),
+        # Twisted's own checker only warns, and then nobody can log in.
+        ({"auth": ["file:/nowhere/at/all"]}, "auth"),
+        ({"auth": ["file:/"]}, "auth"),
     ],
 )
 def test_wrong_sections_stop_the_start(table, key):
