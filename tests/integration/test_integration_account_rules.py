@@ -279,7 +279,7 @@ def test_everything_that_is_done_is_told(site):
             ftp.say("QUIT")
         assert daemon.stop() == 0
     told = [json.loads(line) for line in site.events.read_text().splitlines()]
-    # The connections may be seen to close before the stop is, or not at all.
+    # Connections close before the stop, or by it.
     others = {"login.failed", "connection.close"}
     ids = [event["id"] for event in told if event.get("username") == "alice" and event["id"] not in others]
     assert ids == [
