@@ -9,7 +9,7 @@ from zope.interface.verify import verifyObject
 from twisted_xfer.interfaces import Expected, IStoresNew, NewFile, WriteIntent
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.runtime.blocking import InlineBlocking
-from twisted_xfer.storage import local_new
+from twisted_xfer.storage import local_new, take_name
 from twisted_xfer.storage.local import LocalStorage
 from twisted_xfer.storage.memory import MemoryStorage
 from twisted_xfer.storage.parts import part_name
@@ -248,6 +248,15 @@ def test_whatever_has_the_name_keeps_it(storage, root, kind, looked):
     assert storage.store_new([new(b"x")]) == 0
     assert os.path.samestat(before, path.lstat())
     assert sorted(os.listdir(root)) == ["a", "x"]
+
+
+def test_systems_that_cannot_rename_to_a_free_name(storage, root, monkeypatch):
+    """By a link, as an upload."""
+    monkeypatch.setattr(take_name, "_call", None)
+    (root / "taken").touch()
+    assert storage.store_new([new(b"x"), new(b"taken")]) == 1
+    assert files(root) == {"x": b"content", "taken": b""}
+    assert (root / "x").stat().st_nlink == 1
 
 
 # --- another upload of the same owner finds the part before we have locked it ----------------------

@@ -4,6 +4,7 @@ import os
 
 import pytest
 from blake3 import blake3
+from twisted.logger import Logger
 from xfer_pipes import Net, local_net
 from xfer_raw import Raw
 
@@ -208,3 +209,18 @@ def test_which_way_they_go(peer, way, monkeypatch):
     assert len(said(peer)) == 5
     long = [b"file1", b"file2", b"x", b"x", b"file4", b"file5"]
     assert opened == ([b"x", b"x"] if way == "at once" else long)
+
+
+def test_whoever_watches_fails(peer, tmp_path):
+    """It costs the file that it was told of its answer, and nobody else anything."""
+
+    def watch(event):
+        if event.path == b"file2" and event.kind == "done":
+            raise ValueError("a bug of whoever watches")
+
+    role = peer.line.listener.protocol.role
+    role._on_event = watch
+    role.log = Logger(observer=lambda event: None)
+    peer.say(several(3))
+    assert said(peer) == [("Done", 1), ("Error", 2), ("Done", 3)]
+    assert len(list((tmp_path / "alice").iterdir())) == 3

@@ -140,9 +140,10 @@ class ReceiverRole:
 
     def run(self, entry: Entry, work: Coroutine[Any, Any, None]) -> None:
         """Do ``work``; the entry fails with it."""
-        begin(work, lambda failure: self._failed(entry, failure))
+        begin(work, lambda failure: self.failed(entry, failure))
 
-    def _failed(self, entry: Entry, failure: Failure) -> None:
+    def failed(self, entry: Entry, failure: Failure) -> None:
+        """This entry failed, with an error of ours or with a bug; the connection goes on."""
         error = failure.value
         if not isinstance(error, XferError):
             self.log.failure("receiving failed", failure)

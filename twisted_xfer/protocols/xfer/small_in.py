@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from twisted.python.failure import Failure
+
 from twisted_xfer.errors import DigestMismatch, NameInvalid, XferError
 from twisted_xfer.interfaces import IStoresNew, NewFile
 from twisted_xfer.interfaces.answers import resolve
@@ -21,6 +23,15 @@ if TYPE_CHECKING:
 #: each behind its frame. So many, and no more than MAX_INLINE of each, are held; of small ones that is what one
 #: read of the socket brings.
 BATCH: Final = 32
+
+
+def _until_none(files: list[NewFile | None]) -> list[NewFile]:
+    found: list[NewFile] = []
+    for one in files:
+        if one is None:
+            break
+        found.append(one)
+    return found
 
 
 class SmallFiles:
@@ -60,34 +71,41 @@ class SmallFiles:
         """In their order, at once as far as that goes."""
         role, storage = self._role, self._storage
         digests = [self._digest(data) for _, data in files]
+        new = [
+            None if storage is None else self._new_file(entry, data, digest)
+            for (entry, data), digest in zip(files, digests, strict=True)
+        ]
         at = missed = 0
         while at < len(files):
-            if storage is not None and missed < 2:
-                first = at
-                new = self._new_files(files[at:], digests[at:])
-                for new_file in new[: storage.store_new(new) if new else 0]:
-                    role.stored(files[at][0], new_file.path, digests[at], len(new_file.data), 0)
+            simple = _until_none(new[at:]) if missed < 2 else []
+            if storage is not None and simple:
+                stored = storage.store_new(simple)
+                for one in simple[:stored]:
+                    self._stored(files[at][0], one, digests[at])
                     at += 1
                 # The first of a directory goes the long way; where the second does, all do, such as with a quota.
-                missed = 0 if at > first else missed + 1
+                missed = 0 if stored else missed + 1
             if at < len(files):
                 entry, data = files[at]
                 role.run(entry, self._store_one(entry, data, digests[at]))
                 at += 1
 
-    def _new_files(self, files: list[tuple[Entry, bytes]], digests: list[bytes]) -> list[NewFile]:
-        """The first of ``files`` that nothing is to be said of before they are stored."""
+    def _stored(self, entry: Entry, new: NewFile, digest: bytes) -> None:
+        try:
+            self._role.stored(entry, new.path, digest, len(new.data), 0)
+        except Exception:  # noqa: BLE001 - a bug of whoever watches costs this one its answer, and no other
+            self._role.failed(entry, Failure())  # type: ignore[no-untyped-call]
+
+    def _new_file(self, entry: Entry, data: bytes, digest: bytes) -> NewFile | None:
+        """What to store at once; None where something is to be said first."""
         placing = self._role.placing
-        found: list[NewFile] = []
-        for (entry, data), digest in zip(files, digests, strict=True):
-            if digest != entry.digest or entry.path in placing.rules.done:
-                break
-            try:
-                path = placing.path(entry)
-            except NameInvalid:
-                break
-            found.append(NewFile(path, data, *placing.metadata(entry)))
-        return found
+        if digest != entry.digest or entry.path in placing.rules.done:
+            return None
+        try:
+            path = placing.path(entry)
+        except NameInvalid:
+            return None
+        return NewFile(path, data, *placing.metadata(entry))
 
     def _digest(self, data: bytes) -> bytes:
         hasher = make_hasher(self._role.hash_name)
