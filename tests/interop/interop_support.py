@@ -37,6 +37,16 @@ AWKWARD_NAMES: Final = (
 )
 SIZES: Final = (0, 1, BIG)
 
+#: What lftp is told before all else: to fail at once, and to let nothing go in clear.
+LFTP_IN_TLS: Final = (
+    "set cmd:fail-exit yes",
+    "set net:max-retries 1",
+    "set net:timeout 30",
+    "set ftp:ssl-force yes",
+    "set ftp:ssl-protect-data yes",
+    "set ftp:ssl-protect-list yes",
+)
+
 _cached: dict[int, bytes] = {}
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 import attrs
 import pytest
 from client_pki import DAY, Authority, Issued, bundle, now
-from interop_support import PASSWORD, Runner, payload, sha256
+from interop_support import LFTP_IN_TLS, PASSWORD, Runner, payload, sha256
 
 from twisted_xfer.accounts.passwords import hash_password
 from twisted_xfer.app.tls import make_demo_certificate
@@ -157,12 +157,7 @@ def test_lftp(site: Site, run: Runner, mode: str, version: Version) -> None:
     certificate, key = site.files("alice")
     (run.cwd / "sent").write_bytes(payload(300_000))
     script = (
-        "set cmd:fail-exit yes",
-        "set net:max-retries 1",
-        "set net:timeout 30",
-        "set ftp:ssl-force yes",
-        "set ftp:ssl-protect-data yes",
-        "set ftp:ssl-protect-list yes",
+        *LFTP_IN_TLS,
         f"set ssl:ca-file {site.certificate}",
         f"set ssl:cert-file {certificate}",
         f"set ssl:key-file {key}",

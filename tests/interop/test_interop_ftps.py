@@ -16,7 +16,7 @@ from typing import Any, Literal
 import aioftp
 import attrs
 import pytest
-from interop_support import PASSWORD, PATIENCE, REPLY, Runner, payload, sha256
+from interop_support import LFTP_IN_TLS, PASSWORD, PATIENCE, REPLY, Runner, payload, sha256
 
 from twisted_xfer.app.tls import make_demo_certificate
 from twisted_xfer.testing.daemon import Daemon
@@ -124,12 +124,7 @@ def test_lftp(site: TLSSite, run: Runner, mode: str, version: Version) -> None:
     scheme, port = ("ftp", site.explicit) if mode == "explicit" else ("ftps", site.implicit)
     (run.cwd / "sent").write_bytes(payload(300_000))
     script = (
-        "set cmd:fail-exit yes",
-        "set net:max-retries 1",
-        "set net:timeout 30",
-        "set ftp:ssl-force yes",
-        "set ftp:ssl-protect-data yes",
-        "set ftp:ssl-protect-list yes",
+        *LFTP_IN_TLS,
         f"set ssl:ca-file {site.certificate}",
         f"set ssl:priority {priority}",
         f"open -u {site.user},{PASSWORD} -p {port} {scheme}://localhost",
