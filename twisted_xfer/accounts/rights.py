@@ -65,6 +65,9 @@ def parse_rights(value: object, *, key: str = "rights", file: str = "") -> froze
 _BY_NAME: Final[Mapping[str, Right]] = {right.value: right for right in Right}
 
 
+_STAR, _ANY = b"*?"
+
+
 def match_name(pattern: bytes, name: bytes) -> bool:
     """Whether one path component fits ``pattern`` (``*`` and ``?``), in linear space.
 
@@ -74,10 +77,10 @@ def match_name(pattern: bytes, name: bytes) -> bool:
     star = -1
     resume = 0
     while at < len(name):
-        if in_pattern < len(pattern) and pattern[in_pattern] == 0x2A:
+        if in_pattern < len(pattern) and pattern[in_pattern] == _STAR:
             star, resume = in_pattern, at
             in_pattern += 1
-        elif in_pattern < len(pattern) and pattern[in_pattern] in {0x3F, name[at]}:
+        elif in_pattern < len(pattern) and pattern[in_pattern] in {_ANY, name[at]}:
             in_pattern += 1
             at += 1
         elif star >= 0:
@@ -85,7 +88,7 @@ def match_name(pattern: bytes, name: bytes) -> bool:
             at, in_pattern = resume, star + 1
         else:
             return False
-    return all(byte == 0x2A for byte in pattern[in_pattern:])
+    return all(byte == _STAR for byte in pattern[in_pattern:])
 
 
 class PathPattern:

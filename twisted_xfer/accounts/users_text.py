@@ -30,6 +30,8 @@ MAX_GROUPS: Final = 100
 MAX_TEXTS: Final = 100
 #: What a home may hold, see ``realm.home_of``.
 _PLACEHOLDER: Final = re.compile(r"\{(?:root|username)\}")
+#: Digits of a size: more bytes than any disk has, and an integer that is quickly read.
+MAX_SIZE_DIGITS: Final = 18
 _SIZES: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _ASCII: Final = "".join(map(chr, range(32, 127)))
 
@@ -228,7 +230,7 @@ def _size(value: Any, key: str, file: str) -> int:
     plain = value.strip().upper().removesuffix("B").removesuffix("I")
     unit = plain[-1:] if plain[-1:] in _SIZES else ""
     digits = plain.removesuffix(unit).strip()
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= MAX_SIZE_DIGITS):
         raise ConfigError(key, value=value, file=file, remedy='give bytes, or a size such as "500M" or "2G"')
     return int(digits) * _SIZES[unit]
 

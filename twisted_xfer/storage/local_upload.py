@@ -38,6 +38,8 @@ from twisted_xfer.storage.take_name import take_name
 
 #: Names tried for if_exists="rename" before AlreadyExists; each costs one link(2).
 MAX_RENAMES: Final = 1000
+#: What is longer than this behind the last dot is no extension: a number goes behind it.
+MAX_EXTENSION: Final = 16
 
 
 class Target(NamedTuple):
@@ -52,7 +54,7 @@ class Target(NamedTuple):
 def numbered(name: bytes, number: int) -> bytes:
     """``report.txt`` as ``report (2).txt``; the stem is cut where the name would be too long."""
     stem, dot, extension = name.rpartition(b".")
-    if not stem or len(extension) > 16:
+    if not stem or len(extension) > MAX_EXTENSION:
         stem, dot, extension = name, b"", b""
     tail = b" (%d)%b%b" % (number, dot, extension)
     return stem[: MAX_NAME - len(tail)] + tail

@@ -235,6 +235,14 @@ def test_as_many_groups_as_an_account_is_in(monkeypatch):
     assert caught.value.key == "users.alice.groups"
 
 
+def test_the_longest_size():
+    """One digit more is refused before it is read."""
+    digits = "9" * users_text.MAX_SIZE_DIGITS
+    assert check_setting("quota_bytes", digits) == int(digits)
+    with pytest.raises(ConfigError):
+        check_setting("quota_bytes", digits + "9")
+
+
 def test_unknown_setting():
     """The remedy lists what there is."""
     with pytest.raises(ConfigError, match="quota_bytes"):

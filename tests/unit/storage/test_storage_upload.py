@@ -17,7 +17,7 @@ from twisted_xfer.storage import local_stage, take_name
 from twisted_xfer.storage.count import count_tree
 from twisted_xfer.storage.digests import copy_prefix, file_digest, make_hasher
 from twisted_xfer.storage.local import LocalStorage
-from twisted_xfer.storage.local_upload import numbered
+from twisted_xfer.storage.local_upload import MAX_EXTENSION, numbered
 from twisted_xfer.testing.storage_checks import entries, fails_with, get, path_of, put, put_part, value_of
 
 
@@ -130,7 +130,8 @@ def test_unique_names_are_bounded(tmp_path):
         (b"a", 12, b"a (12)"),
         (b".profile", 1, b".profile (1)"),
         (b"a.tar.gz", 1, b"a.tar (1).gz"),
-        (b"a." + b"x" * 17, 1, b"a." + b"x" * 17 + b" (1)"),
+        (b"a." + b"x" * MAX_EXTENSION, 1, b"a (1)." + b"x" * MAX_EXTENSION),
+        (b"a." + b"x" * (MAX_EXTENSION + 1), 1, b"a." + b"x" * (MAX_EXTENSION + 1) + b" (1)"),
         (b"n" * MAX_NAME, 1, b"n" * (MAX_NAME - 4) + b" (1)"),
     ],
 )

@@ -11,6 +11,9 @@ from twisted_xfer.interfaces import API_VERSION, IHost, IProtocolPlugin
 from twisted_xfer.protocols.jim.server import make_factory
 from twisted_xfer.streams import ServedFactory
 
+#: An object that begins as one of ours does so within this, with blanks where Python writes them.
+SNIFFED: Final = 64
+
 
 @attrs.frozen
 class JIMOptions:
@@ -48,11 +51,11 @@ class JIMPlugin:
 
     def sniff(self, prefix: bytes) -> Literal["yes", "no", "more"]:
         """See IProtocolPlugin: an object that begins with an action that only JIM has first."""
-        text = prefix[:64].replace(b" ", b"").replace(b"'", b'"')
+        text = prefix[:SNIFFED].replace(b" ", b"").replace(b"'", b'"')
         for begin in (b'{"action":"presence"', b'{"action":"authenticate"'):
             if text.startswith(begin):
                 return "yes"
-            if len(prefix) < 64 and begin.startswith(text):
+            if len(prefix) < SNIFFED and begin.startswith(text):
                 return "more"
         return "no"
 
