@@ -17,6 +17,9 @@ from twisted_xfer.interfaces import QuotaScope
 SHARES: Final = 64
 #: But never less than this, so that the end comes soon: at most 64 such steps.
 LEAST_SHARE: Final = 512
+#: Bytes that are set aside for an announced size, 16 TiB; an upload that is larger asks for more as it comes. An
+#: announcement costs nothing, and the sum of as many as there can be has to stay below SQLite's 2**63.
+MOST_AHEAD: Final = 1 << 44
 
 
 class Tally(NamedTuple):
@@ -54,6 +57,8 @@ def left_files(standing: Standing) -> int | None:
 def admit(standings: Sequence[Standing], size: int | None, files: int) -> int:
     """The bytes to set aside for an upload of ``size`` (None: unknown, so 0) and ``files`` new files.
 
+    At most MOST_AHEAD, though all of ``size`` has to fit.
+
     Raises:
         QuotaExceeded: a scope has not that much left; fields ``left``, ``unit`` and ``scope``.
     """
@@ -66,7 +71,7 @@ def admit(standings: Sequence[Standing], size: int | None, files: int) -> int:
         left = left_bytes(standing)
         if left is not None and left < wanted:
             raise QuotaExceeded(left=left, unit="bytes", scope=standing.scope.name)
-    return wanted
+    return min(wanted, MOST_AHEAD)
 
 
 def grow(standings: Sequence[Standing], wanted: int, own: int) -> int:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from twisted_xfer.errors import QuotaExceeded
 from twisted_xfer.interfaces import QuotaScope
-from twisted_xfer.quota.arithmetic import Standing, Tally, admit, grow, left_bytes, left_files
+from twisted_xfer.quota.arithmetic import MOST_AHEAD, Standing, Tally, admit, grow, left_bytes, left_files
 from twisted_xfer.quota.memory import MemoryLedger
 
 FREE = Standing(QuotaScope("free"), Tally(10, 1, 5, 1))
@@ -31,6 +31,17 @@ def test_admission_at_the_limit_and_one_past():
         with pytest.raises(QuotaExceeded) as caught:
             admit((FREE, TIGHT), size, files)
         assert (caught.value.fields["unit"], caught.value.fields["scope"]) == (unit, "tight")
+
+
+def test_announced_sizes_without_bounds():
+    """At most MOST_AHEAD is set aside before it comes; what is announced has to fit all the same."""
+    free = Standing(QuotaScope("/group/g", None, 5), Tally())
+    assert admit([free], MOST_AHEAD, 1) == MOST_AHEAD
+    assert admit([free], MOST_AHEAD + 1, 1) == MOST_AHEAD
+    bounded = Standing(QuotaScope("a", MOST_AHEAD + 1, None), Tally())
+    assert admit([free, bounded], MOST_AHEAD + 1, 1) == MOST_AHEAD
+    with pytest.raises(QuotaExceeded):
+        admit([free, bounded], MOST_AHEAD + 2, 1)
 
 
 def test_growing():

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from twisted_xfer.errors import QuotaExceeded, StorageFailure
-from twisted_xfer.interfaces import Usage
+from twisted_xfer.interfaces import QuotaScope, Usage
 from twisted_xfer.quota.leases import Lease, boot_id
 from twisted_xfer.quota.sqlite import SCHEMA_VERSION, SqliteLedger
 
@@ -83,6 +83,17 @@ def test_processes_share_one_limit(path):
     assert two.usage("alice") == Usage(60, 1, 40)
     one.close()
     two.close()
+
+
+def test_announced_sizes_shut_out_nobody(path):
+    """Two files of 8 EiB that are only announced: a group that counts files goes on taking others'."""
+    ledger = SqliteLedger(path)
+    group = [QuotaScope("/group/g", None, 10)]
+    for name, size in (("eve", 2**63 - 1), ("eve", 2**63 - 1), ("bob", 10)):
+        ledger.reserve(name, size, limit_bytes=None, limit_files=None, also=group)
+    with pytest.raises(QuotaExceeded):
+        ledger.reserve("bob", 10, limit_bytes=None, limit_files=None, also=group, files=8)
+    ledger.close()
 
 
 def test_what_a_killed_process_held_is_given_back(path):
