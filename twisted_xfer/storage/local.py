@@ -217,11 +217,12 @@ class LocalStorage(LocalNew):
     def open_read(self, path: VirtualPath, offset: int = 0) -> IReadFile:
         """Open a plain file; the owner's part where there is no file."""
         anchor = self._anchor()
+        kept = False
         try:
             try:
                 fd = self._open(anchor.fd, path, _READ)
             except FileNotFoundError:
-                fd = self._open_part(anchor.fd, path)
+                fd, kept = self._open_part(anchor.fd, path), True
             try:
                 status = os.fstat(fd)
                 require_file(status, path)
@@ -232,7 +233,7 @@ class LocalStorage(LocalNew):
                 raise
         except OSError as error:
             raise translate(error, path) from error
-        return LocalReadFile(fd, make_info(path.name, status), offset)
+        return LocalReadFile(fd, make_info(path.name, status, kept=kept), offset)
 
     def _open_part(self, root: int, path: VirtualPath) -> int:
         """The owner's part. An empty one is as good as none."""

@@ -4,6 +4,7 @@ Not a seam: a protocol may do without. It stands below the protocols and knows n
 """
 
 from twisted_xfer.streams.client import ClientStream, dial
+from twisted_xfer.streams.downloads import open_whole
 from twisted_xfer.streams.drain import Queued, drained, kernel_queue
 from twisted_xfer.streams.served import ServedFactory, ServedStream
 from twisted_xfer.streams.stream import CHUNK, Outlet, Reader, WireStream
@@ -23,4 +24,5 @@ __all__ = [
     "drained",
     "kernel_queue",
     "let_go",
+    "open_whole",
 ]

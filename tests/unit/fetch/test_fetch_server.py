@@ -12,6 +12,7 @@ from twisted_xfer.streams.drain import PAUSE, WITHIN
 from twisted_xfer.testing.contracts_protocol import ProtocolContract
 from twisted_xfer.testing.host import MemoryHost
 from twisted_xfer.testing.protocols import connect
+from twisted_xfer.testing.storage_checks import put_part
 
 
 class TestFetchContract(ProtocolContract):
@@ -46,6 +47,15 @@ def ask(host, connection, name):
     connection.send(b"get " + name)
     host.clock.advance(QUIET)
     return connection.received()
+
+
+def test_half_a_file_is_none(host):
+    """What an interrupted upload left is not to be taken for the file."""
+    put_part(host.storage.view("/alice", owner="alice"), b"/half", b"begun")
+    connection = serve(host)
+    assert ask(host, connection, b"half") == b""
+    host.clock.advance(GRACE)
+    assert connection.ended
 
 
 @pytest.mark.parametrize(("name", "data"), [(b"f", b"hello"), (b"empty", b"")])

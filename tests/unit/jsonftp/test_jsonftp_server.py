@@ -14,6 +14,7 @@ from twisted_xfer.streams.drain import PAUSE, WITHIN
 from twisted_xfer.testing.contracts_protocol import ProtocolContract
 from twisted_xfer.testing.host import MemoryHost
 from twisted_xfer.testing.protocols import connect
+from twisted_xfer.testing.storage_checks import put_part
 
 LOGIN = b'{"action": "auth", "username": "alice", "password": "secret"}'
 
@@ -144,6 +145,14 @@ def test_get(glued):
         answer += client.raw(b"1")
     assert answer.endswith(b'"file_size": 5}hello')
     assert client.say(action="ls") == ["f", "sub"]
+
+
+@pytest.mark.parametrize("message", [{"action": "get"}, {"action": "breakpoint", "breakpoint": 3}])
+def test_half_a_file_is_none(message):
+    """What an interrupted upload left is there for going on with it, and not to be taken for the file."""
+    host = make_host()
+    put_part(host.storage.view("/alice", owner="alice"), b"/half", b"begun")
+    assert Client(host).code({**message, "filename": "half"}) == 256
 
 
 def test_get_with_a_digest():

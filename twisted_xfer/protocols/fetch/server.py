@@ -7,10 +7,9 @@ from typing import Final
 
 from twisted_xfer.errors import RemoteProtocolError, XferError
 from twisted_xfer.interfaces import IAvatar, IHost, ILease, IReadFile
-from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.fetch.wire import Asked, CommandReader
-from twisted_xfer.streams import ServedFactory, ServedStream
+from twisted_xfer.streams import ServedFactory, ServedStream, open_whole
 
 #: Seconds without a byte after which a command is taken for whole.
 QUIET: Final = 0.02
@@ -60,7 +59,7 @@ class FetchStream(ServedStream):
                 continue
             try:
                 asked = event if isinstance(event, Asked) else reader.silence()
-                return await resolve(avatar.open_read(self._path(base, asked.name)))
+                return await open_whole(avatar, self._path(base, asked.name))
             except XferError:
                 # Half a command or half a name, perhaps: there is no other sign of that.
                 if event is not None or not await self.more(GRACE) or self.lost is not None:

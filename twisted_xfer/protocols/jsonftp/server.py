@@ -41,7 +41,7 @@ from twisted_xfer.protocols.jsonftp.wire import (
     size_of,
     text_of,
 )
-from twisted_xfer.streams import ServedFactory, ServedStream, commit, let_go
+from twisted_xfer.streams import ServedFactory, ServedStream, commit, let_go, open_whole
 
 #: Wrong passwords before the connection is closed.
 MAX_FAILURES: Final = 5
@@ -148,7 +148,7 @@ class JSONFTPStream(ServedStream):
             self.answer("bad_format")
             return
         try:
-            file = await resolve(avatar.open_read(path, offset))
+            file = await open_whole(avatar, path, offset)
         except XferError:
             self.answer("not_found")
             return
