@@ -94,12 +94,12 @@ class SessionState:
         if avatar is not None:
             avatar.logout()
             self.protection.logged_out()
+        self.username = ""
 
     def reset(self) -> None:
         """The state of a session that nobody has logged into."""
         self.log_out()
         self.sequence.reset()
-        self.username = ""
         self.codec = self.listener_codec
         #: OPTS UTF8 was said: what the client chose counts for more than its account's charset.
         self.codec_chosen = False
