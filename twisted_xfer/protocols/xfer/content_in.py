@@ -243,7 +243,11 @@ class ContentReceiver:
             await self._cut_back(incoming)
             raise DigestMismatch(entry.path, "at the end")
         try:
-            await resolve(incoming.upload.commit(self._role.placing.expected(entry, incoming.position)))
+            await resolve(
+                incoming.upload.commit(
+                    self._role.placing.expected(entry, incoming.upload.path, incoming.position)
+                )
+            )
         except XferError as error:
             incoming.over = error
             self._role.incoming.pop(entry.stream, None)

@@ -69,9 +69,6 @@ class Placing:
         self._avatar = IAvatar(storage) if IAvatar.providedBy(storage) else None
         #: What the account itself wants of names that are taken, where it says so.
         self._own_policy = "" if self._avatar is None else self._avatar.account.if_exists
-        avatar = self._avatar
-        self._times = rules.times and (avatar is None or avatar.may(Right.UTIME))
-        self._modes = rules.modes and (avatar is None or avatar.may(Right.CHMOD))
         #: The directory of the last entry, as it was offered and as it is here.
         self._above: bytes | None = None
         self._parts: tuple[bytes, ...] = ()
@@ -89,7 +86,7 @@ class Placing:
 
     async def finish_directory(self, entry: Entry, path: VirtualPath) -> None:
         """Mode and time, once nothing in it changes any more. What the storage cannot do is left."""
-        expected = self.expected(entry, 0)
+        expected = self.expected(entry, path, 0)
         try:
             if expected.mode is not None:
                 # Whose directory it is must be able to go on in it, and to remove it.
@@ -113,7 +110,7 @@ class Placing:
             ForbiddenPath: links are not taken here, or not this one.
         """
         self._check_links(entry)
-        target, time = entry.target or b"", self.expected(entry, 0).mtime_ns
+        target, time = entry.target or b"", self.expected(entry, path, 0).mtime_ns
         storage = IMakesLinks(self.storage)
         made: bool = await self._with_parents(path, lambda: storage.make_link(path, target, time))
         return made
@@ -281,15 +278,22 @@ class Placing:
         shorter = await resolve(self.storage.open_write(path, intent))
         await resolve(shorter.suspend())
 
-    def expected(self, entry: Entry, size: int) -> Expected:
+    def expected(self, entry: Entry, path: VirtualPath, size: int) -> Expected:
         """What commit applies and checks; the digest was compared already."""
-        mode, mtime_ns = self.metadata(entry)
+        mode, mtime_ns = self.metadata(entry, path)
         return Expected(size=size, mtime_ns=mtime_ns, mode=mode)
 
-    def metadata(self, entry: Entry) -> tuple[int | None, int | None]:
-        """Mode and time, as far as they are taken from this sender."""
-        mode = entry.mode & MODE_MASK if self._modes and entry.mode is not None else None
-        return mode, entry.mtime_ns if self._times else None
+    def metadata(self, entry: Entry, path: VirtualPath) -> tuple[int | None, int | None]:
+        """Mode and time, as far as they are taken from this sender, who may have other rights at ``path``."""
+        avatar, mode, mtime_ns = self._avatar, entry.mode, entry.mtime_ns
+        if mode is not None:
+            may = self.rules.modes and (avatar is None or avatar.may(Right.CHMOD, path))
+            mode = mode & MODE_MASK if may else None
+        if mtime_ns is not None and not (
+            self.rules.times and (avatar is None or avatar.may(Right.UTIME, path))
+        ):
+            mtime_ns = None
+        return mode, mtime_ns
 
     def path(self, entry: Entry) -> VirtualPath:
         """Where it goes. Raises NameInvalid: base and path are too deep."""

@@ -105,7 +105,7 @@ class SmallFiles:
             path = placing.path(entry)
         except NameInvalid:
             return None
-        return NewFile(path, data, *placing.metadata(entry))
+        return NewFile(path, data, *placing.metadata(entry, path))
 
     def _digest(self, data: bytes) -> bytes:
         hasher = make_hasher(self._role.hash_name)
@@ -135,7 +135,7 @@ class SmallFiles:
                 room = upload.reserve(len(left))
                 await resolve(upload.write(left if room >= len(left) else left[:room]))
                 left = left[room:]
-            await resolve(upload.commit(role.placing.expected(entry, len(data))))
+            await resolve(upload.commit(role.placing.expected(entry, upload.path, len(data))))
         except XferError as error:
             put_away(upload, error)
             raise
