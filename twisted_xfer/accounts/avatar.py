@@ -13,6 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from twisted_xfer.accounts.changes import Unchanged, make_charged_link, replacing_nothing
 from twisted_xfer.accounts.charges import Charge, Published, published_size
 from twisted_xfer.accounts.handles import wrap_read, wrap_upload
 from twisted_xfer.accounts.quota import AccountQuota, charges
@@ -189,12 +190,15 @@ class Avatar:
         for right in rights_to_write(intent, published):
             if right not in rights:
                 self._refuse(right, path)
+        same: Unchanged | None = None
+        if Right.OVERWRITE not in rights:
+            intent, same = await replacing_nothing(self._view, path, intent, published)
         quota = self._quota
         if quota is None:
             upload = await resolve(self._view.open_write(path, intent))
-            if not self._reporter.active and not self._reporter.asks:
+            if not self._reporter.active and not self._reporter.asks and same is None:
                 return upload
-            return wrap_upload(upload, self._reporter)
+            return wrap_upload(upload, self._reporter, same=same)
         replaces = published is not None and intent.if_exists != "rename"
         base = published if published is not None and replaces else 0
         announced = None if intent.size is None else max(0, intent.size - base)
@@ -211,7 +215,7 @@ class Avatar:
             raise
         ask = Published(self._published, upload.path)
         as_new = partial(quota.reserve, path, 0, replaces=False) if replaces else None
-        return wrap_upload(upload, self._reporter, Charge(reservation, base, as_new), ask)
+        return wrap_upload(upload, self._reporter, Charge(reservation, base, as_new), ask, same)
 
     def store_new(self, files: Sequence[NewFile]) -> int:
         """Right: write. Of what is charged for, none."""
@@ -224,30 +228,18 @@ class Avatar:
 
     def make_link(self, path: VirtualPath, target: bytes, mtime_ns: int | None = None) -> Eventually[bool]:
         """Make a symbolic link, a file of 0 bytes. Rights: write, utime for a time. Raises Unsupported, ForbiddenPath."""
-        # It would have the rights of its own name, and lead to where there are others.
-        if self._rights.varied:
-            raise ForbiddenPath(bytes(path), "no links where rights differ by path")
+        # It would have the rights and quotas of its own name, and lead to where there are others.
+        if self._rights.varied or (self._quota is not None and self._quota.varied):
+            raise ForbiddenPath(bytes(path), "no links where rights or quotas differ by path")
         self._need(Right.WRITE, path)
         if mtime_ns is not None:
             self._need(Right.UTIME, path)
         if not IMakesLinks.providedBy(self._view):
             raise Unsupported(bytes(path), "symbolic links")
-        return Deferred.fromCoroutine(self._make_link(IMakesLinks(self._view), path, target, mtime_ns))
+        made = make_charged_link(IMakesLinks(self._view), self._quota, path, target, mtime_ns)
+        return then(Deferred.fromCoroutine(made), partial(self._linked, path, target))
 
-    async def _make_link(
-        self, view: IMakesLinks, path: VirtualPath, target: bytes, mtime_ns: int | None
-    ) -> bool:
-        reservation: IReservation | None = None
-        if self._quota is not None:
-            reservation = await resolve(self._quota.reserve(path, 0, False))
-        made = False
-        try:
-            made = await resolve(view.make_link(path, target, mtime_ns))
-        finally:
-            if reservation is not None and made:
-                reservation.commit(0)
-            elif reservation is not None:
-                reservation.release()
+    def _linked(self, path: VirtualPath, target: bytes, made: bool) -> bool:
         if made:
             self._told(None, "link.make", path, target=target)
         return made
@@ -282,9 +274,21 @@ class Avatar:
                 self._refuse(Right.RENAME, source)
             if Right.WRITE not in self._rights.throughout(target):
                 self._refuse(Right.WRITE, target)
+            lacks = self._rights.lacks_to_move(source, target)
+            if lacks is not None:
+                return Deferred.fromCoroutine(self._rename_file(source, target, *lacks))
         if self._quota is not None or Right.OVERWRITE not in self._at(target):
             return Deferred.fromCoroutine(self._rename_checked(source, target))
         return self._told(self._view.rename(source, target), "file.rename", source, target=bytes(target))
+
+    async def _rename_file(
+        self, source: VirtualPath, target: VirtualPath, right: Right, path: VirtualPath
+    ) -> None:
+        """As rename(), for what has nothing below it that a rule could name."""
+        info: FileInfo = await resolve(self._view.stat(source))
+        if info.kind == "dir":
+            self._refuse(right, path)
+        await self._rename_checked(source, target)
 
     async def _rename_checked(self, source: VirtualPath, target: VirtualPath) -> None:
         replaced = None if source == target else await resolve(self._published(target, follow=False))

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_xfer.accounts.changes import Unchanged
 from twisted_xfer.accounts.charges import Charge, Published
 from twisted_xfer.accounts.reports import Reporter, code_of
 from twisted_xfer.errors import QuotaExceeded, Truncated
@@ -100,6 +101,7 @@ class UploadHandle:
         "_inner",
         "_published",
         "_reporter",
+        "_same",
         "_start",
         "_started",
         "mode",
@@ -113,11 +115,13 @@ class UploadHandle:
         reporter: Reporter,
         charge: Charge | None = None,
         published: Published | None = None,
+        same: Unchanged | None = None,
     ) -> None:
         self._inner = inner
         self._reporter: Reporter | None = reporter
         self._charge = charge
         self._published = published
+        self._same = same
         self._started = reporter.clock.seconds()
         self._start = inner.offset
         self.path = inner.path
@@ -155,7 +159,8 @@ class UploadHandle:
     def commit(self, expected: Expected | None = None) -> Eventually[FileInfo]:
         """Publish, unless a veto listener or the quota refuses."""
         reporter = self._reporter
-        if self._charge is not None or (reporter is not None and reporter.asks):
+        asks = reporter is not None and reporter.asks
+        if asks or self._charge is not None or self._same is not None:
             return Deferred.fromCoroutine(self._commit_asking(expected))
         try:
             answer = self._inner.commit(expected)
@@ -222,6 +227,8 @@ class UploadHandle:
                     if replaced is None:
                         await charge.place()
                 charge.cover(size, replaced or 0)
+            if self._same is not None:
+                await self._same.check(inner)
         except Exception as error:
             # Refused by rule: nothing of it may stay, not even a part.
             self._ended(error)
@@ -292,8 +299,12 @@ def wrap_read(inner: IReadFile, path: VirtualPath, reporter: Reporter) -> ReadHa
 
 
 def wrap_upload(
-    inner: IUpload, reporter: Reporter, charge: Charge | None = None, published: Published | None = None
+    inner: IUpload,
+    reporter: Reporter,
+    charge: Charge | None = None,
+    published: Published | None = None,
+    same: Unchanged | None = None,
 ) -> UploadHandle:
     """The handle that offers what ``inner`` does."""
     kind = PlainUploadHandle if IHasFileno.providedBy(inner) else UploadHandle
-    return kind(inner, reporter, charge, published)
+    return kind(inner, reporter, charge, published, same)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from twisted_xfer.errors import NameInvalid, NotFound
+from twisted_xfer.errors import NameInvalid, NotADirectory, NotFound
 from twisted_xfer.interfaces import (
     Account,
     Eventually,
@@ -48,6 +48,11 @@ class AccountQuota:
         self._own = QuotaScope(account.username, account.quota_bytes, account.quota_files)
         self._below = tuple((_place(scope), scope) for scope in account.quota_scopes)
 
+    @property
+    def varied(self) -> bool:
+        """Whether a file counts in other scopes in one directory than in another."""
+        return any(place != ROOT for place, _ in self._below)
+
     def _at(self, path: VirtualPath) -> tuple[QuotaScope, ...]:
         """The scopes besides the account's own that a file at ``path`` counts in."""
         return tuple(scope for place, scope in self._below if path.is_within(place))
@@ -85,26 +90,45 @@ class AccountQuota:
 
         Fails with QuotaExceeded before anything has moved.
         """
+        if source == target:
+            await resolve(rename())
+            return
         before, after = self._at(source), self._at(target)
         left = [scope for scope in before if scope not in after]
         entered = [scope for scope in after if scope not in before]
-        if not left and not entered:
-            await resolve(rename())
-        else:
+        size = files = 0
+        if left or entered:
             size, files = await self._count(source)
-            reservation: IReservation | None = None
+        gone = [(scope, *await self._count(place)) for scope, place in self._inside(source, source)]
+        reservations: list[tuple[IReservation, int, int]] = []
+        try:
             if entered:
-                reservation = await resolve(self._reserve(entered, size, files))
-            try:
-                await resolve(rename())
-            except BaseException:
-                if reservation is not None:
-                    reservation.release()
-                raise
-            if reservation is not None:
-                reservation.commit(size, files)
-            await self._adjust(left, -size, -files)
+                reservations.append((await resolve(self._reserve(entered, size, files)), size, files))
+            for scope, place in self._inside(target, source):
+                # A directory that moves may bring what fills another one's quota.
+                held = await self._count(place)
+                if held != (0, 0):
+                    reservations.append((await resolve(self._reserve([scope], *held)), *held))
+            await resolve(rename())
+        except BaseException:
+            for reservation, _, _ in reservations:
+                reservation.release()
+            raise
+        for reservation, size_there, files_there in reservations:
+            reservation.commit(size_there, files_there)
+        await self._adjust(left, -size, -files)
+        for scope, size_there, files_there in gone:
+            await self._adjust([scope], -size_there, -files_there)
         self._doubt_below(source, target)
+
+    def _inside(self, path: VirtualPath, now: VirtualPath) -> list[tuple[QuotaScope, VirtualPath]]:
+        """The scopes strictly below ``path``, each with where its directory is while ``path`` is still ``now``."""
+        depth = len(path.parts)
+        return [
+            (scope, VirtualPath((*now.parts, *place.parts[depth:])))
+            for place, scope in self._below
+            if place != path and place.is_within(path)
+        ]
 
     def _doubt_below(self, *paths: VirtualPath) -> None:
         """A directory that moved may hold others with quotas: those are counted at the next login."""
@@ -154,7 +178,7 @@ class AccountQuota:
             return await resolve(view.count(path))
         try:
             info: FileInfo = await resolve(view.stat(path))
-        except NotFound:
+        except (NotADirectory, NotFound):
             return 0, 0
         return (info.size, 1) if info.kind != "dir" else (0, 0)
 

@@ -146,6 +146,37 @@ class PathPattern:
         depth = len(path.parts)
         return len(self._literal) > depth and self._literal[:depth] == path.parts
 
+    def after(self, path: VirtualPath) -> frozenset[int]:
+        """The components that may come next behind ``path``; the number of them all where nothing need.
+
+        As many steps as matches() at most, times the stars among them. Of two places with the same
+        answer all below is the same to the pattern.
+        """
+        parts = self._parts
+        found = self._with_empty({0})
+        for name in path.parts:
+            step = {i for i in found if i < len(parts) and parts[i] == b"**"}
+            step |= {
+                i + 1 for i in found if i < len(parts) and parts[i] != b"**" and match_name(parts[i], name)
+            }
+            found = self._with_empty(step)
+            if not found:
+                break
+        return found
+
+    def _with_empty(self, found: set[int]) -> frozenset[int]:
+        """A ``**`` may stand for nothing. No two are beside each other."""
+        return frozenset(found | {i + 1 for i in found if self._parts[i : i + 1] == (b"**",)})
+
+    def covers(self, after: frozenset[int]) -> bool:
+        """Whether everything below a place with this answer of after() fits."""
+        return self._parts[-1:] == (b"**",) and len(self._parts) - 1 in after
+
+    def names_below(self, after: frozenset[int]) -> bool:
+        """Whether it names anything below such a place, and not just names wherever they are."""
+        anywhere = self._with_empty({0}) if self._parts[:1] == (b"**",) else frozenset()
+        return any(i < len(self._parts) for i in after - anywhere)
+
 
 class PathRights:
     """The rights of one account at each path."""
@@ -190,6 +221,26 @@ class PathRights:
             if pattern.below(path):
                 rights &= below
         return rights
+
+    def lacks_to_move(self, source: VirtualPath, target: VirtualPath) -> tuple[Right, VirtualPath] | None:
+        """The right that a directory lacks to move, and where; None where it lacks none.
+
+        It takes rename where a rule, wildcards and all, names something below ``source`` that it does not
+        name below ``target``, and write the other way round.
+        """
+        rules = [
+            (pattern, rights, pattern.after(source), pattern.after(target))
+            for pattern, rights in reversed(self._rules)
+        ]
+        for right, path, at_source in ((Right.RENAME, source, True), (Right.WRITE, target, False)):
+            for pattern, rights, here, there in rules:
+                after = here if at_source else there
+                if pattern.covers(after):
+                    # What is said before it counts for nothing below.
+                    break
+                if here != there and right not in rights and pattern.names_below(after):
+                    return right, path
+        return None
 
     @property
     def varied(self) -> bool:
