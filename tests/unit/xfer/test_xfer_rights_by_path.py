@@ -1,4 +1,4 @@
-"""Modes and times of what is sent, where an account may set them in some places and not in others."""
+"""Modes and times of what is sent, where an account may not set them everywhere, or not of everything."""
 
 import os
 
@@ -46,4 +46,21 @@ def test_mode_and_time_take_their_rights_where_the_file_is(tmp_path, base, insid
     assert [has_its_own("drop", f"file{i}") for i in range(1, 5)] == [there] * 4
     assert has_its_own("drop") == there
     assert [has_its_own(f"file{i}") for i in (6, 7)] == [(base == ALL_RIGHTS,) * 2] * 2
+    net.close_clean()
+
+
+@pytest.mark.parametrize(("rights", "mode"), [(ALL_RIGHTS, 0o755), (ALL_RIGHTS - {Right.OVERWRITE}, 0o700)])
+def test_who_may_replace_nothing_opens_no_directory_that_was_there(tmp_path, rights, mode):
+    """A sender who stores new files only does not make a private directory public; its own it may."""
+    net = local_net(tmp_path, accounts={"alice": Account("alice", rights=rights)})
+    old, fresh = tmp_path / "alice" / "old", tmp_path / "alice" / "new"
+    old.mkdir(mode=0o700)
+    peer = Raw(net).log_in()
+    peer.heard()
+    for number, name in ((1, b"old"), (2, b"new")):
+        peer.say(m.Entry(stream=number, path=name, type="dir", mode=0o755))
+    assert [type(one).__name__ for one in peer.heard()] == ["Done", "Done"]
+    assert old.stat().st_mode & 0o777 == mode
+    assert fresh.stat().st_mode & 0o777 == 0o755
+    peer.say(m.EndOfOffer(entries=2))
     net.close_clean()

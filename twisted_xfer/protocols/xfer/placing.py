@@ -75,22 +75,31 @@ class Placing:
         #: What a dry run was told that there is room for.
         self._asked_bytes = self._asked_files = 0
 
-    async def directory(self, path: VirtualPath) -> None:
-        """Make a directory, unless it is there. Raises NotADirectory when something else is."""
+    async def directory(self, path: VirtualPath) -> int:
+        """Make a directory, unless it is there; the most permissions that it may get then.
+
+        Whoever may replace nothing does not open to others what was there before.
+
+        Raises:
+            NotADirectory: something else is there.
+        """
         try:
             await self._with_parents(path, lambda: self.storage.make_directory(path))
         except AlreadyExists:
             info = await resolve(self.storage.stat(path))
             if info.kind != "dir":
                 raise NotADirectory(bytes(path)) from None
+            if self._avatar is not None and not self._avatar.may(Right.OVERWRITE, path):
+                return int(info.mode)
+        return 0o777
 
-    async def finish_directory(self, entry: Entry, path: VirtualPath) -> None:
+    async def finish_directory(self, entry: Entry, path: VirtualPath, most: int) -> None:
         """Mode and time, once nothing in it changes any more. What the storage cannot do is left."""
         expected = self.expected(entry, path, 0)
         try:
             if expected.mode is not None:
                 # Whose directory it is must be able to go on in it, and to remove it.
-                await resolve(self.storage.set_mode(path, expected.mode | 0o700))
+                await resolve(self.storage.set_mode(path, (expected.mode | 0o700) & most & 0o777))
             if expected.mtime_ns is not None:
                 await resolve(self.storage.set_times(path, expected.mtime_ns))
         except Unsupported:

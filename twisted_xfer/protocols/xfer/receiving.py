@@ -191,9 +191,9 @@ class ReceiverRole:
     async def _offered(self, entry: Entry) -> None:
         path = self.placing.path(entry)
         if entry.type == "dir":
-            await self.placing.directory(path)
+            most = await self.placing.directory(path)
             await self._directories.turn(entry)
-            await self.placing.finish_directory(entry, path)
+            await self.placing.finish_directory(entry, path, most)
             self._on_event(TransferEvent("done", entry.path, type="dir"))
             self._answer(Done(stream=entry.stream, stored_as=bytes(path)))
             return
