@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from twisted_xfer.errors import Busy, IsADirectory, NotFound, RemoteProtocolError, XferError
@@ -53,6 +54,7 @@ class ServingRole:
         self.select = select
         self._on_finished = on_finished
         self._sender: SenderRole | None = None
+        self._source: StorageSource | None = None
         #: Whether a GET is looked at: its entries are numbered from 1, so there is one.
         self._getting = False
         self._running = 0
@@ -89,6 +91,8 @@ class ServingRole:
         self._gone = True
         if self._sender is not None:
             self._sender.lost(reason)
+        if self._source is not None:
+            self._source.close()
 
     def _failed(self, failure: Any, stream: int) -> None:
         error = failure.value
@@ -114,9 +118,10 @@ class ServingRole:
             self._getting = False
         if self._gone:
             return
+        self._source = StorageSource(self.avatar, path, self.connection.clock, chosen)
         self._sender = SenderRole(
             self.connection,
-            StorageSource(self.avatar, path, chosen),
+            self._source,
             self.blocking,
             window=self.select.window,
             hash_name=self.select.hash,
@@ -149,12 +154,16 @@ class ServingRole:
                 batch = await resolve(listing.next_batch(BATCH))
                 if not batch:
                     break
+                before = entries
                 for one in batch:
                     entries += self._tell(request.stream, one)
                     total += one.size if one.kind == "file" else 0
                 full = self.connection.writable()
                 if full is not None:
                     await full
+                elif entries == before:
+                    # Nothing was said that could fill the line: others have their turn all the same.
+                    await deferLater(self.connection.clock, 0)
         finally:
             listing.close()
         self.connection.send(EndOfOffer(stream=request.stream, entries=entries, size=total))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 import attrs
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from twisted_xfer.errors import NotAFile, NotFound, XferError
 from twisted_xfer.interfaces import FileInfo, IListing, IStorage
@@ -16,6 +18,9 @@ from twisted_xfer.protocols.xfer.wire.paths import is_sendable
 
 #: Entries of a directory asked for at once.
 BATCH: Final = 100
+#: Steps without an offer before others have their turn: filters may let nothing of a million entries
+#: through, and links that fork make a tree that has no end for all purposes.
+STEPS_PER_TURN: Final = 50
 
 
 @attrs.define(eq=False)
@@ -36,10 +41,17 @@ class StorageSource:
     Links are what the storage says that they lead to; one that leads nowhere is left out, and so is one
     that leads back to a directory that we are in, so that no loop makes a tree without end. Kept parts
     are no files. What else cannot be offered is an offer with a ``problem``.
+
+    However long it looks for the next offer, others have their turn of the reactor of ``clock``, and
+    close() ends it.
     """
 
-    def __init__(self, storage: IStorage, path: VirtualPath, chosen: Chosen = EVERYTHING) -> None:
+    def __init__(
+        self, storage: IStorage, path: VirtualPath, clock: IReactorTime, chosen: Chosen = EVERYTHING
+    ) -> None:
         self._storage = storage
+        self._clock = clock
+        self._closed = False
         self._chosen = chosen
         self._start: VirtualPath | None = path
         self._cut = len(path.parts[:-1])
@@ -53,7 +65,13 @@ class StorageSource:
             offer = await self._entry(path, info._replace(name=path.name), inside=not self._chosen.include)
             if offer is not None:
                 return offer
-        while self._open:
+        steps = 0
+        while self._open and not self._closed:
+            if steps >= STEPS_PER_TURN:
+                steps = 0
+                await deferLater(self._clock, 0)
+                continue
+            steps += 1
             top = self._open[-1]
             if not top.batch:
                 more = await resolve(top.listing.next_batch(BATCH))
@@ -124,6 +142,7 @@ class StorageSource:
         )
 
     def close(self) -> None:
-        """Let go of open directories."""
+        """Let go of open directories; there are no more offers."""
+        self._closed = True
         while self._open:
             self._open.pop().listing.close()
