@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ def serve():
     """Start `xfer serve ARGS`; the process, and the command it prints."""
     started = []
 
-    def start(*args, **env):
+    def start(*args, preexec_fn=None, **env):
         process = subprocess.Popen(
             [*XFER, "serve", "--port", "0", *args],
             stdin=subprocess.DEVNULL,
@@ -29,6 +30,7 @@ def serve():
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, **env},
+            preexec_fn=preexec_fn,
         )
         started.append(process)
         return process, process.stdout.readline()
@@ -65,6 +67,27 @@ def test_interrupt_ends_with_130(serve, tmp_path):
     process.communicate(timeout=60)
     assert process.returncode == 130
     assert tmp_path.is_dir()
+
+
+def test_a_closed_terminal_ends_it(serve):
+    """Who closes the window has no Ctrl-C left to end it with, and the port would stay taken."""
+    process, _ = serve("--demo", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
+    process.send_signal(signal.SIGHUP)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert not os.path.exists(re.search(r"Serving (\S+) by ftp", errors)[1])
+
+
+def test_nohup_lets_it_go_on(serve):
+    """Whoever had SIGHUP ignored is not ended by it."""
+    process, line = serve("--demo", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process.send_signal(signal.SIGHUP)
+    host, port = re.search(r"@([\d.]+):(\d+)/", line).groups()
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        assert connection.recv(3) == b"220"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -6,9 +6,10 @@ import os
 import secrets
 import shlex
 import shutil
+import signal
 import string
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote
@@ -110,6 +111,7 @@ def _serve(
     place = f"ftp={kind}:{port}:interface={host.replace(':', chr(92) + ':')}"
     flags: dict[str, object] = {"root": root, "home": "{root}", "listen": [place]}
     flags |= {"tls-certificate": pair[0], "tls-key": pair[1]}
+    detached = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # as nohup leaves it
     try:
         daemon = build(load.load("", flags), reactor, checkers=[checker])
         logs.begin(Log(), verbose=verbose)
@@ -127,8 +129,11 @@ def _serve(
         else:
             reactor.stop()
 
-    # After the reactor took the signal for itself, which is when it runs.
-    reactor.callWhenRunning(Signals(reactor.callFromThread, {"SIGINT": interrupt}).install)
+    ends: dict[str, Callable[[], object]] = {"SIGINT": interrupt}
+    if not detached:
+        ends["SIGHUP"] = reactor.stop  # a closed terminal has no Ctrl-C left
+    # After the reactor and the daemon took the signals for themselves, which is when they run.
+    reactor.callWhenRunning(Signals(reactor.callFromThread, ends).install)
     reactor.callWhenRunning(_announce, daemon, root, user, password, pair[0])
     reactor.run()
     return Exit.INTERRUPTED if interrupted else Exit.VERIFIED
