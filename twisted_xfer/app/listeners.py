@@ -53,7 +53,8 @@ def _tables(config: Config) -> list[tuple[str, dict[str, Any]]]:
 def _not_opened(where: str, name: str, table: Mapping[str, Any], error: Exception) -> ConfigError:
     """What to tell of a listener that failed to open."""
     if isinstance(error, ConfigError):
-        return error
+        key = where if error.key == name else f"{where}.{error.key}"
+        return ConfigError(key, value=error.value, remedy=error.remedy, file=error.file)
     path = table.get("path")
     if path is None:
         return ConfigError(where, value=name, remedy=f"listener {name} does not open: {explain(error)}")

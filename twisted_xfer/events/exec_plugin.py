@@ -18,7 +18,7 @@ from zope.interface import implementer
 from twisted_xfer.errors import Busy, ConfigError, Vetoed, XferError
 from twisted_xfer.events.exec_run import FILE_DESCRIPTOR, Outcome, check_program, environment, run_program
 from twisted_xfer.events.json_lines import json_line
-from twisted_xfer.events.outbox import Courier
+from twisted_xfer.events.outbox import Courier, check_outbox
 from twisted_xfer.events.outbox_store import DEFAULT_MOST, Parcel
 from twisted_xfer.interfaces import API_VERSION, Event, IHost, IListenerPlugin, IVetoListener
 from twisted_xfer.interfaces.eventtypes import CATALOGUE
@@ -173,8 +173,9 @@ class ExecPlugin:
         return "A program that gets events as JSON on its standard input, at least once."
 
     def open(self, options: Any, host: IHost) -> Courier:
-        """See IListenerPlugin. Raises ConfigError when there is no such program."""
+        """See IListenerPlugin. Raises ConfigError when there is no such program, or no place for the outbox."""
         check_program(options.argv, "argv")
+        check_outbox(options.outbox)
         reactor = process_reactor(host, "exec")
         courier = Courier(
             "exec",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable
 from typing import Any, Final
@@ -12,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_xfer.errors import StorageFailure
+from twisted_xfer.errors import ConfigError, StorageFailure
 from twisted_xfer.events.json_lines import json_line
 from twisted_xfer.events.outbox_store import DEFAULT_MOST, IN_MEMORY, OutboxStore, Parcel
 from twisted_xfer.interfaces import Event, Eventually, IEventListener, IHoldsFile
@@ -33,6 +34,20 @@ LOG_EVERY: Final = 100
 
 class Refused(Exception):
     """The receiver will never take this event: it is dropped. The text is for the log."""
+
+
+def check_outbox(path: str) -> None:
+    """Refuse a file that no user could open; makes none, which would be the wrong user's.
+
+    Raises:
+        ConfigError: a directory, or in none.
+    """
+    directory = os.path.dirname(os.path.abspath(path))
+    if path and os.path.isdir(path):
+        raise ConfigError("outbox", value=path, remedy="is a directory: give a file")
+    if path and not os.path.isdir(directory):
+        remedy = f"there is no directory {directory}: make it, or give another file"
+        raise ConfigError("outbox", value=path, remedy=remedy)
 
 
 @implementer(IEventListener, IHoldsFile)

@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from twisted_xfer.errors import ConfigError, XferError
 from twisted_xfer.events.exec_plugin import known
-from twisted_xfer.events.outbox import Courier, Refused
+from twisted_xfer.events.outbox import Courier, Refused, check_outbox
 from twisted_xfer.events.outbox_store import DEFAULT_MOST, Parcel
 from twisted_xfer.interfaces import API_VERSION, IHost, IListenerPlugin
 
@@ -232,9 +232,10 @@ class WebhookPlugin:
         return "A URL that gets events as signed POST requests, at least once."
 
     def open(self, options: Any, host: IHost) -> Courier:
-        """See IListenerPlugin. Raises ConfigError for a URL, secret or CA that cannot be used."""
+        """See IListenerPlugin. Raises ConfigError for a URL, secret, outbox or CA that cannot be used."""
         check_url(options.url)
         secret = read_secret(options.secret_file)
+        check_outbox(options.outbox)
         if not IReactorTCP.providedBy(host.clock):
             raise ConfigError("webhook", remedy="run it in a daemon whose reactor can connect")
         agent = Agent(  # type: ignore[no-untyped-call]
