@@ -75,6 +75,15 @@ def test_upload_and_events(xfer_server):
         xfer_server.wait_for("login.failed", timeout=0)
 
 
+@pytest.mark.xfer_server(protocols=["timeecho", "push@alice", "fetch@alice"], tls=True)
+def test_places_are_found_by_their_protocol(xfer_server):
+    """With the account that is listened for, and without."""
+    assert xfer_server.address("push") == xfer_server.address("push@alice")
+    assert xfer_server.address("fetch", tls=True) == xfer_server.address("fetch@alice", tls=True)
+    assert len({xfer_server.address(name) for name in ("ftp", "timeecho", "push", "fetch")}) == 4
+    assert xfer_server.url("a", scheme="push").endswith(f":{xfer_server.address('push')[1]}/a")
+
+
 @pytest.mark.xfer_server(
     users={"b@b": "p/w", "carol": "c"}, config={"limits": {"per_user": 1}, "anonymous": "."}
 )

@@ -88,6 +88,7 @@ class XferServer:
             self._install_faults()
         key = self._directory / "key.pem"
         places = ["ftp", *(["ftps"] if tls else []), *(["xfer"] if _has_xfer() else []), *protocols]
+        self._places = tuple(places)
         listen = [f"{self._label(place)}={_PLACE}" for place in places]
         if tls:
             secured = (
@@ -167,7 +168,11 @@ class XferServer:
         return found[tls][:2]
 
     def _label(self, place: str) -> str:
-        """``PROTOCOL[@ACCOUNT]``, of the faulty twin where there is one and it is wanted."""
+        """``PROTOCOL[@ACCOUNT]``, of the faulty twin where there is one and it is wanted.
+
+        The account of ``protocols`` may be left out.
+        """
+        place = next((one for one in self._places if one.partition("@")[0] == place), place)
         faulty = self._faulty and place.partition("@")[0] in _FAULTY
         return f"faulty_{place}" if faulty else place
 
