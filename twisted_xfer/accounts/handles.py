@@ -231,13 +231,21 @@ class UploadHandle:
                 await self._same.check(inner)
         except Exception as error:
             # Refused by rule: nothing of it may stay, not even a part.
+            self._charge = None
             self._ended(error)
-            await resolve(inner.abort(error))
+            try:
+                await resolve(inner.abort(error))
+            finally:
+                if charge is not None:
+                    self._settle(charge, None)
             raise
         try:
             info = await resolve(inner.commit(expected))
         except Exception as error:
+            self._charge = None
             self._ended(error)
+            if charge is not None:
+                self._settle(charge, None)
             raise
         if charge is not None:
             charge.commit(info.size, getattr(inner, "replaced", replaced))

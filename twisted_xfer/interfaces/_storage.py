@@ -206,8 +206,8 @@ class IUpload(Interface):
         May fail with Truncated or DigestMismatch (the part is kept), AlreadyExists, Vetoed (dropped).
         A storage that knows the size of the published file that this replaced, taken in the same
         step, says so afterwards in an optional attribute ``replaced`` (None: there was none). One
-        that writes under the final name itself says after suspend() and abort() in an optional
-        attribute ``kept`` how many bytes stay there (None: no file does).
+        that writes under the final name itself says after suspend() and abort(), and after a commit()
+        that failed, in an optional attribute ``kept`` how many bytes stay there (None: no file does).
         """
 
     def suspend(reason: Exception | None = None) -> Eventually[None]:

@@ -315,6 +315,12 @@ class InPlaceUpload(LocalUpload):
             self.replaced = None
         self.kept = offset
 
+    def commit(self, expected: Expected | None = None) -> Eventually[FileInfo]:
+        """As of any upload; if it fails, what is there stays, for it has the final name."""
+        if self._fd >= 0 and not self._finishing:
+            self.kept = os.fstat(self._fd).st_size + (0 if expected is None else len(expected.prefix))
+        return super().commit(expected)
+
     def suspend(self, reason: Exception | None = None) -> None:
         """Leave what has come; nothing stays of a new file without bytes."""
         if not self._finishing and self._fd >= 0:

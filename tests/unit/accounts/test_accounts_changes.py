@@ -7,8 +7,17 @@ from twisted.internet.task import Clock
 from twisted_xfer.accounts.avatar import Avatar
 from twisted_xfer.accounts.reports import Reporter
 from twisted_xfer.accounts.rights import PathRights
-from twisted_xfer.errors import AlreadyExists, Busy, ForbiddenPath, QuotaExceeded, RightMissing
-from twisted_xfer.interfaces import ALL_RIGHTS, Account, QuotaScope, Right, WriteIntent
+from twisted_xfer.errors import (
+    AlreadyExists,
+    Busy,
+    DigestMismatch,
+    ForbiddenPath,
+    QuotaExceeded,
+    RightMissing,
+    Truncated,
+    Vetoed,
+)
+from twisted_xfer.interfaces import ALL_RIGHTS, Account, Expected, QuotaScope, Right, WriteIntent
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.quota.memory import MemoryLedger
 from twisted_xfer.storage.local import LocalStorage
@@ -25,8 +34,8 @@ def make(tmp_path):
     """Avatars over one tree, with rights, rules and quotas of directories."""
     made = []
 
-    def make(rights=ALL_RIGHTS, rules=(), scopes=(), ledger=None, active=True, **storage):
-        reporter = Reporter(Bus(active), Clock(), CONTEXT, "alice")
+    def make(rights=ALL_RIGHTS, rules=(), scopes=(), ledger=None, active=True, bus=None, **storage):
+        reporter = Reporter(bus or Bus(active), Clock(), CONTEXT, "alice")
         account = Account("alice", rights=frozenset(rights), quota_scopes=tuple(scopes))
         view = LocalStorage(str(tmp_path), owner="alice", **storage)
         avatar = Avatar(account, view, PathRights(account.rights, rules), reporter, ledger=ledger)
@@ -204,3 +213,48 @@ def test_what_a_directory_above_brings_in_and_takes_away_is_counted(boxed):
         result(avatar.rename, at("/in"), at("/big"))
         assert ledger.usage(BOX.name)[:2] == (0, 0)
     assert ledger.usage("alice")[:2] == (10, 1)
+
+
+# --- what stays under its name although it was refused -------------------------------------------
+
+
+@pytest.mark.parametrize("there", [None, 3])
+@pytest.mark.parametrize(
+    "expected", [Expected(digest=("md5", bytes(16))), Expected(size=99)], ids=["digest", "size"]
+)
+def test_what_was_written_in_place_counts_although_it_is_not_what_was_expected(
+    make, tmp_path, there, expected
+):
+    """It has its name already, and keeps it: whoever says a wrong digest stores nothing for nothing."""
+    ledger = MemoryLedger()
+    avatar = make(scopes=[QuotaScope("/group/all", limit_bytes=100)], ledger=ledger, uploads="in-place")
+    result(avatar.settle)
+    if there is not None:
+        put(avatar, "/file", there)
+    upload = result(avatar.open_write, at("/file"), WriteIntent())
+    upload.reserve(10)
+    upload.write(b"x" * 10)
+    with pytest.raises((DigestMismatch, Truncated)):
+        result(upload.commit, expected)
+    assert (tmp_path / "file").stat().st_size == 10
+    assert ledger.usage("alice") == (10, 1, 0)
+
+
+@pytest.mark.parametrize(("there", "usage"), [(None, (0, 0, 0)), (3, (10, 1, 0))])
+def test_what_was_written_in_place_counts_although_a_rule_refuses_it(make, tmp_path, there, usage):
+    """A new file goes; of one that was overwritten there is no old copy, so that the new one stays."""
+    ledger = MemoryLedger()
+    bus = Bus()
+    avatar = make(
+        scopes=[QuotaScope("/group/all", limit_bytes=100)], ledger=ledger, bus=bus, uploads="in-place"
+    )
+    result(avatar.settle)
+    if there is not None:
+        put(avatar, "/file", there)
+    upload = result(avatar.open_write, at("/file"), WriteIntent())
+    upload.reserve(10)
+    upload.write(b"x" * 10)
+    bus.asks, bus.vetoes = True, Vetoed()
+    with pytest.raises(Vetoed):
+        result(upload.commit)
+    assert ledger.usage("alice") == usage
