@@ -119,6 +119,29 @@ def test_throughout_looks_below():
     assert rights.throughout(at("/b")) == ALL_RIGHTS
 
 
+@given(
+    st.lists(st.sampled_from(["a", "b", "*", "**", "a*"]), max_size=6),
+    st.lists(st.sampled_from(["a", "b", "ab"]), max_size=4),
+    st.lists(st.sampled_from(["a", "b", "ab"]), max_size=4),
+    st.lists(st.sampled_from(["a", "b", "ab"]), max_size=3),
+)
+@settings(derandomize=True, deadline=None, max_examples=500)
+def test_what_may_come_next_agrees_with_what_matches(pattern, one, other, below):
+    """It says what matches, what covers all below, what is named below, and where nothing changes by a move."""
+    compiled = PathPattern("/".join(pattern))
+    paths = [at("/".join(place)) for place in (one, other)]
+    there = [at("/".join([*place, *below])) for place in (one, other)]
+    after = [compiled.after(path) for path in paths]
+    matched = [compiled.matches(path) for path in there]
+    if compiled.covers(after[0]):
+        assert matched[0]
+    if after[0] == after[1]:
+        assert matched[0] == matched[1]
+    elif below and matched[0] != matched[1]:
+        assert any(map(compiled.names_below, after))
+    assert compiled.matches(paths[0]) is (len(compiled._parts) in after[0])
+
+
 def test_patterns_are_bounded():
     """Number and length at the limit, and one past."""
     PathRights(ALL_RIGHTS, [("/a", READ_ONLY)] * module.MAX_PATTERNS)
