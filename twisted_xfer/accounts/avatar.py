@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from twisted_xfer.accounts.changes import Unchanged, make_charged_link, replacing_nothing
+from twisted_xfer.accounts.changes import Unchanged, make_charged_link, replacing_nothing, same_place
 from twisted_xfer.accounts.charges import Charge, Published, published_size
 from twisted_xfer.accounts.handles import wrap_read, wrap_upload
 from twisted_xfer.accounts.quota import AccountQuota, charges
@@ -190,13 +190,15 @@ class Avatar:
         for right in rights_to_write(intent, published):
             if right not in rights:
                 self._refuse(right, path)
-        same: Unchanged | None = None
+        same: list[Unchanged] = []
         if Right.OVERWRITE not in rights:
             intent, same = await replacing_nothing(self._view, path, intent, published)
         quota = self._quota
+        if quota is not None and quota.varied:
+            same.append(await same_place(self._view, path))
         if quota is None:
             upload = await resolve(self._view.open_write(path, intent))
-            if not self._reporter.active and not self._reporter.asks and same is None:
+            if not self._reporter.active and not self._reporter.asks and not same:
                 return upload
             return wrap_upload(upload, self._reporter, same=same)
         replaces = published is not None and intent.if_exists != "rename"
@@ -276,18 +278,16 @@ class Avatar:
                 self._refuse(Right.WRITE, target)
             lacks = self._rights.lacks_to_move(source, target)
             if lacks is not None:
-                return Deferred.fromCoroutine(self._rename_file(source, target, *lacks))
+                return Deferred.fromCoroutine(self._move(source, target, *lacks))
         if self._quota is not None or Right.OVERWRITE not in self._at(target):
             return Deferred.fromCoroutine(self._rename_checked(source, target))
         return self._told(self._view.rename(source, target), "file.rename", source, target=bytes(target))
 
-    async def _rename_file(
-        self, source: VirtualPath, target: VirtualPath, right: Right, path: VirtualPath
-    ) -> None:
+    async def _move(self, source: VirtualPath, target: VirtualPath, right: Right, at: VirtualPath) -> None:
         """As rename(), for what has nothing below it that a rule could name."""
         info: FileInfo = await resolve(self._view.stat(source))
         if info.kind == "dir":
-            self._refuse(right, path)
+            self._refuse(right, at)
         await self._rename_checked(source, target)
 
     async def _rename_checked(self, source: VirtualPath, target: VirtualPath) -> None:

@@ -38,9 +38,32 @@ class Unchanged:
             raise Busy(bytes(self._path), "somebody else has changed it meanwhile")
 
 
+class SamePlace(Unchanged):
+    """The directory of an upload, where quotas differ by directory: at the end it must be where it was.
+
+    What is charged for it counts there; moved meanwhile, it would bring in what nobody counts.
+    """
+
+    __slots__ = ()
+
+    async def check(self, upload: IUpload) -> None:
+        """Before ``upload`` is published. Raises Busy."""
+        try:
+            now: FileInfo | None = await resolve(self._view.stat(self._path))
+        except NotFound:
+            now = None
+        if now is None or now.unique != self._info.unique:
+            raise Busy(bytes(self._path), "the directory was moved meanwhile")
+
+
+async def same_place(view: IStorage, path: VirtualPath) -> SamePlace:
+    """The check for an upload to ``path``. Fails as stat() of its directory does."""
+    return SamePlace(view, path.parent, await resolve(view.stat(path.parent)))
+
+
 async def replacing_nothing(
     view: IStorage, path: VirtualPath, intent: WriteIntent, published: int | None
-) -> tuple[WriteIntent, Unchanged | None]:
+) -> tuple[WriteIntent, list[Unchanged]]:
     """How to write for whoever may not replace what others put there before the upload ends.
 
     ``published`` is what stands there now. Fails as stat() does.
@@ -49,8 +72,8 @@ async def replacing_nothing(
         if intent.if_exists == "overwrite" and not intent.unique:
             intent = attrs.evolve(intent, if_exists="refuse")
     elif (intent.append or intent.offset) and not intent.key:
-        return intent, Unchanged(view, path, await resolve(view.stat(path)))
-    return intent, None
+        return intent, [Unchanged(view, path, await resolve(view.stat(path)))]
+    return intent, []
 
 
 async def make_charged_link(

@@ -7,7 +7,7 @@ without ``fileno`` for each direction.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from twisted.internet.defer import Deferred
@@ -115,7 +115,7 @@ class UploadHandle:
         reporter: Reporter,
         charge: Charge | None = None,
         published: Published | None = None,
-        same: Unchanged | None = None,
+        same: Sequence[Unchanged] = (),
     ) -> None:
         self._inner = inner
         self._reporter: Reporter | None = reporter
@@ -160,7 +160,7 @@ class UploadHandle:
         """Publish, unless a veto listener or the quota refuses."""
         reporter = self._reporter
         asks = reporter is not None and reporter.asks
-        if asks or self._charge is not None or self._same is not None:
+        if asks or self._charge is not None or self._same:
             return Deferred.fromCoroutine(self._commit_asking(expected))
         try:
             answer = self._inner.commit(expected)
@@ -227,8 +227,8 @@ class UploadHandle:
                     if replaced is None:
                         await charge.place()
                 charge.cover(size, replaced or 0)
-            if self._same is not None:
-                await self._same.check(inner)
+            for one in self._same:
+                await one.check(inner)
         except Exception as error:
             # Refused by rule: nothing of it may stay, not even a part.
             self._charge = None
@@ -311,7 +311,7 @@ def wrap_upload(
     reporter: Reporter,
     charge: Charge | None = None,
     published: Published | None = None,
-    same: Unchanged | None = None,
+    same: Sequence[Unchanged] = (),
 ) -> UploadHandle:
     """The handle that offers what ``inner`` does."""
     kind = PlainUploadHandle if IHasFileno.providedBy(inner) else UploadHandle

@@ -215,6 +215,29 @@ def test_what_a_directory_above_brings_in_and_takes_away_is_counted(boxed):
     assert ledger.usage("alice")[:2] == (10, 1)
 
 
+@pytest.mark.parametrize("uploads", ["staged", "in-place"])
+def test_no_upload_under_way_moves_with_its_directory_into_a_quota(make, tmp_path, uploads):
+    """It was charged for where it began, and would end in another place."""
+    ledger = MemoryLedger()
+    avatar = make(scopes=[BOX], ledger=ledger, uploads=uploads)
+    result(avatar.settle)
+    for path in ("/big", "/big/box"):
+        result(avatar.make_directory, at(path))
+    upload = result(avatar.open_write, at("/big/box/file"), WriteIntent())
+    upload.reserve(11)
+    upload.write(b"x" * 11)
+    if uploads == "staged":
+        result(avatar.rename, at("/big"), at("/in"))
+        with pytest.raises(Busy):
+            result(upload.commit)
+        assert list((tmp_path / "in" / "box").iterdir()) == []
+    else:
+        # There it is seen before it ends.
+        with pytest.raises(QuotaExceeded):
+            result(avatar.rename, at("/big"), at("/in"))
+        result(upload.commit)
+
+
 # --- what stays under its name although it was refused -------------------------------------------
 
 
