@@ -308,3 +308,60 @@ def test_times_that_only_file_systems_know(time, carried):
     """Of the year 2262 and later, say: one odd time does not end a connection that the file is offered on."""
     text = m.Entry(stream=1, path=b"f", mtime_ns=time).payload()
     assert m.read_message(Control(FrameType.ENTRY, 1, text)).mtime_ns == carried
+
+
+MESSAGES = [
+    m.Ping(),
+    m.Challenge(data=b""),
+    m.Challenge(data=b"\x01\xff"),
+    m.Hello(nonce=NONCE, features=("a", "b"), agent='quoted " \\ \n ü'),
+    m.Entry(b"a"),
+    m.Entry(b"a/\xff", "symlink", mode=0, mtime_ns=-1, target=b"\xfe"),
+    m.Entry("ü/\u2028".encode(), size=0, mode=0o777, inline=True, digest=DIGEST, stream=7),
+    m.Entry(b"a", size=2**63 - 1, mtime_ns=2**70, if_exists="rename", dry_run=True),
+    m.Done(),
+    m.Done(DIGEST, b"", 5, stream=3),
+    m.Take(offset=1, prefix_digest=DIGEST),
+    m.Get(include=("*",), dry_run=True),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=str)
+def test_what_is_written_is_what_the_fields_say(message):
+    """Byte for byte: field by field in their order, what has its default value left out."""
+    members = []
+    for field in attrs.fields(type(message)):
+        kind, value = field.metadata.get("kind"), getattr(message, field.name)
+        if kind is not None and value != field.default:
+            plain = f'"{field.name}":{kind.write(value)}' if not kind.binary else None
+            members.append(plain or checks.put_binary(field.name, value))
+    assert message.payload().decode() == "{" + ",".join(members) + "}"
+    assert hash(message) == hash(attrs.evolve(message))
+
+
+def test_small_files_are_counted_as_offered_and_sent_in_one():
+    """As one after the other: a DONE may come, a TAKE may not, and there is no room for more than the window."""
+    books = Sender(2)
+    small = m.Entry(b"a", size=1, inline=True, digest=DIGEST, stream=1)
+    books.offer_whole(small, Inline(1, b"a"))
+    apart = Sender(2)
+    apart.offer(small)
+    apart.sent(Inline(1, b"a"))
+    assert books.open == apart.open
+    second = attrs.evolve(small, stream=2)
+    for entry, content in (
+        (small, Inline(1, b"a")),
+        (second, Inline(3, b"a")),
+        (attrs.evolve(second, inline=False), Inline(2, b"a")),
+    ):
+        with pytest.raises(LocalProtocolError):
+            books.offer_whole(entry, content)
+    with pytest.raises(RemoteProtocolError):
+        books.offer_whole(attrs.evolve(second, digest=None), Inline(2, b"a"))
+    books.offer_whole(second, Packed(2, 1, b"a"))
+    with pytest.raises(LocalProtocolError):
+        books.offer_whole(attrs.evolve(small, stream=3), Inline(3, b"a"))
+    with pytest.raises(RemoteProtocolError):
+        books.received(m.Take(stream=1))
+    books.received(m.Done(DIGEST, stream=1))
+    assert list(books.open) == [2]

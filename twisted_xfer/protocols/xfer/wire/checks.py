@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
+from binascii import unhexlify
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -16,7 +16,7 @@ MIN_I64: Final = -(2**63)
 
 
 #: The JSON text of a string.
-quoted: Final = json.JSONEncoder(ensure_ascii=False).encode
+quoted: Final = json.encoder.encode_basestring
 
 
 class Kind(NamedTuple):
@@ -95,14 +95,14 @@ def hexed(most: int, least: int = 0) -> Kind:
     """Bytes as lower-case hexadecimal."""
 
     def read(value: Any) -> bytes:
-        if not isinstance(value, str) or not least * 2 <= len(value) <= most * 2 or value != value.lower():
+        if not isinstance(value, str) or not shortest <= len(value) <= longest or value != value.lower():
             _wrong(f"{least} to {most} bytes in hexadecimal")
         try:
-            raw = binascii.unhexlify(value)
+            return unhexlify(value)
         except ValueError:
             _wrong("hexadecimal")
-        return raw
 
+    shortest, longest = least * 2, most * 2
     return Kind(read, lambda value: f'"{value.hex()}"')
 
 

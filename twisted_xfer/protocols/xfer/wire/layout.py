@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import attrgetter
+from functools import partial
+from itertools import compress
+from operator import attrgetter, ne
 from typing import Any
 
 import attrs
@@ -11,14 +13,19 @@ import attrs
 from twisted_xfer.errors import RemoteProtocolError
 from twisted_xfer.protocols.xfer.wire.checks import get_binary, put_binary
 
-#: Name, whether it is binary, how it is written, default, and what takes the value out of a message.
-Field = tuple[str, bool, Callable[[Any], str], Any, Callable[[Any], Any]]
+#: What its member begins with, and how the rest is written.
+Field = tuple[str, Callable[[Any], str]]
+
+
+def _no_values(_message: object) -> tuple[()]:
+    """Of a kind without fields."""
+    return ()
 
 
 class Layout:
     """The fields of ``kind``, an attrs class, that have a ``checks.Kind`` in their metadata."""
 
-    __slots__ = ("_binary", "_fields", "_name", "_null", "_plain", "_required")
+    __slots__ = ("_binary", "_defaults", "_fields", "_name", "_null", "_plain", "_required", "_take")
 
     def __init__(self, kind: type, name: str) -> None:
         rules = [
@@ -27,9 +34,19 @@ class Layout:
             if (rule := field.metadata.get("kind")) is not None
         ]
         self._name = name
+        # Of what is left out when it is null, no null is written.
+        writers = {
+            name: rule.of.write if rule.of is not None and default is None else rule.write
+            for name, rule, default in rules
+        }
         self._fields: tuple[Field, ...] = tuple(
-            (name, rule.binary, rule.write, default, attrgetter(name)) for name, rule, default in rules
+            ("", partial(put_binary, name)) if rule.binary else (f'"{name}":', writers[name])
+            for name, rule, _ in rules
         )
+        self._defaults = tuple(default for _, _, default in rules)
+        names = [name for name, _, _ in rules]
+        # One name alone would give no tuple: there is one twice then.
+        self._take = attrgetter(*names, *names[: len(names) == 1]) if names else _no_values
         readers = {name: rule.read if rule.of is None else rule.of.read for name, rule, _ in rules}
         binary = {name for name, rule, _ in rules if rule.binary}
         self._plain = {name: read for name, read in readers.items() if name not in binary}
@@ -39,11 +56,9 @@ class Layout:
 
     def write(self, message: object) -> bytes:
         """The JSON of ``message``; what has its default value is left out."""
-        members = []
-        for name, binary, write, default, take in self._fields:
-            value = take(message)
-            if value != default:
-                members.append(put_binary(name, value) if binary else f'"{name}":{write(value)}')
+        values = self._take(message)
+        told = compress(zip(self._fields, values, strict=False), map(ne, values, self._defaults))
+        members = [begins + write(value) for (begins, write), value in told]
         return f"{{{','.join(members)}}}".encode()
 
     def read(self, given: dict[str, Any]) -> dict[str, Any]:

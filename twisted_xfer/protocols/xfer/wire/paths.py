@@ -11,6 +11,7 @@ MAX_PATH: Final = 4096
 MAX_DEPTH: Final = 64
 #: C0 controls and DEL: a name with one of them is a trap for whoever prints it.
 _CONTROL: Final = bytes([*range(32), 127])
+_NOT_PLAIN: Final = frozenset({b"", b".", b".."})
 
 
 def split_path(path: bytes, *, root: bool = False) -> tuple[bytes, ...]:
@@ -26,11 +27,10 @@ def split_path(path: bytes, *, root: bool = False) -> tuple[bytes, ...]:
     parts = tuple(path.split(b"/"))
     if len(parts) > MAX_DEPTH:
         raise RemoteProtocolError(detail="path too deep", limit=MAX_DEPTH)
-    for part in parts:
-        if part in {b"", b".", b".."}:
-            raise RemoteProtocolError(detail="path not plain and relative")
-        if len(part) > MAX_COMPONENT:
-            raise RemoteProtocolError(detail="name too long", limit=MAX_COMPONENT)
+    if not _NOT_PLAIN.isdisjoint(parts):
+        raise RemoteProtocolError(detail="path not plain and relative")
+    if len(path) > MAX_COMPONENT and max(map(len, parts)) > MAX_COMPONENT:
+        raise RemoteProtocolError(detail="name too long", limit=MAX_COMPONENT)
     if path.translate(None, _CONTROL) != path:
         raise RemoteProtocolError(detail="control character in path")
     return parts

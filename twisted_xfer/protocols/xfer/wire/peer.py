@@ -5,6 +5,8 @@ Pure: content is counted, never hashed or stored, here.
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
 from twisted_xfer.errors import LocalProtocolError, RemoteProtocolError
@@ -46,6 +48,12 @@ _SENT: dict[type[Message | Data | Inline | Packed], Act] = {
     End: Act.END,
     Abort: Act.ABORT,
 }
+#: Members looked up in their enumeration cost five times as much, and these are for each entry.
+_OFFERED: Final = EntryState.OFFERED
+_INLINED: Final = EntryState.INLINED
+_CLOSED: Final = EntryState.CLOSED
+#: Of an entry behind which its content was sent.
+_WHOLE: Final = ENTRY.after(EntryState.INLINED, Act.INLINE)
 
 
 @attrs.define
@@ -75,13 +83,12 @@ class _Books:
 
     def _begin(self, entry: Entry) -> None:
         self._last = entry.stream
-        state = EntryState.INLINED if entry.inline else EntryState.OFFERED
-        self.open[entry.stream] = Open(entry, state)
+        self.open[entry.stream] = Open(entry, _INLINED if entry.inline else _OFFERED)
 
     def _act(self, stream: int, act: Act) -> Open:
         one = self.open[stream]
-        one.state = ENTRY.after(one.state, act)
-        if one.state is EntryState.CLOSED:
+        one.state = state = ENTRY.after(one.state, act)
+        if state is _CLOSED:
             del self.open[stream]
         return one
 
@@ -218,10 +225,22 @@ class Sender(_Books):
 
     def offer(self, entry: Entry) -> None:
         """Keep count of an entry that is about to be offered. Raises LocalProtocolError."""
-        if not self.may_offer or entry.stream <= self._last:
+        self._may_begin(entry)
+        self._begin(entry)
+
+    def _may_begin(self, entry: Entry) -> None:
+        if self.ended or len(self.open) >= self.window or entry.stream <= self._last:
             raise LocalProtocolError(None, "no room for this entry")
         check_entry(entry)
-        self._begin(entry)
+
+    def offer_whole(self, entry: Entry, content: Inline | Packed) -> None:
+        """As ``offer`` and ``sent`` one after the other, for a small file. Raises LocalProtocolError."""
+        stream = entry.stream
+        if not entry.inline or content.stream != stream:
+            raise LocalProtocolError(None, "no content of this entry")
+        self._may_begin(entry)
+        self._last = stream
+        self.open[stream] = Open(entry, _WHOLE)
 
     def end(self) -> None:
         """The last entry was offered."""
@@ -255,21 +274,25 @@ class Sender(_Books):
         act = _ANSWERS.get(type(message))
         if act is None and not isinstance(message, Ack):
             raise RemoteProtocolError(detail="not for a receiver to say", event=message.TYPE.name)
-        if not 1 <= message.stream <= self._last:
-            raise RemoteProtocolError(detail="no such entry", stream=message.stream)
-        one = self.open.get(message.stream)
+        stream = message.stream
+        if not 1 <= stream <= self._last:
+            raise RemoteProtocolError(detail="no such entry", stream=stream)
+        one = self.open.get(stream)
         if one is None or act is None:
             return one
         if isinstance(message, Take):
-            size = one.entry.size
-            if message.offset and (size is None or message.offset > size or message.prefix_digest is None):
-                raise RemoteProtocolError(detail="TAKE from where nothing is")
-            if one.entry.type != "file" or one.entry.dry_run:
-                raise RemoteProtocolError(detail="TAKE of what has no content")
-        file = one.entry.type == "file" or one.entry.dry_run
-        if isinstance(message, Done) and file and one.state is EntryState.OFFERED:
+            return self._taken(one, message)
+        content = one.state is _OFFERED and (one.entry.type == "file" or one.entry.dry_run)
+        if content and isinstance(message, Done):
             raise RemoteProtocolError(detail="DONE of what was not sent")
-        one = self._act(message.stream, act)
-        if isinstance(message, Take):
-            one.position = message.offset
+        return self._act(stream, act)
+
+    def _taken(self, one: Open, take: Take) -> Open:
+        size = one.entry.size
+        if take.offset and (size is None or take.offset > size or take.prefix_digest is None):
+            raise RemoteProtocolError(detail="TAKE from where nothing is")
+        if one.entry.type != "file" or one.entry.dry_run:
+            raise RemoteProtocolError(detail="TAKE of what has no content")
+        self._act(take.stream, Act.TAKE)
+        one.position = take.offset
         return one
