@@ -83,22 +83,23 @@ class Progress:
 
     def __call__(self, event: TransferEvent) -> None:
         """One event."""
+        kind = event.kind
         if self._json:
             self._line(event)
-        elif event.kind == "failed":
+        elif kind == "failed":
             about = f"{printable(event.path)}: " if event.path else ""
             self._say(f"xfer: {about}{error_text(event.error)}")
-        elif event.kind == "reconnecting" and not self._over:
+        elif kind == "reconnecting" and not self._over:
             self._say(f"xfer: {self._words(event.error)}; trying again in {event.seconds:.0f} s")
-        elif event.kind == "would":
+        elif kind == "would":
             self.result(f"{event.why} {printable(event.path)}{'/' if event.type == 'dir' else ''}")
-        elif event.kind == "skipped" and self._dry:
+        elif kind == "skipped" and self._dry:
             self.result(f"skip {printable(event.path)} ({event.why})")
-        elif event.kind == "done" and event.type == "file":
+        elif kind == "done" and event.type == "file":
             self._done(event)
-        elif event.kind == "skipped" and event.type == "file":
+        elif kind == "skipped" and event.type == "file":
             self._spare(event.size or 0)
-        elif event.kind in {"started", "progress"}:
+        elif kind in {"started", "progress"}:
             self._moving(event)
 
     def result(self, text: str) -> None:

@@ -39,12 +39,13 @@ def test_a_system_that_reads_less_than_it_could(path, monkeypatch):
     assert asked == [8, 5, 2]
 
 
-def test_what_is_no_plain_file_is_not_read(tmp_path):
+@pytest.mark.parametrize("size", [0, 1])
+def test_what_is_no_plain_file_is_not_read(tmp_path, size):
     """It may have become something else since it was looked at: a FIFO would be waited for."""
     os.mkfifo(tmp_path / "fifo")
     for name, error in (("gone", NotFound), ("fifo", NotAFile), (".", IsADirectory)):
         with pytest.raises(error):
-            DiskContent(os.fsencode(tmp_path / name)).whole(1)
+            DiskContent(os.fsencode(tmp_path / name)).whole(size)
 
 
 def test_a_disk_that_fails_leaves_nothing_open(path, monkeypatch):

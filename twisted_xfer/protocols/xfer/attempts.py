@@ -99,9 +99,14 @@ class Ledger:
 
     def settle(self, offer: Offer) -> None:
         """This one needs no other try."""
-        if self._low is None or offer.order > self._low:
-            self._ahead.add(offer.order)
-            self._trim()
+        order = offer.order
+        if self._sequence and self._sequence[0] == order:
+            # Most are answered in their order.
+            self._low = self._sequence.popleft()
+            if self._ahead:
+                self._trim()
+        elif self._low is None or order > self._low:
+            self._ahead.add(order)
 
     def _trim(self) -> None:
         while self._sequence and self._sequence[0] in self._ahead:
@@ -167,9 +172,10 @@ class Run:
 
     def note(self, event: TransferEvent) -> None:
         """Add an event to the sum, and pass it on."""
-        if event.kind in {"done", "skipped"}:
+        kind = event.kind
+        if kind in {"done", "skipped"}:
             self.progress = True
-        elif event.kind == "started" and event.resumed and (event.path, event.resumed) != self.furthest:
+        elif kind == "started" and event.resumed and (event.path, event.resumed) != self.furthest:
             # What is only sent may never have arrived; what can be gone on with has.
             self.progress = True
             self.furthest = (event.path, event.resumed)
@@ -243,8 +249,8 @@ class Below:
             return offer
         path = self._path + b"/" + offer.path
         if offer.problem is None and not is_sendable(path):
-            return attrs.evolve(offer, problem=NotAFile(path, "a name that the protocol does not carry"))
-        return attrs.evolve(offer, path=path)
+            return offer._replace(problem=NotAFile(path, "a name that the protocol does not carry"))
+        return offer._replace(path=path)
 
     def close(self) -> None:
         """Let go of the source."""

@@ -36,19 +36,19 @@ class Hasher(Protocol):
         ...
 
 
-_MAKERS: Final[dict[str, Callable[[], Hasher]]] = {
+_MAKERS: Final[dict[str, Callable[[bytes], Hasher]]] = {
     "blake3": blake3,
     "sha256": hashlib.sha256,
-    "md5": lambda: hashlib.md5(usedforsecurity=False),
+    "md5": lambda data: hashlib.md5(data, usedforsecurity=False),
 }
 
 
-def make_hasher(name: str) -> Hasher:
-    """A fresh hasher. Raises Unsupported."""
+def make_hasher(name: str, data: bytes = b"") -> Hasher:
+    """A fresh hasher, of ``data`` already. Raises Unsupported."""
     maker = _MAKERS.get(name)
     if maker is None:
         raise Unsupported(name, "digest")
-    return maker()
+    return maker(data)
 
 
 def from_system(error: OSError) -> XferError:

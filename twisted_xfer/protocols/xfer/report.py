@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import attrs
 
@@ -12,9 +12,8 @@ Kind: TypeAlias = Literal[
 ]
 
 
-@attrs.frozen
-class TransferEvent:
-    """One step. ``path`` is relative, as on the wire; ``position`` and ``size`` are bytes.
+class TransferEvent(NamedTuple):
+    """One step. A named tuple because each file has one, which costs half as much so. ``path`` is relative, as on the wire; ``position`` and ``size`` are bytes.
 
     ``done`` carries the verified ``digest`` and where it is ``stored_as``; ``failed`` and
     ``reconnecting`` the ``error``; ``resumed`` is where a transfer went on from, ``saved`` how much of it did not move: holes, and what compression took away. ``would`` is a dry run's
@@ -73,24 +72,26 @@ class Summary:
 
     def note(self, event: TransferEvent) -> None:
         """Add an event to the sum."""
-        if event.kind == "done":
-            if event.type == "dir":
+        kind = event.kind
+        if kind == "done":
+            entry = event.type
+            if entry == "dir":
                 self.directories += 1
-                return
-            if event.type == "symlink":
+            elif entry == "symlink":
                 self.links += 1
-                return
-            self.files += 1
-            self.moved += max(0, event.position - event.resumed - event.saved)
-            self.verified += event.position
-            self.digest, self.hash = event.digest, event.hash
-        elif event.kind == "skipped":
+            else:
+                position = event.position
+                self.files += 1
+                self.moved += max(0, position - event.resumed - event.saved)
+                self.verified += position
+                self.digest, self.hash = event.digest, event.hash
+        elif kind == "skipped":
             self.skipped += 1
-        elif event.kind == "would":
+        elif kind == "would":
             # Nothing moves in a dry run, so the sum is of what would.
             self.would += 1
             self.moved += event.size or 0
-        elif event.kind == "failed":
+        elif kind == "failed":
             self.failed += 1
             if len(self.failures) < MAX_FAILURES and event.error is not None:
                 self.failures.append((event.path, event.error))

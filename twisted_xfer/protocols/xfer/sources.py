@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
-import attrs
 from zope.interface import implementer
 
-from twisted_xfer.errors import IsADirectory, NotAFile, NotFound, PermissionDenied
+from twisted_xfer.errors import IsADirectory, NotAFile, NotFound, PermissionDenied, XferError
 from twisted_xfer.interfaces import (
     Eventually,
     FileInfo,
@@ -21,16 +20,18 @@ from twisted_xfer.interfaces import (
 from twisted_xfer.protocols.xfer.content import from_system
 
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-_KINDS: Final[dict[int, Kind]] = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "symlink"}
+KINDS: Final[dict[int, Kind]] = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "symlink"}
 #: Stand behind every name (255 bytes at most): links come after what else is in their directory, a
 #: directory itself after all of it.
 AFTER_NAMES: Final = b"\xff" * 256
 AT_THE_END: Final = b"\xff" * 257
 
 
-@attrs.frozen
-class Offer:
-    """One thing to be offered under ``path``; ``open`` gives its content from the beginning."""
+class Offer(NamedTuple):
+    """One thing to be offered under ``path``; ``open`` gives its content from the beginning.
+
+    A named tuple because a walk makes one for each file.
+    """
 
     path: bytes
     kind: Kind
@@ -102,21 +103,24 @@ class DiskFile:
         self.close()
 
 
-def _opened(path: bytes) -> tuple[int, os.stat_result]:
-    """A descriptor of a plain file, and its status. Raises as DiskContent says."""
+def _opened(path: bytes) -> int:
+    """A descriptor of whatever is there. Raises NotFound, PermissionDenied, StorageFailure."""
     try:
-        fd = os.open(path, _READ)
+        return os.open(path, _READ)
     except FileNotFoundError:
         raise NotFound(path) from None
     except PermissionError:
         raise PermissionDenied(path) from None
     except OSError as error:
         raise from_system(error) from error
+
+
+def _status_of(fd: int, path: bytes) -> os.stat_result:
+    """Of a plain file. Raises IsADirectory, NotAFile."""
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
-        os.close(fd)
         raise (IsADirectory if stat.S_ISDIR(status.st_mode) else NotAFile)(path)
-    return fd, status
+    return status
 
 
 class DiskContent:
@@ -133,17 +137,28 @@ class DiskContent:
 
     def __call__(self) -> DiskFile:
         """Open it."""
-        fd, status = _opened(self._path)
+        fd = _opened(self._path)
+        try:
+            status = _status_of(fd, self._path)
+        except XferError:
+            os.close(fd)
+            raise
         return DiskFile(fd, make_info(os.path.basename(self._path), status))
 
     def whole(self, size: int) -> bytes:
-        """All of it if it has ``size`` bytes, else more or less than that: for less than opening and reading costs."""
-        fd, _ = _opened(self._path)
+        """All of it if it has ``size`` bytes, else more or less than that: for less than opening and reading costs.
+
+        What it is is asked only where it does not read as a file of this size does: it was one a moment ago.
+        """
+        fd = _opened(self._path)
         try:
             data = os.read(fd, size + 1)
             while len(data) < size and (more := os.read(fd, size + 1 - len(data))):
                 data += more
+            if len(data) != size or not data:
+                _status_of(fd, self._path)
         except OSError as error:
+            _status_of(fd, self._path)
             raise from_system(error) from error
         finally:
             os.close(fd)
@@ -152,7 +167,7 @@ class DiskContent:
 
 def make_info(name: bytes, status: os.stat_result) -> FileInfo:
     """What a status says."""
-    kind = _KINDS.get(stat.S_IFMT(status.st_mode), "other")
+    kind = KINDS.get(stat.S_IFMT(status.st_mode), "other")
     return FileInfo(name, kind, status.st_size, status.st_mtime_ns, stat.S_IMODE(status.st_mode))
 
 
