@@ -15,12 +15,12 @@ class Outgoing:
     """An entry in the air."""
 
     offer: Offer
+    stream: int
     digest: bytes = b""
-    resumed: int = 0
     #: Bytes that did not move: holes, and what compression took away.
     saved: int = 0
+    resumed: int = 0
     failed: XferError | None = None
-    stream: int = 0
     #: While a thread sends it.
     flow: Outflow | None = None
 

@@ -1,0 +1,188 @@
+"""Small files on their way out: several in one write, and none kept back by anything that is waited for."""
+
+import pytest
+from blake3 import blake3
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from twisted_xfer.errors import DigestMismatch
+from twisted_xfer.protocols.xfer.attempts import Ledger
+from twisted_xfer.protocols.xfer.sending import TOGETHER, SenderRole
+from twisted_xfer.protocols.xfer.sources import Offer
+from twisted_xfer.protocols.xfer.wire import messages as m
+from twisted_xfer.protocols.xfer.wire.frames import MAX_INLINE, FrameReader, Inline
+from twisted_xfer.protocols.xfer.wire.link import NONE
+from twisted_xfer.runtime.blocking import InlineBlocking
+
+
+class Lines:
+    """A connection that writes down what leaves in one write; it is its own link."""
+
+    secure = False
+    compression = NONE
+    features = frozenset()
+
+    def __init__(self):
+        self.link = self
+        self.clock = Clock()
+        self.writes = []
+        self.failed = None
+        self.full = None
+
+    def encode(self, message):
+        return message.encode()
+
+    def send(self, *messages):
+        self.writes.append(b"".join(message.encode() for message in messages))
+
+    def send_raw(self, data):
+        self.writes.append(data)
+
+    def writable(self):
+        return self.full
+
+    def fail(self, error):
+        self.failed = error
+
+    def frames(self):
+        """What left, write by write: content of small files, names of other frames."""
+        found = []
+        for write in self.writes:
+            reader = FrameReader(m.MAX_CONTROL)
+            reader.raw = True
+            reader.receive_data(write)
+            frames = []
+            while (frame := reader.next_frame()) is not None:
+                frames.append(frame.data if isinstance(frame, Inline) else frame.type.name)
+            assert reader.at_boundary
+            found.append(frames)
+        return found
+
+
+class Files:
+    """A source of small files, one for each content; anything else is answered as it is."""
+
+    def __init__(self, *contents):
+        self.left = list(contents)
+        self.read = []
+        self.closed = False
+
+    def next(self):
+        if not self.left:
+            return None
+        content = self.left.pop(0)
+        if isinstance(content, Exception):
+            raise content
+        return content if isinstance(content, Deferred) else self.offer(content)
+
+    def offer(self, content):
+        def whole(size):
+            self.read.append(content)
+            return content
+
+        path = b"%d" % len(self.left)
+        return Offer(path, "file", len(content), 0o644, 0, lambda: None, whole=whole)
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def line():
+    return Lines()
+
+
+def begun(line, files, window=64, **more):
+    role = SenderRole(
+        line, files, InlineBlocking(), window=window, hash_name="blake3", max_data=MAX_INLINE, **more
+    )
+    role.start()
+    return role
+
+
+def done(stream, content):
+    return m.Done(blake3(content).digest(), size=len(content), stream=stream)
+
+
+def test_several_leave_together(line):
+    """Each behind its offer, in the order of the source."""
+    begun(line, Files(b"a", b"", b"c"))
+    assert line.frames() == [["ENTRY", b"a", "ENTRY", b"", "ENTRY", b"c"], ["END_OF_OFFER"]]
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, TOGETHER - 1, MAX_INLINE])
+def test_no_more_than_so_much_is_ready_at_once(line, size):
+    """What is asked for next is one file more, however small they are."""
+    files = Files(*[bytes(size)] * 2000)
+    begun(line, files, window=4096)
+    *writes, end = line.writes
+    most = max(map(len, writes))
+    assert (most >= TOGETHER or len(writes) == 1, len(writes) > 1) == (True, True)
+    assert most < TOGETHER + size + 512
+    assert end == m.EndOfOffer(2000, size * 2000, 0).encode()
+
+
+def test_a_source_that_takes_its_time_keeps_none_back(line):
+    """What was ready leaves before it is waited for."""
+    late = Deferred()
+    files = Files(b"a", b"b", late, b"d")
+    begun(line, files)
+    assert line.frames() == [["ENTRY", b"a", "ENTRY", b"b"]]
+    late.callback(files.offer(b"c"))
+    assert line.frames()[1:] == [["ENTRY", b"c", "ENTRY", b"d"], ["END_OF_OFFER"]]
+
+
+def test_a_full_window_keeps_none_back(line):
+    """And nothing is read before there is room."""
+    files = Files(b"a", b"b", b"c")
+    role = begun(line, files, window=2)
+    assert (line.frames(), files.read) == ([["ENTRY", b"a", "ENTRY", b"b"]], [b"a", b"b"])
+    role.event(done(1, b"a"))
+    assert line.frames()[1:] == [["ENTRY", b"c"]]
+    role.event(done(3, b"c"))
+    assert line.frames()[2:] == [["END_OF_OFFER"]]
+
+
+def test_nothing_is_read_for_a_line_that_is_full(line):
+    """Until it takes more; asked between one write and the next."""
+    line.full = Deferred()
+    files = Files(b"a", b"b")
+    begun(line, files)
+    assert (line.writes, files.read) == ([], [])
+    full, line.full = line.full, None
+    full.callback(None)
+    assert line.frames() == [["ENTRY", b"a", "ENTRY", b"b"], ["END_OF_OFFER"]]
+
+
+def test_a_source_that_fails_keeps_none_back(line):
+    """What it gave before is sent, and what is wrong is told."""
+    files = Files(b"a", LookupError())
+    begun(line, files)
+    assert (line.frames(), files.closed, line.failed is not None) == ([["ENTRY", b"a"]], True, True)
+
+
+def test_an_answer_with_another_digest(line):
+    """Of one among others: it alone has failed."""
+    told, over = [], []
+    role = begun(line, Files(b"a", b"b"), on_event=told.append, on_finished=lambda: over.append(1))
+    role.event(done(2, b"b"))
+    role.event(done(1, b"other"))
+    assert [(event.kind, event.path) for event in told] == [("done", b"0"), ("failed", b"1")]
+    assert isinstance(told[1].error, DigestMismatch)
+    assert over == [1]
+
+
+def test_what_is_settled_out_of_order_is_not_sent_again():
+    """A walk that begins anew leaves it out, wherever the answers stopped."""
+    files = Files(b"a", b"b", b"c", b"d")
+    offers = [files.next()._replace(order=(0, (b"%d" % at,))) for at in range(4)]
+    for settled in ([0, 1], [2, 0], [1, 0, 3], [3, 2, 1, 0], [1, 3]):
+        ledger = Ledger()
+        ledger.begin()
+        assert all(map(ledger.wanted, offers))
+        for at in settled:
+            ledger.settle(offers[at])
+        ledger.begin()
+        assert [at for at in range(4) if ledger.wanted(offers[at])] == [
+            at for at in range(4) if at not in settled
+        ]
