@@ -56,7 +56,7 @@ def explain_failure(failure: Failure) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = str(value) if isinstance(value, dt.date | dt.time) else repr(value)  # as TOML has them
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
 
 
