@@ -22,6 +22,7 @@ NEW_MODE: Final = 0o600
 MAX_FILE: Final = 64 << 20
 
 NO_FILE: Final = "there is no such file"
+NO_DIRECTORY: Final = "there is no directory for it"
 
 
 def edit_users(
@@ -39,7 +40,7 @@ def edit_users(
 
     Raises:
         ConfigError: the text, old or new, is wrong; nothing was written.
-        NotFound: there is no such file, and ``create`` is not set.
+        NotFound: there is no such file, or with ``create`` no directory for it.
         Busy: somebody else kept it locked for LOCK_SECONDS.
         StorageFailure: it cannot be read or replaced.
     """
@@ -52,7 +53,7 @@ def edit_users(
             if after != before:
                 _replace(real, after, os.fstat(descriptor))
     except FileNotFoundError as error:
-        raise NotFound(path, NO_FILE) from error
+        raise NotFound(path, NO_DIRECTORY if create else NO_FILE) from error
     except OSError as error:
         raise StorageFailure(path, error.strerror or "", errno=error.errno) from error
 

@@ -29,7 +29,7 @@ def entries(path: str) -> dict[str, Any]:
     try:
         return parse_users(read_users(path), path)
     except XferError as error:
-        fail(error, _code(error, Exit.STORAGE))
+        fail(error, _code(error))
 
 
 def edit(path: str, change: Callable[[str], str], *, create: bool = False) -> None:
@@ -39,12 +39,14 @@ def edit(path: str, change: Callable[[str], str], *, create: bool = False) -> No
     try:
         edit_users(path, change, create=create)
     except XferError as error:
-        fail(error, _code(error, Exit.REFUSED))
+        fail(error, _code(error))
 
 
-def _code(error: XferError, missing: Exit) -> Exit | None:
+def _code(error: XferError) -> Exit | None:
+    from twisted_xfer.accounts.users_edit import NO_DIRECTORY, NO_FILE
+
     if isinstance(error, NotFound):
-        return missing
+        return Exit.STORAGE if error.detail in {NO_FILE, NO_DIRECTORY} else Exit.REFUSED
     if isinstance(error, AlreadyExists):
         return Exit.REFUSED
     if isinstance(error, Unsupported | ConfigError):

@@ -142,6 +142,12 @@ def test_who_is_not_there_is_told_in_words(site, command):
     assert done.stderr == "xfer: /nowhere/u.toml: there is no such file\n"
 
 
+def test_a_new_file_wants_its_directory(site):
+    """Which is what is missing, and not the file that would have been made."""
+    done = site.run("add", "alice", users="/nowhere/u.toml")
+    assert done.stderr == "xfer: /nowhere/u.toml: there is no directory for it\n"
+
+
 def test_passwd_and_remove(site):
     """The hash is replaced; a removed account is gone, and the others are there."""
     assert site.run("passwd", "alice").exit_code == 0
@@ -186,6 +192,10 @@ def test_json(site):
         (("add", "../x"), Exit.USAGE),
         (("add", "alice"), Exit.REFUSED),
         (("list", "--users", "/nowhere/u.toml"), Exit.STORAGE),
+        (("set", "alice", "--comment", "x", "--users", "/nowhere/u.toml"), Exit.STORAGE),
+        (("remove", "alice", "--users", "/nowhere/u.toml"), Exit.STORAGE),
+        (("passwd", "alice", "--users", "/nowhere/u.toml"), Exit.STORAGE),
+        (("add", "alice", "--users", "/nowhere/u.toml"), Exit.STORAGE),
     ],
 )
 def test_what_is_wrong_changes_nothing(site, args, code):
