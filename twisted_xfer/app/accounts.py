@@ -177,9 +177,9 @@ class _AccountTable:
     if_exists: Literal["", "overwrite", "refuse", "rename"] = ""
     enabled: bool = True
     expires: str = ""
-    hours: tuple[str, ...] = ()
-    networks: tuple[str, ...] = ()
-    certificates: tuple[str, ...] = ()
+    hours: str | tuple[str, ...] = ()
+    networks: str | tuple[str, ...] = ()
+    certificates: str | tuple[str, ...] = ()
     require: Literal["", "password", "certificate", "certificate+password"] = ""
 
 

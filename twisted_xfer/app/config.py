@@ -6,6 +6,7 @@ Each field is a key of the TOML file; ``load`` reads them, ``dump`` writes them 
 # ruff: noqa: RUF009 - setting() and section() make attrs fields, which ruff cannot see
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -168,6 +169,21 @@ CERTIFICATES: Final = Rule(
 )
 
 
+def _accounts(value: object) -> Table:
+    """Tables, in which the date of an end is a text: workers are told the configuration in JSON."""
+    tables: Table = rules.TABLE_OF_TABLES.parse(value)
+    ended: Table = rules.freeze({name: {**table, **_end(table)} for name, table in tables.items()})
+    return ended
+
+
+def _end(table: Table) -> dict[str, str]:
+    end = table.get("expires")
+    return {"expires": end.isoformat()} if isinstance(end, dt.date) else {}
+
+
+ACCOUNTS: Final = Rule(_accounts, "a table of tables", rules.thaw)
+
+
 def _days(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_DAYS:
         raise ValueError
@@ -277,7 +293,7 @@ class Config:
     storage: Table = setting(rules.TABLE, rules.freeze({"plugin": "local"}))
     listeners: tuple[Table, ...] = setting(rules.TABLES, ())
     events: Table = setting(rules.TABLE_OF_TABLES, rules.EMPTY)
-    accounts: Table = setting(rules.TABLE_OF_TABLES, rules.EMPTY)
+    accounts: Table = setting(ACCOUNTS, rules.EMPTY)
 
     def protocol_options(self, name: str) -> dict[str, Any]:
         """The section ``[protocols.NAME]``, empty when there is none."""

@@ -1,6 +1,8 @@
 """Accounts of the configuration: when and from where they may log in, and that the realm asks."""
 
+import json
 import time
+import tomllib
 
 import pytest
 from twisted.internet.task import Clock
@@ -8,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted_xfer.accounts.realm import Realm
 from twisted_xfer.app.accounts import inline_accounts
 from twisted_xfer.app.config import Config
+from twisted_xfer.app.dump import thaw
 from twisted_xfer.app.load import parse
 from twisted_xfer.errors import ConfigError, LoginRefused
 from twisted_xfer.events import EventBus
@@ -24,14 +27,32 @@ def accounts(**settings):
 
 
 def test_settings_are_read():
-    """As in a users file, with strings for dates."""
+    """As in a users file."""
     alice = accounts(enabled=False, expires="2027-01-31", hours=["mon 1:00-2:00"], networks=["::1"])["alice"]
     assert (alice.enabled, alice.hours, alice.networks) == (False, ("mon 1:00-2:00",), ("::1",))
     assert alice.expires == time.mktime((2027, 2, 1, 0, 0, 0, 0, 0, -1))
     assert accounts()["alice"].expires is None
 
 
-@pytest.mark.parametrize("settings", [{"expires": "soon"}, {"hours": ["x"]}, {"networks": ["x"]}])
+def test_one_of_a_list_may_stand_alone():
+    """As a users file has it, and as the manual writes it."""
+    one = accounts(hours="mon 1:00-2:00", networks="::1", certificates="cn:Alice")["alice"]
+    assert (one.hours, one.networks, one.certificates) == (("mon 1:00-2:00",), ("::1",), ("cn:Alice",))
+
+
+def test_dates_of_toml():
+    """Without quotes too, as in a users file; and workers, who are told in JSON, have the same."""
+    text = "[accounts.alice]\nexpires = 2027-01-31\n[accounts.bob]\nexpires = 2027-01-31T18:00:00Z\n"
+    config = parse(json.loads(json.dumps(thaw(parse(tomllib.loads(text))))))
+    found = inline_accounts(config)
+    assert found["alice"].expires == time.mktime((2027, 2, 1, 0, 0, 0, 0, 0, -1))
+    assert found["bob"].expires == 1801418400
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"expires": "soon"}, {"expires": 2027}, {"expires": False}, {"hours": ["x"]}, {"networks": ["x"]}],
+)
 def test_wrong_settings_name_their_key(settings):
     """The remedy is that of the users file."""
     with pytest.raises(ConfigError) as caught:

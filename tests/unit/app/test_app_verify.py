@@ -20,7 +20,7 @@ WRONG = [
     ('listen = ["ftp=tcp:-1"]', "listen = 'ftp=tcp:-1'", "a port is a number from 0 to 65535"),
     ('[accounts.a]\ncharset = "klingon"', "accounts.a.charset = 'klingon'", "name a charset"),
     ('[accounts.a]\nhome = "{rooot}/x"', "accounts.a.home = '{rooot}/x'", "{root} and {username}"),
-    ("[accounts.a]\nexpires = 2027-01-31", "accounts.a.expires = 2027-01-31", "in quotes"),
+    ("[accounts.a]\ncomment = 2027-01-31", "accounts.a.comment = 2027-01-31", "in quotes"),
     ("[accounts.a]\nmax_sessions = -1", "accounts.a.max_sessions = -1", "0 or more"),
     ("[accounts.a]\nquota_bytes = -1", "accounts.a.quota_bytes = -1", "0 or more"),
     ('[accounts.a]\nrate_up = "fast"', "accounts.a.rate_up = 'fast'", "give bytes, or a size"),
