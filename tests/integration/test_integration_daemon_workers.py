@@ -1,5 +1,7 @@
 """`--workers N`: real processes that share the sockets of their parent."""
 
+import contextlib
+import ftplib
 import os
 import signal
 import socket
@@ -84,6 +86,32 @@ def test_stop_ends_parent_and_workers(daemon):
         assert reader.readline().startswith(b"421")
     assert not any(alive(pid) for pid in children)
     assert "Traceback" not in daemon.output
+
+
+def test_a_second_sigterm_ends_transfers_at_once(tmp_path):
+    """Long before their grace is over."""
+    config = tmp_path / "xfer.toml"
+    config.write_text(f'root = "{tmp_path}"\nworkers = 2\ngrace = 3600\n')
+    args = ["--config", str(config), "--auth", "memory:alice:secret", *PLACES]
+    with Daemon(args) as daemon, contextlib.closing(ftplib.FTP()) as ftp:
+        ftp.connect(*daemon.address("ftp"), 60)
+        ftp.login("alice", "secret")
+        with ftp.transfercmd("STOR a") as data:
+            data.sendall(b"begun")
+            daemon.signal(signal.SIGTERM)
+            wait_for(lambda: refused(daemon))
+            assert daemon.running
+            daemon.signal(signal.SIGTERM)
+            wait_for(lambda: not daemon.running, 60)
+        with pytest.raises(ftplib.error_temp, match="426"):
+            ftp.voidresp()
+        assert "Traceback" not in daemon.output
+
+
+def refused(daemon):
+    """Whether nobody listens any more."""
+    with socket.socket() as stream:
+        return stream.connect_ex(daemon.address("ftp")) != 0
 
 
 def test_workers_do_not_outlive_a_killed_parent(daemon):

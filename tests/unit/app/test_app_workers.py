@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 
 import pytest
 from twisted.internet.error import ProcessDone, ProcessTerminated
@@ -182,7 +183,7 @@ def test_stop_waits_for_all_and_kills_the_late(group):
     group.hurry()
     group.reload()
     group.reactor.advance(3 + KILL_AFTER)
-    assert second.transport.signals == ["TERM", "USR1", "HUP", "KILL"]
+    assert second.transport.signals == ["TERM", signal.SIGUSR1, "HUP", "KILL"]
     assert not stopped.called
     second.processEnded(Failure(ProcessDone(0)))
     assert stopped.called

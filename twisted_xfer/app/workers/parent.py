@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -102,11 +103,11 @@ class _Child(ProcessProtocol):
         if not self.ready.called:
             self.ready.callback(None)
 
-    def signal(self, name: str) -> None:
-        """Send a signal, if it is still there."""
+    def signal(self, which: str | int) -> None:
+        """Send a signal, if it is still there: HUP, TERM or KILL by these names, another by its number."""
         if self.transport is not None:
             with contextlib.suppress(ProcessExitedAlready):
-                self.transport.signalProcess(name)
+                self.transport.signalProcess(which)
 
 
 class WorkerGroup:
@@ -204,7 +205,7 @@ class WorkerGroup:
         """No grace any more. SIGUSR1, since service managers send SIGTERM to all processes by themselves."""
         for child in self.children:
             if not child.ended.called:
-                child.signal("USR1")
+                child.signal(signal.SIGUSR1)
 
     def stop(self) -> Deferred[Any]:
         """SIGTERM to each; fires when all are gone, killed if they must be."""
