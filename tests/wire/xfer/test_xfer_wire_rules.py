@@ -336,7 +336,6 @@ def test_what_is_written_is_what_the_fields_say(message):
             plain = f'"{field.name}":{kind.write(value)}' if not kind.binary else None
             members.append(plain or checks.put_binary(field.name, value))
     assert message.payload().decode() == "{" + ",".join(members) + "}"
-    assert hash(message) == hash(attrs.evolve(message))
 
 
 def test_small_files_are_counted_as_offered_and_sent_in_one():

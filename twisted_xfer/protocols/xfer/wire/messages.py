@@ -65,7 +65,7 @@ def _secret(kind: Kind, default: Any = attrs.NOTHING) -> Any:
 @dataclass_transform(frozen_default=True, field_specifiers=(attrs.field,))
 def _value(kind: type[T]) -> type[T]:
     """Make a frozen value of ``kind``: type checkers see to it, for attrs would take twice as long to make each one."""
-    return attrs.define(kind, unsafe_hash=True)
+    return attrs.define(kind)
 
 
 @_value
