@@ -93,7 +93,7 @@ class ChainChecker:
             return self._told(answer, takers, at, credentials)
         answer = as_deferred(answer)
         if answer.called and not (answer.paused or isinstance(answer.result, Failure)):
-            # Twisted's own checkers know at once as well; a callback costs as much as a command.
+            # Twisted's own checkers know at once as well, and need no callback to say so.
             return self._told(answer.result, takers, at, credentials)
         box: list[Any] = []
         answer.addBoth(box.append)

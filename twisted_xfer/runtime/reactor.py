@@ -79,7 +79,7 @@ class XferReactor(epollreactor.EPollReactor):
                 timeout = self._pendingTimedCalls[0].time - self.seconds()
                 if timeout <= 0:
                     return
-                if timeout > _LONGEST:  # noqa: PLR1730 - min() costs as much as half a command
+                if timeout > _LONGEST:  # noqa: PLR1730 - one call less for each event
                     timeout = _LONGEST
             self.doIteration(timeout)
 

@@ -1,7 +1,7 @@
 """One timer for all who look at deadlines now and then.
 
-A timed call of its own costs a session as much as a command does, and most sessions end long before
-any deadline.
+A timed call of its own is a few hundredths of what a short session costs, and most sessions end long
+before any deadline.
 """
 
 from __future__ import annotations
