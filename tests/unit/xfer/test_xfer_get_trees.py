@@ -3,19 +3,12 @@
 import os
 
 import pytest
-from xfer_pipes import ALICE, local_net
+from xfer_pipes import ALICE
 
 from twisted_xfer.errors import PermissionDenied, RemoteProtocolError
 from twisted_xfer.protocols.xfer import client
 from twisted_xfer.protocols.xfer.errormap import PeerError
 from twisted_xfer.storage.local import LocalStorage
-
-
-@pytest.fixture
-def net(tmp_path):
-    made = local_net(tmp_path / "root")
-    yield made
-    made.close_clean()
 
 
 @pytest.fixture

@@ -38,13 +38,6 @@ TEXT = b"".join(b"line %d of a text that shrinks\n" % number for number in range
 
 
 @pytest.fixture
-def net(tmp_path):
-    made = local_net(tmp_path / "root")
-    yield made
-    made.close_clean()
-
-
-@pytest.fixture
 def home(tmp_path, net):
     return tmp_path / "root/alice"
 

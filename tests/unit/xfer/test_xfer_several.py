@@ -15,13 +15,6 @@ from twisted_xfer.protocols.xfer.several import MISSES
 from twisted_xfer.testing.host import MemoryHost
 
 
-@pytest.fixture
-def net(tmp_path):
-    made = local_net(tmp_path / "root")
-    yield made
-    made.close_clean()
-
-
 def tree(tmp_path, files=40, size=100_000):
     """A tree with a directory in a directory; the files are too large for INLINE."""
     top = tmp_path / "tree"

@@ -31,13 +31,6 @@ BIG = int(os.environ.get("XFER_TEST_SPARSE_BYTES", str(1024 * MIB)))
 
 
 @pytest.fixture
-def net(tmp_path):
-    made = local_net(tmp_path / "root")
-    yield made
-    made.close_clean()
-
-
-@pytest.fixture
 def home(tmp_path, net):
     return tmp_path / "root/alice"
 

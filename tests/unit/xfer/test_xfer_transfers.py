@@ -16,13 +16,6 @@ from xfer_pipes import Net  # isort: skip
 
 
 @pytest.fixture
-def net(tmp_path):
-    made = local_net(tmp_path / "root")
-    yield made
-    made.close_clean()
-
-
-@pytest.fixture
 def home(tmp_path, net):
     return tmp_path / "root/alice"
 

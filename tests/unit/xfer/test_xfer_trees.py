@@ -17,13 +17,6 @@ OLD = 1_000_000_000_123_456_789
 
 
 @pytest.fixture
-def net(tmp_path):
-    made = local_net(tmp_path / "root")
-    yield made
-    made.close_clean()
-
-
-@pytest.fixture
 def home(tmp_path, net):
     return tmp_path / "root/alice"
 
