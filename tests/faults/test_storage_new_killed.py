@@ -6,9 +6,9 @@ import shutil
 import signal
 import sys
 import tempfile
-import traceback
 
 import pytest
+from forked import DONE, in_child
 
 from twisted_xfer.interfaces import NewFile
 from twisted_xfer.paths import VirtualPath
@@ -20,7 +20,7 @@ NAMES = [b"d/one", b"d/two"]
 DATA = {b"d/one": b"1" * 5000, b"d/two": b"2" * 7000}
 #: Far more than the steps that there are.
 MAX_STEPS = 1000
-DONE, KILLED, WRONG = 0, 9, 99
+KILLED = 9
 
 
 @pytest.fixture
@@ -33,20 +33,6 @@ def root():
 
 def files():
     return [NewFile(VirtualPath(tuple(name.split(b"/"))), DATA[name], 0o640, 10**18) for name in NAMES]
-
-
-def in_child(work) -> int:
-    """``work`` in a process of its own; how that ended."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(WRONG)
-        os._exit(DONE)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
 
 
 def store_until(root, step):
