@@ -3,10 +3,10 @@
 import time
 from datetime import datetime
 
-import argon2
 import attrs
 import pytest
 from accounts_kit import CONTEXT
+from cheap_hashes import GOOD
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +20,6 @@ from twisted_xfer.interfaces import Account, QuotaScope
 
 #: A Wednesday, by the machine's own zone.
 NOON = datetime(2026, 7, 15, 12, 0).timestamp()
-GOOD = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(b"secret")
 
 
 def at(peer="192.0.2.7", secure=False):

@@ -1,58 +1,20 @@
-"""Logging in: chain, realm, back-off, equal time, events, and no password anywhere."""
-
-import io
+"""Logging in: back-off, equal time, TLS by rule, sessions, events, and secrets that never leak."""
 
 import pytest
-from accounts_kit import Bus, Tree, result
-from twisted.cred.checkers import (
-    ANONYMOUS,
-    AllowAnonymousAccess,
-    InMemoryUsernamePasswordDatabaseDontUse,
-)
-from twisted.cred.credentials import IAnonymous, IUsernamePassword, UsernamePassword
+from accounts_kit import Tree, result
+from login_house import CLEAR, SECURE, House, Says, memory
+from twisted.cred.credentials import UsernamePassword
 from twisted.cred.error import LoginDenied, UnauthorizedLogin
-from twisted.cred.portal import Portal
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import Clock
-from twisted.logger import Logger, textFileLogObserver
 from zope.interface.verify import verifyObject
 
-from twisted_xfer.accounts.chain import ChainChecker
-from twisted_xfer.accounts.credentials import PeerAnonymous, PeerPassword
-from twisted_xfer.accounts.login import MINIMUM_SECONDS, Login
-from twisted_xfer.accounts.realm import Realm, plain_username
-from twisted_xfer.errors import (
-    Banned,
-    Busy,
-    LimitReached,
-    LoginFailed,
-    LoginRefused,
-    NotFound,
-    TLSRequired,
-)
-from twisted_xfer.interfaces import READ_ONLY, Account, IAvatar, ILogin, LoginContext, Right
-from twisted_xfer.paths import VirtualPath
-from twisted_xfer.runtime.limits import FREE_PER_USER, Limits
+from twisted_xfer.accounts.credentials import PeerPassword
+from twisted_xfer.accounts.login import MINIMUM_SECONDS
+from twisted_xfer.errors import Banned, LimitReached, LoginFailed, LoginRefused, NotFound, TLSRequired
+from twisted_xfer.interfaces import Account, IAvatar, ILogin
+from twisted_xfer.runtime.limits import FREE_PER_USER
 
 CANARY = b"canary-3141592653"
-CLEAR = LoginContext("ftp", "s1", "192.0.2.7")
-SECURE = LoginContext("ftp", "s2", "192.0.2.7", secure=True)
-
-
-class Says:
-    """A checker that does one thing and counts how often."""
-
-    credentialInterfaces = (IUsernamePassword,)
-
-    def __init__(self, answer):
-        self.answer = answer
-        self.asked = 0
-
-    def requestAvatarId(self, credentials):
-        self.asked += 1
-        if isinstance(self.answer, BaseException):
-            raise self.answer
-        return self.answer
 
 
 class Leaky(Says):
@@ -60,51 +22,6 @@ class Leaky(Says):
 
     def requestAvatarId(self, credentials):
         raise ValueError(f"cannot check {credentials.password!r}")
-
-
-def memory(**users):
-    checker = InMemoryUsernamePasswordDatabaseDontUse()
-    for name, password in users.items():
-        checker.addUser(name.encode(), password.encode())
-    return checker
-
-
-class House:
-    """Everything that a login goes through."""
-
-    def __init__(
-        self, *checkers, tree=None, limits=None, minimum=MINIMUM_SECONDS, require_tls=False, **realm
-    ):
-        self.clock = Clock()
-        self.bus = Bus()
-        self.tree = tree or Tree()
-        self.limits = Limits(self.clock, **(limits or {}))
-        self.logged = io.StringIO()
-        log = Logger(observer=textFileLogObserver(self.logged))
-        self.realm = Realm(
-            self.tree, root="/srv", events=self.bus, limits=self.limits, clock=self.clock, log=log, **realm
-        )
-        self.portal = Portal(self.realm, [ChainChecker(checkers or [memory(alice="secret")], log)])
-        self.login = Login(
-            self.portal,
-            self.limits,
-            self.bus,
-            self.clock,
-            minimum_seconds=minimum,
-            require_tls=require_tls,
-            log=log,
-        )
-
-    def enter(self, name=b"alice", password=b"secret", context=CLEAR):
-        return self.login.login(PeerPassword(name, password, context), context)
-
-    def refused(self, kind, name=b"alice", password=b"secret", context=CLEAR):
-        """The error of a login that must fail, after the floor has passed."""
-        with pytest.raises(kind) as caught:
-            answer = self.enter(name, password, context)
-            self.clock.advance(MINIMUM_SECONDS)
-            result(lambda: answer)
-        return caught.value
 
 
 def test_a_good_login_is_answered_at_once():
@@ -301,149 +218,6 @@ def test_no_home_is_refused_without_details_and_gives_the_place_back():
         assert "/secret/place" not in str(house.refused(LoginRefused))
     assert "/secret/place" in house.logged.getvalue()
     assert tree.views[0] == ("/secret/place", "alice", False)
-
-
-# --- chain -------------------------------------------------------------------------------
-
-
-def test_chain_asks_in_turn_and_stops_at_the_first_that_knows():
-    """Refused by the first, known to the second, the third is not asked."""
-    first, second, third = Says(UnauthorizedLogin()), Says(b"alice"), Says(b"mallory")
-    house = House(first, second, third)
-    assert house.enter().username == "alice"
-    assert (first.asked, second.asked, third.asked) == (1, 1, 0)
-
-
-@pytest.mark.parametrize("broken", [OSError("disk"), KeyError("x"), MemoryError()])
-def test_a_broken_checker_closes_the_chain(broken):
-    """Fail closed: the next is not asked; logged; not counted as a guess."""
-    after = Says(b"alice")
-    house = House(Says(broken), after)
-    house.refused(LoginFailed)
-    assert after.asked == 0
-    assert type(broken).__name__ in house.logged.getvalue()
-    assert __file__ in house.logged.getvalue()
-    assert house.bus.events[0][1]["code"] == "checker_failed"
-    assert not house.limits._failures
-
-
-@pytest.mark.parametrize(("error", "kind"), [(LoginDenied("x"), LoginRefused), (Busy(), Busy)])
-def test_a_considered_refusal_closes_the_chain_too(error, kind):
-    """It goes to the client in our own terms."""
-    after = Says(b"alice")
-    house = House(Says(error), after)
-    house.refused(kind)
-    assert after.asked == 0
-
-
-def test_chain_takes_what_its_checkers_take():
-    """Credentials that none of them takes are a failed login."""
-    assert set(ChainChecker([memory()]).credentialInterfaces) >= {IUsernamePassword}
-    both = ChainChecker([Says(b"a"), AllowAnonymousAccess()])
-    assert both.credentialInterfaces == (IUsernamePassword, IAnonymous)
-    house = House(Says(b"alice"))
-    box = []
-    house.login.login(PeerAnonymous(CLEAR), CLEAR).addErrback(box.append)
-    house.clock.advance(MINIMUM_SECONDS)
-    assert box[0].check(LoginFailed)
-
-
-# --- realm -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/", "a\0b", "x" * 256, "\u4f60" * 86])
-def test_names_that_are_no_account(name):
-    """Nothing that could lead out of the template, whatever checker vouched for it."""
-    with pytest.raises(LoginRefused):
-        plain_username(name)
-    house = House(Says(name.encode()))
-    house.refused(LoginRefused)
-    house = House(Says(Account(name)))
-    house.refused(LoginRefused)
-    assert house.tree.views == []
-
-
-@pytest.mark.parametrize(
-    "name", ["-rf", "a b", "...", ".hidden", "x" * 255, "{root}", "{username}", "\u4f60"]
-)
-def test_odd_names_that_are_accounts(name):
-    """They are one plain component each, and stay so in the template."""
-    house = House(Says(name.encode()))
-    assert house.enter().username == name
-    assert house.tree.views == [(f"/srv/{name}", name, True)]
-
-
-def test_names_that_are_not_utf8_are_kept():
-    """As surrogates, as file names are."""
-    assert plain_username(b"\xff").encode("utf-8", "surrogateescape") == b"\xff"
-
-
-@pytest.mark.parametrize(
-    ("template", "home", "place"),
-    [
-        ("{root}/{username}", "", "/srv/alice"),
-        ("{root}", "", "/srv"),
-        ("{root}/u/{username}/in", "", "/srv/u/alice/in"),
-        ("{root}", "/data/a", "/data/a"),
-        ("{root}", "shared", "/srv/shared"),
-        ("{root}", "{root}/x/{username}", "/srv/x/alice"),
-    ],
-)
-def test_homes(template, home, place):
-    """The account's own home goes before the template, relative ones start at the root."""
-    house = House(Says(Account("alice", home=home)), home_template=template)
-    house.enter()
-    assert house.tree.views == [(place, "alice", not home)]
-
-
-class Settings:
-    def account(self, username):
-        return Account("alice", home="/a", rights=READ_ONLY) if username == "alice" else None
-
-
-def test_settings_hold_whoever_checked_the_password():
-    """A name from any checker finds its settings; the others get the defaults."""
-    house = House(
-        memory(alice="secret", bob="secret"),
-        accounts=Settings(),
-        defaults=Account("", rights=frozenset({Right.LIST}), charset="gbk"),
-    )
-    alice, bob = house.enter(), house.enter(b"bob")
-    assert alice.account.home == "/a"
-    assert alice.may(Right.READ)
-    assert not alice.may(Right.WRITE)
-    assert (bob.username, bob.account.charset) == ("bob", "gbk")
-    assert bob.may(Right.LIST, VirtualPath((b"x",)))
-    assert not bob.may(Right.READ)
-
-
-def test_anonymous_reads_one_directory_and_only_where_it_is_allowed():
-    """Relative to the root, never made, read only; refused where it was not configured."""
-    house = House(AllowAnonymousAccess(), anonymous="pub")
-    avatar = house.login.login(PeerAnonymous(CLEAR), CLEAR)
-    assert avatar.username == "anonymous"
-    assert avatar.account.rights == READ_ONLY
-    assert house.tree.views == [("/srv/pub", "anonymous/s1", False)]
-    house = House(AllowAnonymousAccess(), anonymous=".")
-    house.login.login(PeerAnonymous(CLEAR), CLEAR)
-    assert house.tree.views == [("/srv", "anonymous/s1", False)]
-    with pytest.raises(LoginRefused):
-        House().realm.requestAvatar(ANONYMOUS, CLEAR, IAvatar)
-
-
-@pytest.mark.parametrize("answer", [7, ["alice"], object()])
-def test_what_is_no_avatar_id_is_refused(answer):
-    """A checker that answers nonsense lets nobody in."""
-    House(Says(answer)).refused(LoginRefused)
-
-
-def test_other_interfaces_are_not_offered():
-    """As IRealm says."""
-    with pytest.raises(NotImplementedError):
-        House().realm.requestAvatar(b"alice", CLEAR)
-
-
-# --- secrets -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
