@@ -1,4 +1,4 @@
-"""The TLS channel: handshakes, whole records, true ends, and resumption."""
+"""The TLS channel: whole records, what stays in memory, and true ends."""
 
 import contextlib
 import os
@@ -6,104 +6,29 @@ import socket
 from functools import partial
 
 import pytest
-import trustme
+from channels_rig import VERSIONS, channels, contexts, failure_of, receive
 from new_keys import SUITE, Sealer, secret_in
 from OpenSSL import SSL
 from zope.interface.verify import verifyObject
 
-from twisted_xfer.errors import Cancelled, ConnectionLost, DataTLSRefused, TimedOut, Truncated
+from twisted_xfer.errors import ConnectionLost, Truncated
 from twisted_xfer.interfaces import Expected, IChannel, TransferMode, WantRead, WantWrite
 from twisted_xfer.runtime import tls_channel, tls_records
 from twisted_xfer.runtime.blocking import InlineBlocking
-from twisted_xfer.runtime.tls_binding import CAN_LEAVE, CAN_TELL, leave_memory
-from twisted_xfer.runtime.tls_channel import SLICE, TLSChannel, watch_resumption
-from twisted_xfer.runtime.tls_handshake import handshake_channel
+from twisted_xfer.runtime.tls_binding import CAN_LEAVE, leave_memory
+from twisted_xfer.runtime.tls_channel import SLICE
 from twisted_xfer.runtime.tls_records import CAN_CALL, RECORD, Records, SwiftRecords, records
-from twisted_xfer.testing.pumps import ManualReactor, ScriptedFile, ScriptedUpload
+from twisted_xfer.testing.pumps import ScriptedFile, ScriptedUpload
 from twisted_xfer.transfer import Transfers
 
-VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+pytestmark = pytest.mark.usefixtures("way")
 IMAGE = TransferMode.IMAGE
-
-
-@pytest.fixture(scope="module")
-def authority():
-    """A certificate authority and a certificate for the server."""
-    ca = trustme.CA()
-    return ca, ca.issue_cert("server.example")
-
-
-def contexts(authority, version="1.3", watch=True):
-    """A context for the server and one for the client, sessions on."""
-    _ca, certificate = authority
-    server = SSL.Context(SSL.TLS_METHOD)
-    certificate.configure_cert(server)
-    server.set_session_id(b"xfer-test")
-    server.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
-    client = SSL.Context(SSL.TLS_METHOD)
-    client.set_session_cache_mode(SSL.SESS_CACHE_CLIENT)
-    for context in (server, client):
-        context.set_min_proto_version(VERSIONS[version])
-        context.set_max_proto_version(VERSIONS[version])
-        if watch:
-            watch_resumption(context)
-    return server, client
-
-
-class Rig:
-    """Two channels over a loopback connection, both driven by one standing-still reactor."""
-
-    def __init__(self):
-        self.reactor = ManualReactor()
-        self.open = []
-
-    def pair(self, server_context, client_context, session=None, shake=True):
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            theirs = socket.create_connection(server.getsockname())
-            ours, _ = server.accept()
-        self.open += [ours, theirs]
-        ours = TLSChannel(ours, "127.0.0.1", server_context)
-        theirs = TLSChannel(
-            theirs, "127.0.0.1", client_context, False, hostname=b"server.example", session=session
-        )
-        self.open += [ours, theirs]
-        if shake:
-            done = [handshake_channel(self.reactor, channel, 20.0) for channel in (ours, theirs)]
-            self.reactor.run_until(lambda: all(result.called for result in done))
-            assert done[0].result is ours
-        return ours, theirs
-
-
-@pytest.fixture(params=[CAN_CALL, False], ids=["swift", "pyOpenSSL"], autouse=True)
-def way(request, monkeypatch):
-    """Past pyOpenSSL where that can be, and as it is where it cannot."""
-    monkeypatch.setattr(tls_records, "CAN_CALL", request.param)
 
 
 @pytest.fixture
 def rig():
     """A rig whose leaks fail the test."""
-    before = set(os.listdir("/proc/self/fd"))
-    rig = Rig()
-    yield rig
-    for channel in rig.open:
-        channel.close()
-    assert rig.reactor.leftovers() == []
-    assert set(os.listdir("/proc/self/fd")) - before == set()
-
-
-def receive(channel, size):
-    """``size`` bytes, asking as often as needed."""
-    got = bytearray()
-    for _ in range(10_000):
-        if len(got) >= size:
-            break
-        buffer = memoryview(bytearray(size - len(got)))
-        try:
-            got += buffer[: channel.recv_into(buffer)]
-        except WantRead:
-            continue
-    return bytes(got)
+    yield from channels()
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -360,99 +285,6 @@ def test_full_socket_retries_the_same_bytes(rig, authority):
             continue
     assert refused
     assert got == content
-
-
-@pytest.fixture(params=[True, False], ids=["asked", "watched"])
-def tells(request, monkeypatch):
-    """Whether OpenSSL can be asked for a resumption; where it cannot, handshakes are watched."""
-    assert CAN_TELL
-    monkeypatch.setattr("twisted_xfer.runtime.tls_channel.CAN_TELL", request.param)
-    return request.param
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_resumption_is_seen(rig, authority, version, tells):
-    """The first handshake is full, the second with its session is not; seen at both ends."""
-    server, client = contexts(authority, version)
-    ours, theirs = rig.pair(server, client)
-    assert (ours.resumed, theirs.resumed) == (False, False)
-    # TLS 1.3 sends its tickets behind the handshake.
-    ours.send(b"x")
-    receive(theirs, 1)
-    again, client_again = rig.pair(server, client, session=theirs.session)
-    assert (again.resumed, client_again.resumed) == (True, True)
-    other, _ = rig.pair(server, client)
-    assert not other.resumed
-
-
-def test_session_of_another_context_does_not_count(rig, authority, tells):
-    """A session of another control connection's context is not taken for this one's."""
-    server, client = contexts(authority)
-    ours, theirs = rig.pair(server, client)
-    ours.send(b"x")
-    receive(theirs, 1)
-    other_server, _ = contexts(authority)
-    other, _ = rig.pair(other_server, client, session=theirs.session)
-    assert other.established
-    assert not other.resumed
-
-
-def test_nothing_is_proved_unwatched(rig, authority, monkeypatch):
-    """A context that nobody prepared proves no resumption, though there was one, unless OpenSSL tells."""
-    monkeypatch.setattr("twisted_xfer.runtime.tls_channel.CAN_TELL", False)
-    server, client = contexts(authority, watch=False)
-    ours, theirs = rig.pair(server, client)
-    ours.send(b"x")
-    receive(theirs, 1)
-    again, _ = rig.pair(server, client, session=theirs.session)
-    assert again.established
-    assert not again.resumed
-
-
-def test_not_resumed_before_the_handshake(rig, authority, tells):
-    """Nothing is proved before the handshake is done."""
-    ours, _ = rig.pair(*contexts(authority), shake=False)
-    assert not ours.resumed
-
-
-def failure_of(deferred):
-    """What it failed with."""
-    seen = []
-    deferred.addErrback(lambda failure: seen.append(failure.value))
-    assert len(seen) == 1
-    return seen[0]
-
-
-def test_handshake_deadline(rig, authority):
-    """A client that says nothing is dropped at the deadline and not before."""
-    ours, _ = rig.pair(*contexts(authority), shake=False)
-    waiting = handshake_channel(rig.reactor, ours, 20.0)
-    rig.reactor.advance(19.5)
-    assert not waiting.called
-    rig.reactor.advance(0.5)
-    assert isinstance(failure_of(waiting), TimedOut)
-    assert ours.fileno() == -1
-
-
-@pytest.mark.parametrize("said", [b"USER alice\r\n", b""])
-def test_handshake_refused(rig, authority, said):
-    """A client that speaks plainly, or hangs up: refused, and closed."""
-    ours, theirs = rig.pair(*contexts(authority), shake=False)
-    theirs._sock.sendall(said)
-    theirs.close()
-    waiting = handshake_channel(rig.reactor, ours, 20.0)
-    rig.reactor.run_until(lambda: waiting.called)
-    assert isinstance(failure_of(waiting), DataTLSRefused)
-    assert ours.fileno() == -1
-
-
-def test_handshake_cancelled(rig, authority):
-    """Cancelling closes the channel."""
-    ours, _ = rig.pair(*contexts(authority), shake=False)
-    waiting = handshake_channel(rig.reactor, ours, 20.0)
-    waiting.cancel()
-    assert isinstance(failure_of(waiting), Cancelled)
-    assert ours.fileno() == -1
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -1,75 +1,16 @@
 """Data ports: the range, the peer, the deadline, and nothing left open."""
 
-import errno
-import os
 import socket
 from ipaddress import ip_network
 
 import pytest
+from data_ports_lab import HOME, Exhausted, outcome
 from zope.interface.verify import verifyObject
 
 from twisted_xfer.errors import Busy, Cancelled, DataConnectionFailed, DataPeerRefused, TimedOut
 from twisted_xfer.interfaces import IChannel, IDataPorts, IPassivePort
 from twisted_xfer.runtime.data_ports import BACKLOG, MAX_BINDS, MAX_STRANGERS, DataPorts
-from twisted_xfer.runtime.dial import plain_address, socket_address
-from twisted_xfer.testing.pumps import ManualReactor
-
-HOME = "127.0.0.1"
-
-
-class Events:
-    """Remembers what was emitted."""
-
-    def __init__(self):
-        self.seen = []
-
-    def emit(self, event_id, **fields):
-        self.seen.append((event_id, fields))
-
-
-class Lab:
-    """DataPorts, and clients that connect to them."""
-
-    def __init__(self):
-        self.reactor = ManualReactor()
-        self.events = Events()
-        self.open = []
-
-    def ports(self, **options):
-        return DataPorts(self.reactor, events=self.events, **options)
-
-    def dial(self, port, source=HOME, host=HOME):
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        client = socket.socket(family)
-        client.settimeout(5)
-        client.bind((source, 0))
-        client.connect((host, port))
-        self.open.append(client)
-        return client
-
-    def keep(self, thing):
-        self.open.append(thing)
-        return thing
-
-
-@pytest.fixture
-def lab():
-    """A lab whose leaks fail the test."""
-    before = set(os.listdir("/proc/self/fd"))
-    lab = Lab()
-    yield lab
-    for thing in lab.open:
-        thing.close()
-    assert lab.reactor.leftovers() == []
-    assert set(os.listdir("/proc/self/fd")) - before == set()
-
-
-def outcome(deferred):
-    """The value, or the error, of a Deferred that has fired."""
-    seen = []
-    deferred.addBoth(seen.append)
-    assert seen, "not fired"
-    return getattr(seen[0], "value", seen[0])
+from twisted_xfer.runtime.dial import plain_address
 
 
 def free_range(size=1):
@@ -264,21 +205,6 @@ def test_clear_drops_stale_connections(lab):
     assert channel.recv_into(memoryview(bytearray(9))) == 5
 
 
-class Exhausted:
-    """``sock`` in a process that has no descriptors left."""
-
-    def __init__(self, sock):
-        self._real = sock
-
-    def accept(self):
-        raise OSError(errno.EMFILE, "Too many open files")
-
-    _accept = accept
-
-    def __getattr__(self, name):
-        return getattr(self._real, name)
-
-
 def test_out_of_descriptors(lab):
     """EMFILE ends the wait: the connection would stay in the queue and wake the reactor for ever."""
     port = lab.keep(lab.ports().listen(HOME, HOME))
@@ -286,78 +212,6 @@ def test_out_of_descriptors(lab):
     real, port._sock = port._sock, Exhausted(port._sock)
     port.doRead()
     assert isinstance(outcome(waiting), DataConnectionFailed)
-    port._sock = real
-
-
-def test_next_connection_is_told_of_once(lab):
-    """on_next() gets one connection, whenever it comes; the next stays in the queue for accept()."""
-    port = lab.keep(lab.ports().listen(HOME, HOME))
-    came = []
-    port.on_next(came.append)
-    lab.reactor.turn()
-    assert came == []
-    first = lab.dial(port.port)
-    second = lab.dial(port.port)
-    for _ in range(3):
-        lab.reactor.turn()
-    (channel,) = came
-    lab.keep(channel)
-    # Whoever waits in the queue does not keep the reactor busy.
-    assert port not in lab.reactor.readers
-    first.sendall(b"1")
-    second.sendall(b"22")
-    assert channel.recv_into(memoryview(bytearray(9))) == 1
-    assert lab.keep(outcome(port.accept(30))).recv_into(memoryview(bytearray(9))) == 2
-    assert len(came) == 1
-
-
-def test_next_connection_goes_to_who_waits(lab):
-    """accept() ends on_next(); that the reactor then still tells of the connection is no harm."""
-    port = lab.keep(lab.ports().listen(HOME, HOME))
-    came = []
-    for _ in range(3):
-        port.on_next(came.append)
-        lab.dial(port.port)
-        lab.keep(outcome(port.accept(30)))
-        port.doRead()
-    port.on_next(came.append)
-    waiting = port.accept(30)
-    lab.dial(port.port)
-    lab.reactor.turn()
-    lab.keep(outcome(waiting))
-    assert came == []
-
-
-@pytest.mark.parametrize(
-    "end",
-    [lambda port: port.clear(), lambda port: port.close(), lambda port: port.on_next(None)],
-    ids=["clear", "close", "None"],
-)
-def test_next_connection_is_not_wanted_any_more(lab, end):
-    """clear(), close() and None end on_next(), and nothing stays with the reactor."""
-    port = lab.keep(lab.ports().listen(HOME, HOME))
-    came = []
-    port.on_next(came.append)
-    end(port)
-    if port.fileno() >= 0:
-        lab.dial(port.port)
-    for _ in range(3):
-        lab.reactor.turn()
-    assert came == []
-    assert lab.reactor.leftovers() == []
-    port.close()
-    port.on_next(came.append)
-    assert lab.reactor.leftovers() == []
-
-
-def test_next_connection_has_no_descriptor(lab):
-    """EMFILE ends on_next() as well; accept() says it then."""
-    port = lab.keep(lab.ports().listen(HOME, HOME))
-    port.on_next(lambda _channel: None)
-    real, port._sock = port._sock, Exhausted(port._sock)
-    port.doRead()
-    assert lab.reactor.leftovers() == []
-    assert isinstance(outcome(port.accept(30)), DataConnectionFailed)
     port._sock = real
 
 
@@ -371,62 +225,6 @@ def test_ipv6_and_mapped_addresses(lab):
     lab.dial(port.port)
     lab.keep(outcome(port.accept(30)))
     assert str(plain_address("fe80::1%eth0")) == "fe80::1"
-
-
-def test_connect(lab):
-    """Active mode: from our own address to the client's listener."""
-    server = lab.keep(socket.create_server((HOME, 0)))
-    waiting = lab.ports().connect(HOME, server.getsockname()[1], "127.0.0.3", 30)
-    lab.reactor.turn()
-    lab.keep(outcome(waiting))
-    client, address = server.accept()
-    client.close()
-    assert address[0] == "127.0.0.3"
-
-
-def test_connect_refused(lab):
-    """Nobody listens."""
-    with socket.create_server((HOME, 0)) as server:
-        port = server.getsockname()[1]
-    waiting = lab.ports().connect(HOME, port, HOME, 30)
-    lab.reactor.turn()
-    error = outcome(waiting)
-    assert isinstance(error, DataConnectionFailed)
-    assert error.detail == "ECONNREFUSED"
-
-
-@pytest.mark.parametrize("host", ["localhost", "example.org", ""])
-def test_connect_takes_addresses_only(lab, host):
-    """Names are never looked up: that would block, and the caller checked an address."""
-    assert isinstance(outcome(lab.ports().connect(host, 21, "", 30)), DataConnectionFailed)
-
-
-def full_server(lab):
-    """A listener whose queue is full: further connections get no answer."""
-    server = lab.keep(socket.socket())
-    server.bind((HOME, 0))
-    server.listen(0)
-    for _ in range(3):
-        client = lab.keep(socket.socket())
-        client.setblocking(False)
-        client.connect_ex(server.getsockname())
-    return server.getsockname()[1]
-
-
-def test_connect_deadline(lab):
-    """No answer: TimedOut at the deadline."""
-    waiting = lab.ports().connect(HOME, full_server(lab), HOME, 30)
-    lab.reactor.advance(29.5)
-    assert not waiting.called
-    lab.reactor.advance(0.5)
-    assert isinstance(outcome(waiting), TimedOut)
-
-
-def test_connect_cancelled(lab):
-    """Cancelling closes the socket and stops the timer."""
-    waiting = lab.ports().connect(HOME, full_server(lab), HOME, 30)
-    waiting.cancel()
-    outcome(waiting)
 
 
 RULES = [(ip_network("198.51.100.0/24"), "198.51.100.1"), (None, "203.0.113.7"), (None, "203.0.113.8")]
@@ -450,24 +248,3 @@ RULES = [(ip_network("198.51.100.0/24"), "198.51.100.1"), (None, "203.0.113.7"),
 def test_advertised(lab, rules, local, peer, told):
     """A rule for the peer's network, then our side of the translation, then the public address."""
     assert lab.ports(public_addresses=rules).advertised(local, peer) == told
-
-
-@pytest.mark.parametrize(
-    ("text", "family", "address"),
-    [
-        ("192.0.2.1", socket.AF_INET, ("192.0.2.1", 5)),
-        ("::ffff:192.0.2.1", socket.AF_INET, ("192.0.2.1", 5)),
-        ("2001:db8::1", socket.AF_INET6, ("2001:db8::1", 5, 0, 0)),
-        ("fe80::1%7", socket.AF_INET6, ("fe80::1", 5, 0, 7)),
-        ("fe80::1%lo", socket.AF_INET6, ("fe80::1", 5, 0, socket.if_nametoindex("lo"))),
-    ],
-)
-def test_socket_addresses(text, family, address):
-    """The zone of a link-local address is a number of its own: sockets ignore it in the text."""
-    assert socket_address(text, 5) == (family, address)
-
-
-def test_a_zone_that_is_not_there():
-    """As any other trouble with the network."""
-    with pytest.raises(OSError, match=r"interface|[Nn]o such"):
-        socket_address("fe80::1%nosuch", 5)
