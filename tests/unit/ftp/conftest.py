@@ -6,14 +6,16 @@ import itertools
 from types import SimpleNamespace
 
 import pytest
+from ftp_secured import TLS
 from twisted.cred.checkers import AllowAnonymousAccess, InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.portal import Portal
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import ITLSTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import Logger
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
 from twisted_xfer.accounts.chain import ChainChecker
 from twisted_xfer.accounts.login import Login
@@ -281,3 +283,19 @@ def rig(make_rig):
 def user(make_rig):
     """A session of alice."""
     return make_rig().login()
+
+
+@pytest.fixture
+def secure_rig(make_rig):
+    """Builds sessions on a transport that can start TLS."""
+
+    def make(**options):
+        rig = make_rig(**options)
+        rig.host.tls = TLS()
+        rig.started = []
+        rig.transport.startTLS = rig.started.append
+        rig.transport.abortConnection = lambda: rig.started.append("aborted")
+        alsoProvides(rig.transport, ITLSTransport)
+        return rig
+
+    return make
