@@ -1,11 +1,7 @@
-"""The command line with the tutorial protocols: send, get, ls and chat, as people run them."""
+"""The command line with the tutorial protocols: send, get and ls, as people run them."""
 
-import contextlib
 import json
 import os
-import pty
-import select
-import signal
 import socket
 import subprocess
 import sys
@@ -13,50 +9,17 @@ import threading
 import time
 
 import pytest
-import trustme
+from tutorial_support import DATA, environment, serve_all
 
 from twisted_xfer.cli.exits import Exit
-from twisted_xfer.testing.daemon import Daemon
 
 pytestmark = pytest.mark.integration
-
-DATA = os.urandom(300_000)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """A daemon with all four, jsonftp in TLS too; alice has ``data.bin``."""
-    top = tmp_path_factory.mktemp("cli")
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(top / "ca.pem"))
-    certificate = authority.issue_cert("localhost")
-    certificate.private_key_pem.write_to_path(str(top / "key.pem"))
-    certificate.cert_chain_pems[0].write_to_path(str(top / "cert.pem"))
-    home = top / "root" / "alice"
-    (home / "sub").mkdir(parents=True)
-    (home / "data.bin").write_bytes(DATA)
-    inside = "interface=127.0.0.1"
-    tls = f"ssl:0:{inside}:privateKey={top / 'key.pem'}:certKey={top / 'cert.pem'}"
-    config = top / "xfer.toml"
-    config.write_text('[accounts.ro]\nrights = "read"\n[accounts.small]\nquota_bytes = 1000\n')
-    words = ["--config", str(config)]
-    for name in ("alice", "bob", "ro", "small"):
-        words += ["--auth", f"memory:{name}:secret"]
-    for place in ("push@alice", "push@ro", "fetch@alice", "jsonftp", "jim"):
-        words += ["--listen", f"{place}=tcp:0:{inside}"]
-    words += ["--listen", f"jsonftp={tls}"]
-    with Daemon(["--root", str(top / "root"), *words]) as daemon:
-        ports = {
-            label: daemon.address(label)[1]
-            for label in ("push@alice", "push@ro", "fetch@alice", "jsonftp", "jim")
-        }
-        ports["jsonftps"] = daemon.addresses("jsonftp")[1].port
-        yield ports, home, top / "ca.pem"
-
-
-def environment(directory, password="secret"):
-    """Nothing of ours but a password and a configuration directory."""
-    return {**os.environ, "XFER_PASSWORD": password, "XFER_CONFIG_DIR": str(directory)}
+    yield from serve_all(tmp_path_factory)
 
 
 def xfer(directory, *words, password="secret"):
@@ -238,163 +201,3 @@ def test_nobody_there_is_retried(tmp_path):
 def test_wrong_usage(tmp_path, words):
     """Is told before anything is tried."""
     assert xfer(tmp_path, *words).returncode == Exit.USAGE
-
-
-class Terminal:
-    """An ``xfer chat`` with pipes in place of a terminal."""
-
-    def __init__(self, directory, port, name):
-        self.process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "twisted_xfer.cli.main", "chat", f"jim://{name}@localhost:{port}"],
-            env=environment(directory),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert "is in" in self.process.stderr.readline()
-
-    def type(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-
-    def shown(self):
-        return self.process.stdout.readline().rstrip("\n")
-
-    def close(self):
-        self.process.stdin.close()
-        code = self.process.wait(30)
-        self.process.stdout.close()
-        self.process.stderr.close()
-        return code
-
-
-def test_a_chat_between_two_terminals(server, tmp_path):
-    """A room, a private word, an offer, a mistake, and the end."""
-    ports, _, _ = server
-    alice, bob = (Terminal(tmp_path, ports["jim"], name) for name in ("alice", "bob"))
-    try:
-        bob.type("/join tea")
-        assert bob.shown() == "talking to #tea"
-        assert bob.shown() == "[201] created"
-        alice.type("hello?")
-        assert alice.shown() == "to whom? /join #ROOM or /to NAME first"
-        alice.type("/join #tea")
-        assert alice.shown() == "talking to #tea"
-        alice.type("good morning \x1b[31m")
-        assert bob.shown() == "alice in #tea: good morning ?[31m"
-        bob.type("/msg alice psst")
-        assert alice.shown() == "bob: psst"
-        alice.type("/offer jsonftp://localhost/f")
-        assert bob.shown() == "alice in #tea: offers jsonftp://localhost/f"
-        assert bob.shown() == "  (a file: jsonftp://localhost/f)"
-        alice.type("/to carol")
-        assert alice.shown() == "talking to carol"
-        alice.type("anybody?")
-        assert alice.shown() == "[404] no such user or room"
-        alice.type("/sing")
-        assert alice.shown() == "no such command; /help tells which there are"
-        alice.type("/add bob")
-        assert alice.shown() == "[202] accepted"
-        alice.type("/contacts")
-        assert alice.shown() == "[202] bob"
-        alice.type("/quit")
-        assert alice.process.wait(30) == 0
-    finally:
-        codes = [alice.close(), bob.close()]
-    assert codes == [0, 0]
-
-
-class Pty:
-    """An ``xfer chat`` on a terminal of its own."""
-
-    def __init__(self, directory, port, name, *words):
-        self.pid, self.descriptor = pty.fork()
-        if not self.pid:  # pragma: no cover - the child
-            os.chdir(directory)
-            os.environ.update(environment(directory), TERM="xterm")
-            del os.environ["XFER_PASSWORD"]
-            arguments = ["chat", f"jim://{name}@localhost:{port}", *words]
-            os.execv(sys.executable, [sys.executable, "-m", "twisted_xfer.cli.main", *arguments])
-        self.seen = ""
-        self.code = None
-
-    def type(self, text):
-        os.write(self.descriptor, text.encode())
-
-    def shows(self, text):
-        """Wait until ``text`` has been shown, after what was looked for before."""
-        deadline = time.monotonic() + 30
-        while text not in self.seen:
-            assert time.monotonic() < deadline, f"{text!r} not in {self.seen!r}"
-            if select.select([self.descriptor], [], [], 0.1)[0]:
-                try:
-                    self.seen += os.read(self.descriptor, 65536).decode("utf-8", "replace")
-                except OSError:
-                    assert text in self.seen, f"{text!r} not in {self.seen!r}"
-        self.seen = self.seen.partition(text)[2]
-
-    def ends(self):
-        """Its exit code."""
-        deadline = time.monotonic() + 30
-        while self.code is None:
-            assert time.monotonic() < deadline, "did not end"
-            with contextlib.suppress(OSError):
-                if select.select([self.descriptor], [], [], 0.05)[0]:
-                    self.seen += os.read(self.descriptor, 65536).decode("utf-8", "replace")
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.code = os.waitstatus_to_exitcode(status)
-        return self.code
-
-    def close(self):
-        if self.code is None:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-        os.close(self.descriptor)
-
-
-def test_a_chat_on_terminals(server, tmp_path):
-    """A password that is not shown, a half-typed line that survives, a long one, and three ways to leave."""
-    ports, _, _ = server
-    with contextlib.ExitStack() as opened:
-
-        def chat(name, password, *words):
-            terminal = Pty(tmp_path, ports["jim"], name, *words)
-            opened.callback(terminal.close)
-            terminal.shows(": ")
-            terminal.type(f"{password}\n")
-            return terminal
-
-        wrong = chat("alice", "guess")
-        wrong.shows("wrong user or password")
-        assert wrong.ends() == Exit.AUTHENTICATION
-        assert "guess" not in wrong.seen
-        alice, bob = chat("alice", "secret", "--room", "#pty"), chat("bob", "secret")
-        alice.shows("#pty> ")
-        bob.shows("/help tells")
-        twice = chat("alice", "secret")
-        twice.shows("somebody of that name is there")
-        assert twice.ends() == Exit.REFUSED
-        bob.type("/join pty\n")
-        bob.shows("#pty> ")
-        alice.type("half a ")
-        alice.shows("#pty> half a ")
-        bob.type("hé ☕\n")
-        alice.shows("bob in #pty: hé ☕\r\n")
-        alice.shows("#pty> half a ")
-        alice.type("line\n")
-        bob.shows("alice in #pty: half a line\r\n")
-        alice.type("日" * 700 + "\n")
-        bob.shows("日\r\n")
-        bob.shows("日\r\n")
-        alice.type("\x04")
-        assert alice.ends() == 0
-        bob.type("/msg alice gone?\n")
-        bob.shows("[410] the user is offline")
-        bob.type("\x03")
-        assert bob.ends() == 0
-        carol = Pty(tmp_path, ports["jim"], "carol", "--guest")
-        opened.callback(carol.close)
-        carol.shows("authentication required")
-        assert carol.ends() == Exit.AUTHENTICATION

@@ -5,6 +5,7 @@ splits their bytes is ``Wire``, which stands between a script and us, so the scr
 """
 
 import contextlib
+import os
 import random
 import socket
 import ssl
@@ -14,6 +15,9 @@ import textwrap
 import threading
 import time
 
+import trustme
+
+from twisted_xfer.testing.daemon import Daemon
 from twisted_xfer.testing.server import XferServer, make_certificate
 
 #: How often each way of merging and splitting is tried.
@@ -24,6 +28,8 @@ AT_ONCE = 40
 #: on a machine with other work, would not.
 FEW = 10
 SEED = 6
+#: What ``data.bin`` holds.
+DATA = os.urandom(300_000)
 
 
 def serve(tmp_path_factory, *protocols, users=None, config=None):
@@ -176,3 +182,38 @@ def run_ours(body, *arguments, within=110):
     words = [sys.executable, "-c", script, *map(str, arguments)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=within, check=False)
     return done.returncode, done.stdout.strip(), done.stderr.strip()
+
+
+def serve_all(tmp_path_factory):
+    """A daemon with all four, jsonftp in TLS too; alice has ``data.bin``. To be used with ``yield from``."""
+    top = tmp_path_factory.mktemp("cli")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(top / "ca.pem"))
+    certificate = authority.issue_cert("localhost")
+    certificate.private_key_pem.write_to_path(str(top / "key.pem"))
+    certificate.cert_chain_pems[0].write_to_path(str(top / "cert.pem"))
+    home = top / "root" / "alice"
+    (home / "sub").mkdir(parents=True)
+    (home / "data.bin").write_bytes(DATA)
+    inside = "interface=127.0.0.1"
+    tls = f"ssl:0:{inside}:privateKey={top / 'key.pem'}:certKey={top / 'cert.pem'}"
+    config = top / "xfer.toml"
+    config.write_text('[accounts.ro]\nrights = "read"\n[accounts.small]\nquota_bytes = 1000\n')
+    words = ["--config", str(config)]
+    for name in ("alice", "bob", "ro", "small"):
+        words += ["--auth", f"memory:{name}:secret"]
+    for place in ("push@alice", "push@ro", "fetch@alice", "jsonftp", "jim"):
+        words += ["--listen", f"{place}=tcp:0:{inside}"]
+    words += ["--listen", f"jsonftp={tls}"]
+    with Daemon(["--root", str(top / "root"), *words]) as daemon:
+        ports = {
+            label: daemon.address(label)[1]
+            for label in ("push@alice", "push@ro", "fetch@alice", "jsonftp", "jim")
+        }
+        ports["jsonftps"] = daemon.addresses("jsonftp")[1].port
+        yield ports, home, top / "ca.pem"
+
+
+def environment(directory, password="secret"):
+    """Nothing of ours but a password and a configuration directory."""
+    return {**os.environ, "XFER_PASSWORD": password, "XFER_CONFIG_DIR": str(directory)}

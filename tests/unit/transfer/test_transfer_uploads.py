@@ -1,12 +1,10 @@
 """Uploads: every byte, the quota to the byte, and the right end."""
 
 import errno
-import itertools
-import os
 
 import pytest
+from fed_uploads import ASCII, IMAGE, feed
 from twisted.internet.defer import Deferred, fail, succeed
-from zope.interface import implementer
 
 from twisted_xfer.errors import (
     AlreadyExists,
@@ -19,74 +17,9 @@ from twisted_xfer.errors import (
     Truncated,
     Vetoed,
 )
-from twisted_xfer.interfaces import Expected, FileInfo, IHasFileno, IUpload, TransferMode, WantRead
-from twisted_xfer.paths import VirtualPath
+from twisted_xfer.interfaces import Expected, FileInfo, WantRead
 from twisted_xfer.testing.pumps import ScriptedUpload
-from twisted_xfer.transfer.choose import BULK, Kernel
-
-IMAGE, ASCII = TransferMode.IMAGE, TransferMode.ASCII
-
-
-@implementer(IUpload, IHasFileno)
-class PlainUpload:
-    """An upload into a plain file on disk."""
-
-    def __init__(self, path, limit=1 << 40):
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT)
-        self.path = VirtualPath((b"plain",))
-        self.offset = 0
-        self.mode = "image"
-        self.limit = limit
-        self.advanced = 0
-        self.ends = []
-
-    def fileno(self):
-        os.lseek(self.fd, self.offset, os.SEEK_SET)
-        return self.fd
-
-    def reserve(self, size):
-        left = self.limit - self.offset
-        if left <= 0:
-            raise QuotaExceeded(left=0, unit="bytes")
-        return min(size, left)
-
-    def write(self, data):
-        os.lseek(self.fd, self.offset, os.SEEK_SET)
-        self.offset += os.write(self.fd, data)
-
-    def advance(self, size):
-        self.offset += size
-        self.advanced += size
-
-    def end(self, *how):
-        self.ends.append(how)
-        os.close(self.fd)
-
-    def commit(self, expected=None):
-        self.end("commit", expected)
-        return FileInfo(b"plain", "file", self.offset)
-
-    def suspend(self, reason=None):
-        self.end("suspend", reason)
-
-    def abort(self, reason=None):
-        self.end("abort", reason)
-
-
-def feed(lab, transfer, client, content):
-    """Send ``content`` as the socket takes it, then the end; a reset ends it early."""
-    view = memoryview(content)
-    client.setblocking(False)
-    while view:
-        try:
-            view = view[client.send(view) :]
-        except BlockingIOError:
-            pass
-        except OSError:
-            return
-        lab.reactor.turn()
-    client.close()
-    lab.reactor.run_until(lambda: transfer.result.called)
+from twisted_xfer.transfer.choose import BULK
 
 
 @pytest.mark.parametrize("size", [0, 1, 4096])
@@ -100,62 +33,6 @@ def test_small_file_in_one_turn(lab, size):
     assert lab.outcome(transfer) == size
     assert upload.data == b"u" * size
     assert upload.ends == [("commit", None)]
-
-
-@pytest.mark.parametrize(
-    ("kernel", "spliced"), [(Kernel(), True), (Kernel(splice=None), False)], ids=["splice", "recv"]
-)
-def test_large_file(lab, tmp_path, kernel, spliced):
-    """Megabytes into a plain file, by the kernel once it is worth it, or by hand."""
-    lab.transfers.kernel = kernel
-    content = os.urandom(3 << 20)
-    channel, client = lab.connect()
-    upload = PlainUpload(tmp_path / "target")
-    transfer = lab.transfers.upload(upload, channel, IMAGE, None, 60.0)
-    feed(lab, transfer, client, content)
-    assert lab.outcome(transfer) == len(content)
-    assert (tmp_path / "target").read_bytes() == content
-    assert (upload.advanced > 0) is spliced
-    assert upload.ends == [("commit", None)]
-
-
-def test_a_turn_of_a_limiter_is_used_up(lab, tmp_path):
-    """The kernel moves less at a time than was granted: only what the socket has not is given back.
-
-    Else who gets smaller pieces from the kernel would have a smaller share.
-    """
-    heard = []
-
-    class Turns:
-        def take(self, wanted):
-            return min(wanted, 65536)
-
-        def give_back(self, unused):
-            heard.append("back")
-
-        def delay(self):
-            return 0.0
-
-    def pieces(source, target, count, flags=0):
-        if "pipe:" not in os.readlink(f"/proc/self/fd/{target}"):
-            return os.splice(source, target, count, flags=flags)
-        heard.append("empty")
-        moved = os.splice(source, target, min(count, 30_000), flags=flags)
-        if moved:
-            heard[-1] = "moved"
-        return moved
-
-    lab.transfers.kernel = Kernel(splice=pieces)
-    content = os.urandom(1 << 20)
-    channel, client = lab.connect()
-    upload = PlainUpload(tmp_path / "target")
-    transfer = lab.transfers.upload(upload, channel, IMAGE, Turns())
-    feed(lab, transfer, client, content)
-    assert lab.outcome(transfer) == len(content)
-    assert (tmp_path / "target").read_bytes() == content
-    by_kernel = heard[heard.index("moved") :]
-    assert by_kernel.count("moved") > 10
-    assert {before for before, now in itertools.pairwise(by_kernel) if now == "back"} == {"empty"}
 
 
 def test_text(lab):
@@ -192,27 +69,6 @@ def test_one_byte_past_the_limit(lab, error):
     assert lab.outcome(transfer) is error
     assert upload.data == b"0123456789"
     assert upload.ends == [("abort", error)]
-
-
-@pytest.mark.parametrize("more", [0, 1])
-def test_limit_while_splicing(lab, tmp_path, more):
-    """The same at the limit and one past it when the kernel moves the bytes."""
-    limit = BULK + 300_000
-    content = os.urandom(limit + more)
-    channel, client = lab.connect()
-    upload = PlainUpload(tmp_path / "target", limit)
-    transfer = lab.transfers.upload(upload, channel, IMAGE)
-    feed(lab, transfer, client, content)
-    outcome = lab.outcome(transfer)
-    assert upload.advanced > 0
-    assert upload.offset == limit
-    assert (tmp_path / "target").read_bytes() == content[:limit]
-    if more:
-        assert isinstance(outcome, QuotaExceeded)
-        assert upload.ends == [("abort", outcome)]
-    else:
-        assert outcome == limit
-        assert upload.ends == [("commit", None)]
 
 
 def test_no_reading_while_a_write_is_pending(lab):
@@ -258,83 +114,6 @@ def test_write_failure(lab):
     transfer = lab.transfers.upload(upload, channel, IMAGE)
     assert lab.outcome(transfer) is error
     assert upload.ends == [("suspend", error)]
-
-
-def test_splice_is_refused_on_a_secure_channel(lab, tmp_path):
-    """Ciphertext never reaches the file through the kernel, though both descriptors would allow it."""
-
-    def forbidden(*_args, **_kwargs):
-        raise AssertionError("splice on a secure channel")
-
-    class Secure:
-        secure = True
-
-        def __init__(self, inner):
-            self.inner = inner
-
-        def __getattr__(self, name):
-            return getattr(self.inner, name)
-
-    lab.transfers.kernel = Kernel(splice=forbidden)
-    channel, client = lab.connect()
-    content = os.urandom(2 * BULK)
-    transfer = lab.transfers.upload(PlainUpload(tmp_path / "target"), Secure(channel), IMAGE)
-    feed(lab, transfer, client, content)
-    assert lab.outcome(transfer) == len(content)
-    assert (tmp_path / "target").read_bytes() == content
-
-
-def fails_on_the_file(code, after=0, part=1000):
-    """A splice whose second half fails with ``code``, having moved ``part`` bytes ``after`` times."""
-    done = []
-
-    def splice(source, target, count, flags=0):
-        if os.path.realpath(f"/proc/self/fd/{target}").startswith("/proc") or "pipe:" in os.readlink(
-            f"/proc/self/fd/{target}"
-        ):
-            return os.splice(source, target, count, flags=flags)
-        done.append(count)
-        if len(done) > after:
-            raise OSError(code, os.strerror(code))
-        return os.splice(source, target, part, flags=flags)
-
-    return splice
-
-
-@pytest.mark.parametrize("after", [0, 3])
-def test_splice_refused_by_the_file_system(lab, tmp_path, after):
-    """EINVAL from the file, at once or later: what is in the pipe is written by hand, no byte lost."""
-    lab.transfers.kernel = Kernel(splice=fails_on_the_file(errno.EINVAL, after))
-    content = os.urandom(2 << 20)
-    channel, client = lab.connect()
-    upload = PlainUpload(tmp_path / "target")
-    transfer = lab.transfers.upload(upload, channel, IMAGE)
-    feed(lab, transfer, client, content)
-    assert lab.outcome(transfer) == len(content)
-    assert (tmp_path / "target").read_bytes() == content
-    assert upload.advanced == after * 1000
-
-
-@pytest.mark.parametrize(("code", "kind"), [(errno.ENOSPC, NoSpace), (errno.EIO, StorageFailure)])
-def test_bytes_left_in_the_pipe_do_not_count(lab, tmp_path, code, kind):
-    """Disk full behind the pipe: only what reached the file is counted, and the next upload is clean."""
-    lab.transfers.kernel = Kernel(splice=fails_on_the_file(code, after=2))
-    channel, client = lab.connect()
-    upload = PlainUpload(tmp_path / "target")
-    transfer = lab.transfers.upload(upload, channel, IMAGE)
-    feed(lab, transfer, client, b"1" * (1 << 20))
-    outcome = lab.outcome(transfer)
-    assert isinstance(outcome, kind)
-    size = os.path.getsize(tmp_path / "target")
-    assert transfer.transferred == upload.offset == size
-    assert upload.ends == [("suspend", outcome)]
-
-    lab.transfers.kernel = Kernel()
-    content = b"2" * (1 << 20)
-    channel, client = lab.connect()
-    transfer = lab.transfers.upload(PlainUpload(tmp_path / "next"), channel, IMAGE)
-    feed(lab, transfer, client, content)
-    assert (tmp_path / "next").read_bytes() == content
 
 
 class EndsBadly:
