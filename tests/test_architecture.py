@@ -66,6 +66,14 @@ def test_no_file_is_long(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) < MAX_LINES
 
 
+@pytest.mark.parametrize("folder", ["tests", "docs", "bench"])
+def test_no_file_beside_the_product_is_long(folder: str) -> None:
+    """A test that nobody finds among others is not read: these are parted by subject too."""
+    sizes = {path: len(path.read_text("utf-8").splitlines()) for path in (ROOT / folder).rglob("*.py")}
+    assert sizes
+    assert {str(path.relative_to(ROOT)): size for path, size in sizes.items() if size >= MAX_LINES} == {}
+
+
 def test_every_module_can_be_imported() -> None:
     """In one process and without a reactor chosen on the way: no cycle, no missing name."""
     for module in pkgutil.walk_packages([str(PACKAGE)], "twisted_xfer."):
