@@ -10,6 +10,7 @@ import attrs
 import click
 
 from twisted_xfer.cli.proofs import MAX_PEM, Proofs, proof_options
+from twisted_xfer.values import Value
 
 if TYPE_CHECKING:
     from twisted_xfer.protocols.xfer.caller import Login, Target
@@ -43,8 +44,8 @@ def _is_known(place: str, digest: str) -> bool:
     return KnownKeys().trusts(place, digest)
 
 
-@attrs.frozen
-class Asked:
+@attrs.frozen(eq=False, repr=False)
+class Asked(Value):
     """What those options were."""
 
     user: str

@@ -11,6 +11,7 @@ import click
 
 from twisted_xfer.cli.rate import rate
 from twisted_xfer.protocols.xfer.content import HASHES
+from twisted_xfer.values import Value
 
 if TYPE_CHECKING:
     from twisted_xfer.protocols.xfer.attempts import Work
@@ -105,8 +106,8 @@ def tree_options(command: F) -> F:
     )(command)
 
 
-@attrs.frozen
-class Choices:
+@attrs.frozen(eq=False, repr=False)
+class Choices(Value):
     """What those options were, of the command that runs."""
 
     given: dict[str, Any]

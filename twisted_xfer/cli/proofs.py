@@ -9,6 +9,8 @@ from typing import IO, Any, Final, TypeVar
 import attrs
 import click
 
+from twisted_xfer.values import Value
+
 F = TypeVar("F", bound=Callable[..., Any])
 #: Tokens are shorter, certificates with their chains too.
 MAX_TOKEN_LINE: Final = 1024
@@ -33,8 +35,8 @@ def proof_options(command: F) -> F:
     return command
 
 
-@attrs.frozen
-class Proofs:
+@attrs.frozen(eq=False, repr=False)
+class Proofs(Value):
     """What those options were."""
 
     token_file: IO[bytes] | None = None

@@ -28,6 +28,7 @@ from twisted_xfer.errors import (
     Truncated,
     XferError,
 )
+from twisted_xfer.values import Value
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -103,8 +104,8 @@ def refuse(place: Place, *names: str) -> None:
             raise click.UsageError(f"{parameter.opts[0]} means nothing to {place.scheme}://")
 
 
-@attrs.frozen
-class Place:
+@attrs.frozen(eq=False, repr=False)
+class Place(Value):
     """Where a URL of one of our schemes leads."""
 
     protocol: str

@@ -11,6 +11,7 @@ from zope.interface import Attribute, Interface
 from twisted_xfer.interfaces._certificate import CertificateFacts
 from twisted_xfer.interfaces._quota import QuotaScope
 from twisted_xfer.interfaces._storage import Eventually, IStorage
+from twisted_xfer.values import Value
 
 
 class Right(enum.StrEnum):
@@ -33,8 +34,8 @@ READ_ONLY = frozenset({Right.LIST, Right.READ})
 ALL_RIGHTS = frozenset(Right)
 
 
-@attrs.frozen
-class LoginContext:
+@attrs.frozen(eq=False, repr=False)
+class LoginContext(Value):
     """Facts of the connection that asks for an avatar: the ``mind`` of the portal.
 
     ``peer`` and ``local`` are IP addresses as text; ``session_id`` is unique in the daemon's life.
@@ -58,8 +59,8 @@ class LoginContext:
     login: int = 1
 
 
-@attrs.frozen
-class Account:
+@attrs.frozen(eq=False, repr=False)
+class Account(Value):
     """The settings of one account, as a checker or the configuration gives them. No password.
 
     ``home`` replaces the daemon's template when it is not empty; ``charset`` is the Python codec

@@ -6,9 +6,11 @@ import attrs
 from twisted.cred.credentials import ICredentials
 from zope.interface import Attribute, implementer
 
+from twisted_xfer.values import Value
 
-@attrs.frozen
-class CertificateFacts:
+
+@attrs.frozen(eq=False, repr=False)
+class CertificateFacts(Value):
     """What a client's certificate says of whom it is for.
 
     There are facts only of a certificate that TLS has verified: signed by an authority of ours,
@@ -39,8 +41,8 @@ class IClientCertificate(ICredentials):
 
 
 @implementer(IClientCertificate)
-@attrs.frozen
-class ClientCertificate:
+@attrs.frozen(eq=False, repr=False)
+class ClientCertificate(Value):
     """See IClientCertificate. Made by protocols, of ``ITLSSession.facts`` and never of what a peer said."""
 
     username: bytes

@@ -9,10 +9,11 @@ import attrs
 from zope.interface import Attribute, Interface
 
 from twisted_xfer.interfaces._storage import Eventually
+from twisted_xfer.values import Value
 
 
-@attrs.frozen
-class Event:
+@attrs.frozen(eq=False, repr=False)
+class Event(Value):
     """One fact.
 
     ``id`` is from the catalogue in ``interfaces.eventtypes``; ``time`` is Unix seconds;

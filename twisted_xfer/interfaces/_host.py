@@ -15,10 +15,11 @@ from twisted_xfer.interfaces._avatar import ILogin
 from twisted_xfer.interfaces._certificate import CertificateFacts
 from twisted_xfer.interfaces._events import IEvents
 from twisted_xfer.interfaces._transfer import IBlocking, IChannel, IDataPorts, ILimits, ITransfers
+from twisted_xfer.values import Value
 
 
-@attrs.frozen
-class Timeouts:
+@attrs.frozen(eq=False, repr=False)
+class Timeouts(Value):
     """Deadlines in seconds; 0 switches one off."""
 
     idle: float = 300.0

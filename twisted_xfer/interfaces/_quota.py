@@ -10,6 +10,7 @@ from zope.interface import Attribute, Interface
 
 from twisted_xfer.interfaces._storage import Eventually
 from twisted_xfer.paths import VirtualPath
+from twisted_xfer.values import Value
 
 
 class Usage(NamedTuple):
@@ -20,8 +21,8 @@ class Usage(NamedTuple):
     reserved: int = 0
 
 
-@attrs.frozen
-class QuotaScope:
+@attrs.frozen(eq=False, repr=False)
+class QuotaScope(Value):
     """One thing that is counted: an account, a group of accounts, or a directory of an account.
 
     ``name`` is its name in the ledger: the user name of an account, anything that starts with a

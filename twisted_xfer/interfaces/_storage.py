@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from twisted_xfer.paths import VirtualPath
+from twisted_xfer.values import Value
 
 T = TypeVar("T")
 
@@ -42,8 +43,8 @@ class FileInfo(NamedTuple):
     kept: bool = False
 
 
-@attrs.frozen
-class WriteIntent:
+@attrs.frozen(eq=False, repr=False)
+class WriteIntent(Value):
     """How a file is to be written.
 
     ``append`` continues after what is there (APPE); ``offset`` continues at that byte (REST +
@@ -61,8 +62,8 @@ class WriteIntent:
     key: str = ""
 
 
-@attrs.frozen
-class Expected:
+@attrs.frozen(eq=False, repr=False)
+class Expected(Value):
     """What a finished upload must be: its size, its digest (algorithm and raw bytes), its metadata.
 
     ``prefix`` belongs before what was written, and is put there before anything is checked: for

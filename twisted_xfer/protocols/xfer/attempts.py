@@ -24,6 +24,7 @@ from twisted_xfer.protocols.xfer.joining import Ticket
 from twisted_xfer.protocols.xfer.report import OnEvent, Summary, TransferEvent
 from twisted_xfer.protocols.xfer.sources import Offer, Source
 from twisted_xfer.protocols.xfer.wire.paths import is_sendable
+from twisted_xfer.values import Shown, Value
 
 #: Seconds before the first reconnection, doubled each time up to the most.
 FIRST_WAIT: Final = 1.0
@@ -46,8 +47,8 @@ class ReactorThreads:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function, *args)
 
 
-@attrs.frozen
-class Work:
+@attrs.frozen(eq=False, repr=False)
+class Work(Value):
     """How to go about it; every part may be replaced in tests.
 
     ``retries`` counts reconnections in a row without progress; ``if_exists`` is one of the
@@ -134,8 +135,8 @@ class Tracked:
         self._source.close()
 
 
-@attrs.define(eq=False)
-class Run:
+@attrs.define(eq=False, repr=False)
+class Run(Shown):
     """What one call of send() or get() keeps over its connections."""
 
     reactor: Any

@@ -20,6 +20,7 @@ from twisted_xfer.protocols.xfer.content import SEGMENT, Hasher, from_system, st
 from twisted_xfer.protocols.xfer.line import Line
 from twisted_xfer.protocols.xfer.wire.frames import HEADER, Control, FrameType
 from twisted_xfer.protocols.xfer.wire.messages import Segment, read_message
+from twisted_xfer.values import Shown
 
 #: One piece; measured: smaller ones cost more calls, and larger ones no less. In TLS, whose records have
 #: to stay in the processor's cache as well, larger ones cost more.
@@ -62,8 +63,8 @@ class _Waiting:
         return self._line.wait(PATIENCE, reading=self._reading)
 
 
-@attrs.define(eq=False)
-class Outflow:
+@attrs.define(eq=False, repr=False)
+class Outflow(Shown):
     """One file on its way out. ``stop`` may be set by the reactor at any time."""
 
     fd: int
@@ -136,8 +137,8 @@ class Outflow:
         return rest
 
 
-@attrs.define(eq=False)
-class Inflow:
+@attrs.define(eq=False, repr=False)
+class Inflow(Shown):
     """One file on its way in. ``left`` is what is left of the DATA frame under way."""
 
     fd: int

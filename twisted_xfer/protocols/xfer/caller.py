@@ -7,7 +7,6 @@ from typing import Any, Final, Literal
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
@@ -17,6 +16,7 @@ from twisted_xfer.errors import LoginFailed, RemoteProtocolError, TimedOut, Xfer
 from twisted_xfer.interfaces import RandomBytes
 from twisted_xfer.protocols.xfer.connection import Connection
 from twisted_xfer.protocols.xfer.content import HASHES
+from twisted_xfer.protocols.xfer.dialing import endpoint_for
 from twisted_xfer.protocols.xfer.errormap import from_peer, no_connection
 from twisted_xfer.protocols.xfer.joining import JOIN, Ticket
 from twisted_xfer.protocols.xfer.mechanisms import (
@@ -40,9 +40,9 @@ from twisted_xfer.protocols.xfer.wire.messages import (
     Response,
     Select,
 )
+from twisted_xfer.values import Value
 
-#: Seconds for the way to the peer, and for everything until the login is answered.
-CONNECT_SECONDS: Final = 30.0
+#: Seconds for everything between the connection and the answer to the login.
 LOGIN_SECONDS: Final = 30.0
 AGENT: Final = "twisted-xfer"
 
@@ -68,8 +68,8 @@ class LoginImpossible(XferError):
     code = "login_impossible"
 
 
-@attrs.frozen
-class Target:
+@attrs.frozen(eq=False, repr=False)
+class Target(Value):
     """Where to, and as whom. ``path`` is below the account's root, without a slash at its ends.
 
     ``pin`` is the SHA-256 of the peer's public key in hexadecimal, if it is known.
@@ -92,8 +92,8 @@ def trust_nobody(_place: str, _digest: str) -> bool:
     return False
 
 
-@attrs.frozen
-class Login:
+@attrs.frozen(eq=False, repr=False)
+class Login(Value):
     """How to log in, and whom to trust.
 
     ``plain`` speaks without TLS. ``compress`` offers compression, ``auto`` only to other machines.
@@ -338,21 +338,6 @@ class Caller(Connection):
             self.ticket = Ticket(answer.session, answer.join)
         self._stop_deadline()
         self.ready.callback(self)
-
-
-def endpoint_for(reactor: Any, target: Target, login: Login) -> IStreamClientEndpoint:
-    """Where to dial: TLS unless ``plain``; IPv6 and IPv4, whichever answers first.
-
-    Raises:
-        CannotConnect: ``ca`` holds no certificate. ConfigError: ``certificate`` or ``key`` is wrong.
-    """
-    tcp = HostnameEndpoint(reactor, target.host.encode("idna"), target.port, timeout=CONNECT_SECONDS)
-    if login.plain:
-        return tcp
-    # Whoever goes in clear pays for no OpenSSL.
-    from twisted_xfer.protocols.xfer.tls_endpoint import secured
-
-    return secured(tcp, target, login)
 
 
 async def call(

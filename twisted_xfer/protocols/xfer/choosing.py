@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 
 from twisted_xfer.protocols.xfer.patterns import MAX_FILE, Patterns, parse_file, parse_patterns
+from twisted_xfer.values import Value
 
 IGNORE_FILE: Final = b".gitignore"
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
@@ -20,8 +21,8 @@ def _parsed(lines: tuple[bytes, ...]) -> Patterns:
     return parse_patterns(lines)
 
 
-@attrs.frozen
-class Chosen:
+@attrs.frozen(eq=False, repr=False)
+class Chosen(Value):
     """Filters of a tree: patterns as in ``.gitignore``, of names at any depth, or of paths from the top.
 
     What matches ``exclude`` is left out with all below. With ``include`` only what matches it is taken,
@@ -51,8 +52,8 @@ class Chosen:
 EVERYTHING: Final = Chosen()
 
 
-@attrs.frozen
-class Ignored:
+@attrs.frozen(eq=False, repr=False)
+class Ignored(Value):
     """What the ``.gitignore`` files above a place want ignored: (depth of the file, patterns), outermost first."""
 
     files: tuple[tuple[int, Patterns], ...] = ()

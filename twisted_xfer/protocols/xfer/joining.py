@@ -14,6 +14,7 @@ import attrs
 
 from twisted_xfer.errors import ConnectionLost, LoginFailed, NotFound
 from twisted_xfer.protocols.xfer.pairing import binding_of
+from twisted_xfer.values import Value
 
 if TYPE_CHECKING:
     from twisted_xfer.interfaces import IAvatar
@@ -26,8 +27,8 @@ _CALLER: Final = b"xfer join caller"
 _LISTENER: Final = b"xfer join listener"
 
 
-@attrs.frozen
-class Ticket:
+@attrs.frozen(eq=False, repr=False)
+class Ticket(Value):
     """What a further connection needs: the session's id, and its secret."""
 
     session: str

@@ -8,10 +8,11 @@ from twisted.internet.defer import Deferred
 from twisted_xfer.errors import XferError
 from twisted_xfer.protocols.xfer.bulk import Outflow
 from twisted_xfer.protocols.xfer.sources import Offer
+from twisted_xfer.values import Shown
 
 
-@attrs.define(eq=False)
-class Outgoing:
+@attrs.define(eq=False, repr=False)
+class Outgoing(Shown):
     """An entry in the air."""
 
     offer: Offer

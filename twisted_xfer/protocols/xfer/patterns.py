@@ -15,6 +15,8 @@ from typing import Final
 
 import attrs
 
+from twisted_xfer.values import Value
+
 #: Longer ones are no pattern that anybody wrote; a path is at most as long.
 MAX_PATTERN: Final = 4096
 #: Beyond this a .gitignore is none; each of its lines is tried for each name.
@@ -28,8 +30,8 @@ _CLASSES: Final = {
 }  # fmt: skip
 
 
-@attrs.frozen
-class Rule:
+@attrs.frozen(eq=False, repr=False)
+class Rule(Value):
     """One pattern: ``steps`` are its components, None for ``**``.
 
     One component matches at any depth unless it is ``anchored``.
@@ -74,8 +76,8 @@ def _match_path(steps: tuple[re.Pattern[bytes] | None, ...], parts: tuple[bytes,
     return step == len(steps)
 
 
-@attrs.frozen
-class Patterns:
+@attrs.frozen(eq=False, repr=False)
+class Patterns(Value):
     """Patterns in order; the last that matches counts."""
 
     rules: tuple[Rule, ...] = ()

@@ -7,6 +7,8 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 import attrs
 
+from twisted_xfer.values import Shown
+
 Kind: TypeAlias = Literal[
     "connected", "started", "progress", "done", "skipped", "would", "failed", "reconnecting"
 ]
@@ -53,8 +55,8 @@ def ignore(_event: TransferEvent) -> None:
     """For whoever does not watch."""
 
 
-@attrs.define
-class Summary:
+@attrs.define(repr=False)
+class Summary(Shown):
     """What came of it all. ``bytes`` moved over the wire, ``verified`` bytes are known to be stored."""
 
     files: int = 0

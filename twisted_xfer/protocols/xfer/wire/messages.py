@@ -30,6 +30,7 @@ from twisted_xfer.protocols.xfer.wire.frames import (
 )
 from twisted_xfer.protocols.xfer.wire.layout import Layout
 from twisted_xfer.sansio import decode_json
+from twisted_xfer.values import Value
 
 T = TypeVar("T")
 #: More entries in the air than this would not be kept busy by any line.
@@ -65,11 +66,11 @@ def _secret(kind: Kind, default: Any = attrs.NOTHING) -> Any:
 @dataclass_transform(frozen_default=True, field_specifiers=(attrs.field,))
 def _value(kind: type[T]) -> type[T]:
     """Make a frozen value of ``kind``: type checkers see to it, for attrs would take twice as long to make each one."""
-    return attrs.define(kind)
+    return attrs.define(eq=False, repr=False)(kind)
 
 
 @_value
-class Message:
+class Message(Value):
     """Base: ``stream`` is the entry or request it is about, 0 for the connection."""
 
     TYPE: ClassVar[FrameType]
