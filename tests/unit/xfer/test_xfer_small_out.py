@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 
 from twisted_xfer.errors import DigestMismatch
 from twisted_xfer.protocols.xfer.attempts import Ledger
-from twisted_xfer.protocols.xfer.sending import TOGETHER, SenderRole
+from twisted_xfer.protocols.xfer.sending import AT_ONCE, SenderRole
 from twisted_xfer.protocols.xfer.sources import Offer
 from twisted_xfer.protocols.xfer.wire import messages as m
 from twisted_xfer.protocols.xfer.wire.frames import MAX_INLINE, FrameReader, Inline
@@ -110,15 +110,15 @@ def test_several_leave_together(line):
     assert line.frames() == [["ENTRY", b"a", "ENTRY", b"", "ENTRY", b"c"], ["END_OF_OFFER"]]
 
 
-@pytest.mark.parametrize("size", [0, 1, 4096, TOGETHER - 1, MAX_INLINE])
+@pytest.mark.parametrize("size", [0, 1, 4096, AT_ONCE - 1, MAX_INLINE])
 def test_no_more_than_so_much_is_ready_at_once(line, size):
     """What is asked for next is one file more, however small they are."""
     files = Files(*[bytes(size)] * 2000)
     begun(line, files, window=4096)
     *writes, end = line.writes
     most = max(map(len, writes))
-    assert (most >= TOGETHER or len(writes) == 1, len(writes) > 1) == (True, True)
-    assert most < TOGETHER + size + 512
+    assert (most >= AT_ONCE or len(writes) == 1, len(writes) > 1) == (True, True)
+    assert most < AT_ONCE + size + 512
     assert end == m.EndOfOffer(2000, size * 2000, 0).encode()
 
 

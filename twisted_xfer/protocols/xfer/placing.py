@@ -289,12 +289,14 @@ class Placing:
 
     def expected(self, entry: Entry, path: VirtualPath, size: int) -> Expected:
         """What commit applies and checks; the digest was compared already."""
-        mode, mtime_ns = self.metadata(entry, path)
+        mode, mtime_ns = self.metadata(entry.mode, entry.mtime_ns, path)
         return Expected(size=size, mtime_ns=mtime_ns, mode=mode)
 
-    def metadata(self, entry: Entry, path: VirtualPath) -> tuple[int | None, int | None]:
+    def metadata(
+        self, mode: int | None, mtime_ns: int | None, path: VirtualPath
+    ) -> tuple[int | None, int | None]:
         """Mode and time, as far as they are taken from this sender, who may have other rights at ``path``."""
-        avatar, mode, mtime_ns = self._avatar, entry.mode, entry.mtime_ns
+        avatar = self._avatar
         if mode is not None:
             may = self.rules.modes and (avatar is None or avatar.may(Right.CHMOD, path))
             mode = mode & MODE_MASK if may else None
@@ -303,6 +305,10 @@ class Placing:
         ):
             mtime_ns = None
         return mode, mtime_ns
+
+    def directory_path(self, path: bytes) -> VirtualPath:
+        """Where a directory goes. Raises NameInvalid: base and path are too deep for anything in it."""
+        return VirtualPath.parse(path + b"/-" if path else b"-", self.rules.base).parent
 
     def path(self, entry: Entry) -> VirtualPath:
         """Where it goes. Raises NameInvalid: base and path are too deep."""

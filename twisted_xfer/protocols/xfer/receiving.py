@@ -30,8 +30,10 @@ from twisted_xfer.protocols.xfer.wire.messages import (
     Done,
     EndOfOffer,
     Entry,
+    Files,
     Message,
     Skip,
+    Stored,
     Take,
 )
 from twisted_xfer.protocols.xfer.wire.peer import Receiver
@@ -85,11 +87,14 @@ class ReceiverRole:
     def event(self, event: Event) -> None:
         """One event of the sender. Raises RemoteProtocolError."""
         if isinstance(event, Inline):
+            files = self.books.awaited
             one = self.books.received(event)
             if one is not None:
                 self._small.add(one.entry, event.data)
+            elif files is not None:
+                self._small.add_files(files, event.data)
             return
-        if isinstance(event, Entry) and event.inline:
+        if isinstance(event, Files) or (isinstance(event, Entry) and event.inline):
             # Its content is next.
             self.books.received(event)
             return
@@ -136,7 +141,12 @@ class ReceiverRole:
     @property
     def busy(self) -> bool:
         """Whether entries are open."""
-        return bool(self.books.open)
+        return bool(self.books.open or self.books.awaited)
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody is to be told of each file."""
+        return self._on_event is not ignore
 
     def run(self, entry: Entry, work: Coroutine[Any, Any, None]) -> None:
         """Do ``work``; the entry fails with it."""
@@ -263,12 +273,17 @@ class ReceiverRole:
             self.connection.send(*answers)
             self.look_finished()
 
+    def stored_together(self, files: Files, count: int, digests: bytes, directory: VirtualPath) -> None:
+        """The first ``count`` of them have their names, and nobody watches: say STORED."""
+        if self._gone is None and self._answers is not None:
+            self._answers.append(Stored(count, digests, bytes(directory), stream=files.stream))
+
     def stored(
         self, entry: Entry, path: VirtualPath, digest: bytes, size: int, resumed: int, saved: int = 0
     ) -> None:
         """It has its final name: say DONE."""
         stored_as = bytes(path)
-        if self._on_event is not ignore:
+        if self.watched:
             event = TransferEvent(
                 "done",
                 entry.path,

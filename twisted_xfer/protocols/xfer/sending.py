@@ -24,6 +24,7 @@ from twisted_xfer.protocols.xfer.packing import LEAST, pack
 from twisted_xfer.protocols.xfer.report import OnEvent, TransferEvent, ignore, skip_kind
 from twisted_xfer.protocols.xfer.small_out import read_now, read_small
 from twisted_xfer.protocols.xfer.sources import Offer, Source
+from twisted_xfer.protocols.xfer.together_out import TogetherSender
 from twisted_xfer.protocols.xfer.wire.frames import (
     CONTENT,
     MAX_INLINE,
@@ -32,7 +33,7 @@ from twisted_xfer.protocols.xfer.wire.frames import (
     encode_packed,
     inline_header,
 )
-from twisted_xfer.protocols.xfer.wire.link import PACKED_SMALL, ZSTD, Event
+from twisted_xfer.protocols.xfer.wire.link import PACKED_SMALL, TOGETHER, ZSTD, Event
 from twisted_xfer.protocols.xfer.wire.messages import (
     Abort,
     Ack,
@@ -42,18 +43,19 @@ from twisted_xfer.protocols.xfer.wire.messages import (
     Error,
     Refuse,
     Skip,
+    Stored,
     Take,
 )
 from twisted_xfer.protocols.xfer.wire.peer import Sender
 
 #: Frames of small files that are written together, in bytes: measured, a write for each costs a twentieth more.
-TOGETHER: Final = 64 * 1024
+AT_ONCE: Final = 64 * 1024
 
 
 class SenderRole:
     """Offers what ``source`` gives, sends what is taken, believes only DONE with an equal digest.
 
-    Memory: ``window`` entries, two pieces of content of CHUNK bytes, small files of TOGETHER bytes and one more.
+    Memory: ``window`` entries, two pieces of content of CHUNK bytes, small files of AT_ONCE bytes and one more.
     """
 
     log = Logger()
@@ -87,7 +89,7 @@ class SenderRole:
         self._on_finished = on_finished
         self._on_closed = on_closed
         self._end_stream = end_stream
-        self._out: dict[int, Outgoing] = {}
+        self.out: dict[int, Outgoing] = {}
         self._takes: deque[tuple[int, Take]] = deque()
         self._wake_offers = Bell()
         self._wake_content = Bell()
@@ -95,9 +97,10 @@ class SenderRole:
         self._entries = self._bytes = self._unoffered = 0
         link = connection.link
         self._packs = link.compression == ZSTD and PACKED_SMALL in link.features
-        #: What leaves with the next write. Less than TOGETHER and one small file.
+        #: What leaves with the next write. Less than AT_ONCE and one small file.
         self._ready: list[bytes] = []
         self._ready_size = 0
+        self._together = TogetherSender(self, window if TOGETHER in link.features else 0)
         self._content = ContentSender(self, max_data)
 
     def start(self) -> None:
@@ -137,14 +140,17 @@ class SenderRole:
         if isinstance(event, Done):
             # As most are.
             self.books.received(event)
-            out = self._out.get(event.stream)
+            out = self._answered(event.stream)
             if out is not None:
                 self._stored(event, out)
+            return
+        if isinstance(event, Stored):
+            self._together.stored(event)
             return
         if isinstance(event, CONTENT):
             raise RemoteProtocolError(detail="content from a receiver")
         self.books.received(event)
-        out = self._out.get(event.stream)
+        out = self._answered(event.stream)
         if out is None:
             return
         if isinstance(event, Take):
@@ -159,6 +165,13 @@ class SenderRole:
             self._close(event.stream)
         elif isinstance(event, Refuse | Error):
             self._failed(event.stream, out, from_peer(event))
+
+    def _answered(self, stream: int) -> Outgoing | None:
+        out = self.out.get(stream)
+        if out is None:
+            self._together.look()
+            out = self.out.get(stream)
+        return out
 
     def _stored(self, done: Done, out: Outgoing) -> None:
         offer = out.offer
@@ -207,9 +220,17 @@ class SenderRole:
         self._close(stream)
 
     def _close(self, stream: int) -> None:
-        out = self._out.pop(stream, None)
+        out = self.out.pop(stream, None)
         if out is not None:
-            self._on_closed(out.offer)
+            self.closed(out.offer)
+        self.go_on()
+
+    def closed(self, offer: Offer) -> None:
+        """It was answered for good."""
+        self._on_closed(offer)
+
+    def go_on(self) -> None:
+        """Something was answered: there is room for offers again, or that was all."""
         self._wake_offers.ring()
         if self.books.finished and self._gone is None:
             self._on_finished()
@@ -225,13 +246,13 @@ class SenderRole:
     async def _offer_all(self) -> None:
         try:
             while self._gone is None:
-                if not self.books.may_offer:
+                if self.books.room <= self._together.waiting:
                     self._leave()
                     await self._wake_offers.wait()
                     continue
-                if self._ready_size >= TOGETHER:
+                if self._ready_size + self._together.size >= AT_ONCE:
                     self._leave()
-                if not self._ready:
+                if not self._ready_size + self._together.waiting:
                     full = self.connection.writable()
                     if full is not None:
                         await full
@@ -260,6 +281,7 @@ class SenderRole:
 
     def _leave(self) -> None:
         """Send what is ready: before any wait, since nothing would otherwise."""
+        self._together.leave()
         if self._ready:
             ready, self._ready = self._ready, []
             self._ready_size = 0
@@ -272,9 +294,11 @@ class SenderRole:
             error = offer.problem if isinstance(offer.problem, XferError) else XferError(offer.path)
             self._not_offered(offer, error)
         elif self._dry_run or offer.kind != "file" or size is None or size > MAX_INLINE:
+            self._together.leave()
             entry = self._entry(offer, None)
             self.books.offer(entry)
-            self._make_ready(Outgoing(offer, entry.stream), entry)
+            self.out[entry.stream] = Outgoing(offer, entry.stream)
+            self.make_ready(1, size or 0, self.connection.link.encode(entry))
         elif offer.whole is None or self.limiter is not None or (self._packs and size >= LEAST):
             return self._offer_late(offer)
         else:
@@ -283,7 +307,7 @@ class SenderRole:
             except XferError as error:
                 self._not_offered(offer, error)
             else:
-                self._offer_small(offer, content, None)
+                self._together.collect(offer, content, make_hasher(self.hash_name, content).digest())
         return None
 
     async def _offer_late(self, offer: Offer) -> None:
@@ -298,31 +322,38 @@ class SenderRole:
         packed = await self.blocking.run(pack, content) if self._packs and len(content) >= LEAST else None
         if self.gone():
             return
-        self._offer_small(offer, content, packed)
+        digest = make_hasher(self.hash_name, content).digest()
+        if packed is None:
+            self.offer_small(offer, content, digest)
+        else:
+            self._offer_packed(offer, len(content), digest, packed)
         if self.limiter is not None:
             self._leave()
             await pace(self.limiter, self.connection.clock, len(packed or content))
 
-    def _offer_small(self, offer: Offer, content: bytes, packed: bytes | None) -> None:
-        """Offer a small file with its content behind it."""
-        digest = make_hasher(self.hash_name, content).digest()
+    def offer_small(self, offer: Offer, content: bytes, digest: bytes) -> None:
+        """Offer a small file by itself, with its content behind it."""
         entry = self._entry(offer, digest)
         stream, size = entry.stream, len(content)
-        if packed is None:
-            self.books.offer_whole(entry, Inline(stream, content))
-            self._make_ready(Outgoing(offer, stream, digest), entry, inline_header(stream, size), content)
-        else:
-            self.books.offer_whole(entry, Packed(stream, size, packed))
-            frame, saved = encode_packed(stream, size, packed), size - len(packed)
-            self._make_ready(Outgoing(offer, stream, digest, saved), entry, frame)
+        self.books.offer_whole(entry, Inline(stream, content))
+        self.out[stream] = Outgoing(offer, stream, digest)
+        begins = self.connection.link.encode(entry) + inline_header(stream, size)
+        self.make_ready(1, size, begins, content)
 
-    def _make_ready(self, out: Outgoing, entry: Entry, header: bytes = b"", content: bytes = b"") -> None:
-        self._out[out.stream] = out
-        self._entries += 1
-        self._bytes += entry.size or 0
-        begins = self.connection.link.encode(entry) + header
-        self._ready += (begins, content)
-        self._ready_size += len(begins) + len(content)
+    def _offer_packed(self, offer: Offer, size: int, digest: bytes, packed: bytes) -> None:
+        """The same, compressed."""
+        entry = self._entry(offer, digest)
+        stream = entry.stream
+        self.books.offer_whole(entry, Packed(stream, size, packed))
+        self.out[stream] = Outgoing(offer, stream, digest, size - len(packed))
+        self.make_ready(1, size, self.connection.link.encode(entry), encode_packed(stream, size, packed))
+
+    def make_ready(self, entries: int, size: int, *frames: bytes) -> None:
+        """To leave with the next write: so many entries, of so many bytes together."""
+        self._entries += entries
+        self._bytes += size
+        self._ready += frames
+        self._ready_size += sum(map(len, frames))
 
     def _entry(self, offer: Offer, digest: bytes | None) -> Entry:
         """What is said of it; with a ``digest`` its content follows at once."""
@@ -353,7 +384,7 @@ class SenderRole:
                 await self._wake_content.wait()
                 continue
             stream, take = self._takes.popleft()
-            out = self._out.get(stream)
+            out = self.out.get(stream)
             if out is None:
                 continue
             try:

@@ -9,12 +9,14 @@ from twisted.python.failure import Failure
 from twisted_xfer.errors import DigestMismatch, NameInvalid, XferError
 from twisted_xfer.interfaces import IStoresNew, NewFile
 from twisted_xfer.interfaces.answers import resolve
+from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.xfer.content import make_hasher
 from twisted_xfer.protocols.xfer.incoming import put_away
 from twisted_xfer.protocols.xfer.pacing import pace
 from twisted_xfer.protocols.xfer.packing import unpack
 from twisted_xfer.protocols.xfer.wire.frames import Packed
-from twisted_xfer.protocols.xfer.wire.messages import Entry
+from twisted_xfer.protocols.xfer.wire.messages import Entry, Files
+from twisted_xfer.protocols.xfer.wire.together import pieces_of
 
 if TYPE_CHECKING:
     from twisted_xfer.protocols.xfer.receiving import ReceiverRole
@@ -58,19 +60,51 @@ class SmallFiles:
         """Take one that came compressed: at once, for what it unpacks to may be large."""
         self._role.run(entry, self._store_packed(entry, packed))
 
+    def add_files(self, files: Files, content: bytes) -> None:
+        """Take those that came together: at once as far as that goes, each by itself from there on."""
+        self.store()
+        pieces = pieces_of(files, content)
+        digests = [self._digest(data) for data in pieces]
+        with self._role.answers_together():
+            count = self._store_files(files, pieces, b"".join(digests))
+            if count < len(pieces):
+                entries = self._role.books.single(files, count)
+                self._store_all(list(zip(entries, pieces[count:], strict=True)), digests[count:])
+
+    def _store_files(self, files: Files, pieces: list[bytes], digests: bytes) -> int:
+        """Store them at once; how many of them, from the first on."""
+        role, storage = self._role, self._storage
+        placing = role.placing
+        # Whoever watches is told of each; so is a sender that went on on another connection.
+        if storage is None or role.watched or placing.rules.done or digests != files.digests:
+            return 0
+        try:
+            directory = placing.directory_path(files.path)
+        except NameInvalid:
+            return 0
+        above, metadata = directory.parts, placing.metadata
+        new = []
+        for name, data, mode, mtime_ns in zip(files.names, pieces, files.modes, files.mtimes_ns, strict=True):
+            path = VirtualPath((*above, name))
+            new.append(NewFile(path, data, *metadata(mode, mtime_ns, path)))
+        count = storage.store_new(new)
+        if count:
+            size = len(digests) // len(pieces)
+            role.stored_together(files, count, digests[: count * size], directory)
+        return count
+
     def store(self) -> bool:
         """Store those that have come; whether there were any."""
         files, self._waiting = self._waiting, []
         if not files:
             return False
         with self._role.answers_together():
-            self._store_all(files)
+            self._store_all(files, [self._digest(data) for _, data in files])
         return True
 
-    def _store_all(self, files: list[tuple[Entry, bytes]]) -> None:
+    def _store_all(self, files: list[tuple[Entry, bytes]], digests: list[bytes]) -> None:
         """In their order, at once as far as that goes."""
         role, storage = self._role, self._storage
-        digests = [self._digest(data) for _, data in files]
         new = [
             None if storage is None else self._new_file(entry, data, digest)
             for (entry, data), digest in zip(files, digests, strict=True)
@@ -105,7 +139,7 @@ class SmallFiles:
             path = placing.path(entry)
         except NameInvalid:
             return None
-        return NewFile(path, data, *placing.metadata(entry, path))
+        return NewFile(path, data, *placing.metadata(entry.mode, entry.mtime_ns, path))
 
     def _digest(self, data: bytes) -> bytes:
         hasher = make_hasher(self._role.hash_name)

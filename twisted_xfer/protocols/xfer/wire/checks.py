@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple, NoReturn
 
 from twisted_xfer.errors import RemoteProtocolError
-from twisted_xfer.protocols.xfer.wire.paths import MAX_PATH, split_path
+from twisted_xfer.protocols.xfer.wire.paths import MAX_PATH, split_names, split_path
 
 MAX_I64: Final = 2**63 - 1
 MIN_I64: Final = -(2**63)
@@ -47,11 +47,38 @@ def integer(low: int = 0, high: int = MAX_I64) -> Kind:
     return Kind(read, str)
 
 
+def integers(low: int, high: int, most: int, *, null: bool = False) -> Kind:
+    """An array of 1 to ``most`` whole numbers from ``low`` to ``high``, or of nulls too, which is looked at as one."""
+    types = frozenset({int, type(None)} if null else {int})
+
+    def read(value: Any) -> tuple[int | None, ...]:
+        if (
+            not isinstance(value, list)
+            or not 1 <= len(value) <= most
+            or not types.issuperset(map(type, value))
+        ):
+            _wrong(f"an array of 1 to {most} integers")
+        known = [one for one in value if one is not None] if null else value
+        if known and not (low <= min(known) and max(known) <= high):
+            _wrong(f"integers from {low} to {high}")
+        return tuple(value)
+
+    def write(value: Any) -> str:
+        return f"[{','.join(['null' if one is None else str(one) for one in value])}]"
+
+    return Kind(read, write)
+
+
+def nearest_time(value: int) -> int:
+    """What travels for a time, in nanoseconds from 1970 on: file systems know others than 64 bits hold."""
+    return min(max(value, MIN_I64), MAX_I64)
+
+
 def nanoseconds() -> Kind:
     """A time, in nanoseconds from 1970 on. File systems know others: those travel as the nearest that fits."""
 
     def write(value: int) -> str:
-        return str(min(max(value, MIN_I64), MAX_I64))
+        return str(nearest_time(value))
 
     return integer(MIN_I64)._replace(write=write)
 
@@ -136,6 +163,21 @@ def path(*, root: bool = False) -> Kind:
         return bytes(value)
 
     return Kind(read, quoted, binary=True)
+
+
+def names(most: int) -> Kind:
+    """An array of 1 to ``most`` names of one directory, as bytes that are UTF-8."""
+
+    def read(value: Any) -> tuple[bytes, ...]:
+        if not isinstance(value, list) or not 1 <= len(value) <= most:
+            _wrong(f"an array of 1 to {most} names")
+        try:
+            joined = "/".join(value).encode("utf-8")
+        except (TypeError, UnicodeEncodeError):
+            _wrong("names in UTF-8")
+        return split_names(joined, len(value))
+
+    return Kind(read, lambda value: f"[{','.join([quoted(one.decode('utf-8')) for one in value])}]")
 
 
 def _bounded(value: Any) -> bytes:

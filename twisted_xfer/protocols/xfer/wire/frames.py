@@ -52,6 +52,8 @@ class FrameType(enum.IntEnum):
     INLINE = 0x25
     HOLE = 0x26
     PACKED = 0x27
+    FILES = 0x28
+    STORED = 0x29
     PING = 0x30
     PONG = 0x31
     ABORT = 0x32

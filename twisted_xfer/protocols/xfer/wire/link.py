@@ -48,13 +48,14 @@ Event = Message | Data | Inline | Packed
 ZSTD: Final = "zstd"
 NONE: Final = "none"
 #: What a HELLO may offer beyond the least: entries that only ask, patterns in a GET, HOLE, JOIN, PACKED in
-#: place of INLINE.
+#: place of INLINE, FILES.
 DRY_RUN: Final = "dry-run"
 FILTER: Final = "filter"
 HOLES: Final = "holes"
 JOIN: Final = "join"
 PACKED_SMALL: Final = "packed-small"
-FEATURES: Final = (DRY_RUN, FILTER, HOLES, JOIN, PACKED_SMALL)
+TOGETHER: Final = "files"
+FEATURES: Final = (DRY_RUN, FILTER, HOLES, JOIN, PACKED_SMALL, TOGETHER)
 
 
 def negotiate(caller: Hello, listener: Hello) -> Select:

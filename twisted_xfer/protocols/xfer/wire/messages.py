@@ -10,10 +10,14 @@ from twisted_xfer.errors import RemoteProtocolError
 from twisted_xfer.protocols.xfer.wire.checks import (
     BYTES,
     FLAG,
+    MAX_I64,
+    MIN_I64,
     Kind,
     hexed,
     integer,
+    integers,
     maybe,
+    names,
     nanoseconds,
     path,
     several,
@@ -24,6 +28,7 @@ from twisted_xfer.protocols.xfer.wire.frames import (
     DEFAULT_MAX_DATA,
     LEAST_MAX_DATA,
     MAX_CONTROL,
+    MAX_INLINE,
     Control,
     FrameType,
     encode_frame,
@@ -39,6 +44,8 @@ DEFAULT_WINDOW: Final = 64
 #: SHA-512 is the longest digest that anybody would name.
 MAX_DIGEST: Final = 64
 NONCE_SIZE: Final = 16
+#: Files of one FILES: with the longest names their JSON takes two thirds of a control frame.
+MAX_FILES: Final = 64
 #: One frame of zeros: hashing them must not keep a thread for long, nor may a few bytes of a peer's.
 MAX_HOLE: Final = 256 * 1024 * 1024
 _NAME: Final = text(64, 1)
@@ -191,6 +198,23 @@ class Entry(Message):
 
 
 @_value
+class Files(Message):
+    """Small files of the directory ``path``, numbered from ``stream`` on. One INLINE with what is in all of them follows.
+
+    Each list has one for each file; ``digests`` are one behind the other.
+    """
+
+    TYPE = FrameType.FILES
+    names: tuple[bytes, ...] = _field(names(MAX_FILES))
+    sizes: tuple[int, ...] = _field(integers(0, MAX_INLINE, MAX_FILES))
+    modes: tuple[int | None, ...] = _field(integers(0, 0o777, MAX_FILES, null=True))
+    mtimes_ns: tuple[int | None, ...] = _field(integers(MIN_I64, MAX_I64, MAX_FILES, null=True))
+    digests: bytes = _field(hexed(MAX_FILES * MAX_DIGEST, 16))
+    path: bytes = _field(path(root=True), b"")
+    if_exists: str = _field(word(*POLICIES), "skip-same")
+
+
+@_value
 class EndOfOffer(Message):
     """No more entries (of the request ``stream``); ``failed``: so many more could not even be offered."""
 
@@ -272,6 +296,16 @@ class Done(Message):
 
 
 @_value
+class Stored(Message):
+    """The first ``count`` of a FILES are stored under their names, in the directory ``stored_in``."""
+
+    TYPE = FrameType.STORED
+    count: int = _field(integer(1, MAX_FILES))
+    digests: bytes = _field(hexed(MAX_FILES * MAX_DIGEST, 16))
+    stored_in: bytes = _field(BYTES)
+
+
+@_value
 class Ack(Message):
     """So much is stored: for progress only."""
 
@@ -344,7 +378,7 @@ MESSAGES: Final[dict[FrameType, type[Message]]] = {
     kind.TYPE: kind
     for kind in (
         Hello, Select, Auth, Challenge, Response, Authenticated, Entry, EndOfOffer, Take, Skip, Refuse,
-        Restart, Segment, Hole, End, Done, Ack, Ping, Pong, Abort, Error, Get, List, Remove,
+        Restart, Segment, Hole, End, Done, Files, Stored, Ack, Ping, Pong, Abort, Error, Get, List, Remove,
     )
 }  # fmt: skip
 

@@ -36,6 +36,22 @@ def split_path(path: bytes, *, root: bool = False) -> tuple[bytes, ...]:
     return parts
 
 
+def split_names(names: bytes, count: int) -> tuple[bytes, ...]:
+    """``count`` names of one directory, with a slash between each two.
+
+    Raises:
+        RemoteProtocolError: one of them is no plain component, as in ``split_path``.
+    """
+    found = tuple(names.split(b"/"))
+    if len(found) != count or not _NOT_PLAIN.isdisjoint(found):
+        raise RemoteProtocolError(detail="name not plain")
+    if max(map(len, found)) > MAX_COMPONENT:
+        raise RemoteProtocolError(detail="name too long", limit=MAX_COMPONENT)
+    if names.translate(None, _CONTROL) != names:
+        raise RemoteProtocolError(detail="control character in name")
+    return found
+
+
 def is_sendable(path: bytes) -> bool:
     """Whether a local relative path may be offered at all."""
     try:

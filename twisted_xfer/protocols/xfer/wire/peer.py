@@ -19,15 +19,18 @@ from twisted_xfer.protocols.xfer.wire.messages import (
     EndOfOffer,
     Entry,
     Error,
+    Files,
     Hole,
     Message,
     Refuse,
     Restart,
     Segment,
     Skip,
+    Stored,
     Take,
 )
 from twisted_xfer.protocols.xfer.wire.states import ENTRY, Act, EntryState
+from twisted_xfer.protocols.xfer.wire.together import check_files, entry_of
 
 _ANSWERS: dict[type[Message], Act] = {
     Take: Act.TAKE,
@@ -85,6 +88,13 @@ class _Books:
         self._last = entry.stream
         self.open[entry.stream] = Open(entry, _INLINED if entry.inline else _OFFERED)
 
+    def single(self, files: Files, begin: int = 0) -> list[Entry]:
+        """Count ``files`` one by one from now on, from number ``begin`` of them on; what each is as an entry."""
+        entries = [entry_of(files, index) for index in range(begin, len(files.names))]
+        for entry in entries:
+            self.open[entry.stream] = Open(entry, _WHOLE)
+        return entries
+
     def _act(self, stream: int, act: Act) -> Open:
         one = self.open[stream]
         one.state = state = ENTRY.after(one.state, act)
@@ -115,11 +125,13 @@ def check_entry(entry: Entry) -> None:
 class Receiver(_Books):
     """The side that stores: checks what the sender does, keeps count of what was answered."""
 
-    __slots__ = ("_moving",)
+    __slots__ = ("_moving", "awaited")
 
     def __init__(self, window: int) -> None:
         super().__init__(window)
         self._moving = 0
+        #: Whose content is next. Nobody counts them after that: they are answered at once, or are ``single``.
+        self.awaited: Files | None = None
 
     def received(self, event: Message | Data | Inline | Packed) -> Open | None:
         """Take one event of the sender; the entry it is about, if any.
@@ -127,6 +139,10 @@ class Receiver(_Books):
         Raises:
             RemoteProtocolError: it is not allowed now; nothing was changed by it.
         """
+        if self.awaited is not None:
+            return self._content_of_files(self.awaited, event)
+        if isinstance(event, Files):
+            return self._offered_files(event)
         if isinstance(event, Entry):
             return self._offered(event)
         if isinstance(event, EndOfOffer):
@@ -171,16 +187,33 @@ class Receiver(_Books):
             return self._act(event.stream, Act.ABORT)
         raise RemoteProtocolError(detail="not for a sender to say", event=event.TYPE.name)
 
-    def _offered(self, entry: Entry) -> Open:
-        check_entry(entry)
+    def _may_come(self, stream: int, count: int) -> None:
         if self.ended:
             raise RemoteProtocolError(detail="the offer is over")
-        if entry.stream <= self._last:
+        if stream <= self._last:
             raise RemoteProtocolError(detail="entries are numbered upwards")
-        if len(self.open) >= self.window:
+        if len(self.open) + count > self.window:
             raise RemoteProtocolError(detail="more entries than the window", limit=self.window)
+
+    def _offered(self, entry: Entry) -> Open:
+        check_entry(entry)
+        self._may_come(entry.stream, 1)
         self._begin(entry)
         return self.open[entry.stream]
+
+    def _offered_files(self, files: Files) -> None:
+        check_files(files)
+        count = len(files.names)
+        self._may_come(files.stream, count)
+        self._last = files.stream + count - 1
+        self.awaited = files
+
+    def _content_of_files(self, files: Files, event: Message | Data | Inline | Packed) -> None:
+        if not isinstance(event, Inline) or event.stream != files.stream:
+            raise RemoteProtocolError(detail="FILES without their content")
+        if len(event.data) != sum(files.sizes):
+            raise RemoteProtocolError(detail="INLINE is not of the size announced")
+        self.awaited = None
 
     def _content(self, one: Open, count: int, act: Act) -> Open:
         stream = one.entry.stream
@@ -212,12 +245,23 @@ class Receiver(_Books):
 class Sender(_Books):
     """The side that offers: keeps count of what it sends, checks what the receiver answers."""
 
-    __slots__ = ()
+    __slots__ = ("_held", "files")
+
+    def __init__(self, window: int) -> None:
+        super().__init__(window)
+        #: Sent together, by their first number, and not answered yet.
+        self.files: dict[int, Files] = {}
+        self._held = 0
 
     @property
-    def may_offer(self) -> bool:
-        """Whether the window has room for one more entry."""
-        return len(self.open) < self.window and not self.ended
+    def room(self) -> int:
+        """How many more entries the window has room for."""
+        return 0 if self.ended else self.window - len(self.open) - self._held
+
+    @property
+    def finished(self) -> bool:
+        """The offer is over and every entry is closed."""
+        return super().finished and not self.files
 
     def next_number(self) -> int:
         """The number for the next entry. Raises LocalProtocolError when they are used up."""
@@ -229,7 +273,7 @@ class Sender(_Books):
         self._begin(entry)
 
     def _may_begin(self, entry: Entry) -> None:
-        if self.ended or len(self.open) >= self.window or entry.stream <= self._last:
+        if self.room < 1 or entry.stream <= self._last:
             raise LocalProtocolError(None, "no room for this entry")
         check_entry(entry)
 
@@ -241,6 +285,20 @@ class Sender(_Books):
         self._may_begin(entry)
         self._last = stream
         self.open[stream] = Open(entry, _WHOLE)
+
+    def offer_files(self, files: Files) -> None:
+        """Keep count of several that are about to be sent together, content and all. Raises LocalProtocolError."""
+        count = len(files.names)
+        if self.room < count or files.stream <= self._last:
+            raise LocalProtocolError(None, "no room for these files")
+        self._last = numbered(files.stream + count - 1)
+        self.files[files.stream] = files
+        self._held += count
+
+    def _answered(self, first: int) -> Files:
+        files = self.files.pop(first)
+        self._held -= len(files.names)
+        return files
 
     def end(self) -> None:
         """The last entry was offered."""
@@ -271,6 +329,9 @@ class Sender(_Books):
         Raises:
             RemoteProtocolError: the receiver may not say that now.
         """
+        if isinstance(message, Stored):
+            self._stored(message)
+            return None
         act = _ANSWERS.get(type(message))
         if act is None and not isinstance(message, Ack):
             raise RemoteProtocolError(detail="not for a receiver to say", event=message.TYPE.name)
@@ -278,6 +339,13 @@ class Sender(_Books):
         if not 1 <= stream <= self._last:
             raise RemoteProtocolError(detail="no such entry", stream=stream)
         one = self.open.get(stream)
+        if one is None and self.files:
+            # An answer for one of them makes each of them one by itself.
+            for first, files in self.files.items():
+                if first <= stream < first + len(files.names):
+                    self.single(self._answered(first))
+                    one = self.open[stream]
+                    break
         if one is None or act is None:
             return one
         if isinstance(message, Take):
@@ -286,6 +354,14 @@ class Sender(_Books):
         if content and isinstance(message, Done):
             raise RemoteProtocolError(detail="DONE of what was not sent")
         return self._act(stream, act)
+
+    def _stored(self, message: Stored) -> None:
+        files = self.files.get(message.stream)
+        if files is None or message.count > len(files.names):
+            raise RemoteProtocolError(detail="STORED of what was not sent together", stream=message.stream)
+        if len(message.digests) * len(files.names) != message.count * len(files.digests):
+            raise RemoteProtocolError(detail="STORED without a digest for each", stream=message.stream)
+        self.single(self._answered(message.stream), message.count)
 
     def _taken(self, one: Open, take: Take) -> Open:
         size = one.entry.size
