@@ -27,6 +27,7 @@ from twisted_xfer.protocols.xfer.several import together
 from twisted_xfer.protocols.xfer.sources import Offer, PipeSource, Source
 from twisted_xfer.protocols.xfer.spread import Spread
 from twisted_xfer.protocols.xfer.wire.link import DRY_RUN, FILTER, Event
+from twisted_xfer.protocols.xfer.wire.message import Message
 from twisted_xfer.protocols.xfer.wire.messages import (
     MAX_PATTERN,
     MAX_PATTERNS,
@@ -36,7 +37,6 @@ from twisted_xfer.protocols.xfer.wire.messages import (
     Error,
     Get,
     List,
-    Message,
     Remove,
 )
 from twisted_xfer.protocols.xfer.wire.paths import split_path

@@ -23,7 +23,8 @@ from twisted_xfer.protocols.xfer.errormap import error_message
 from twisted_xfer.protocols.xfer.lending import Lending
 from twisted_xfer.protocols.xfer.wire.frames import data_header
 from twisted_xfer.protocols.xfer.wire.link import Event, Link
-from twisted_xfer.protocols.xfer.wire.messages import Error, Message, Ping, Pong
+from twisted_xfer.protocols.xfer.wire.message import Message
+from twisted_xfer.protocols.xfer.wire.messages import Error, Ping, Pong
 
 #: The most that is read from the socket at once: content in bulk does not come this way, see bulk.py. Small
 #: files do; measured for those of 4 KiB, half of this costs a twentieth more, and twice as much no less.

@@ -17,7 +17,8 @@ from twisted_xfer.protocols.xfer.packing import unpack
 from twisted_xfer.protocols.xfer.report import TransferEvent
 from twisted_xfer.protocols.xfer.wire.frames import Data, Packed
 from twisted_xfer.protocols.xfer.wire.link import Event
-from twisted_xfer.protocols.xfer.wire.messages import Ack, End, Hole, Message, Restart, Segment
+from twisted_xfer.protocols.xfer.wire.message import Message
+from twisted_xfer.protocols.xfer.wire.messages import Ack, End, Hole, Restart, Segment
 from twisted_xfer.protocols.xfer.wire.peer import Open
 from twisted_xfer.protocols.xfer.wire.states import EntryState
 

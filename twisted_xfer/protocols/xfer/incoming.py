@@ -18,7 +18,8 @@ from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.xfer.content import CHUNK, Hasher
 from twisted_xfer.protocols.xfer.placing import Policy
 from twisted_xfer.protocols.xfer.wire.frames import Packed
-from twisted_xfer.protocols.xfer.wire.messages import Entry, Hole, Message
+from twisted_xfer.protocols.xfer.wire.message import Message
+from twisted_xfer.protocols.xfer.wire.messages import Entry, Hole
 from twisted_xfer.protocols.xfer.wire.peer import Open
 from twisted_xfer.protocols.xfer.wire.states import EntryState
 

@@ -24,6 +24,7 @@ from twisted_xfer.protocols.xfer.report import OnEvent, TransferEvent, ignore, s
 from twisted_xfer.protocols.xfer.small_in import SmallFiles
 from twisted_xfer.protocols.xfer.wire.frames import Inline, Packed
 from twisted_xfer.protocols.xfer.wire.link import Event
+from twisted_xfer.protocols.xfer.wire.message import Message
 from twisted_xfer.protocols.xfer.wire.messages import (
     Abort,
     Ack,
@@ -31,7 +32,6 @@ from twisted_xfer.protocols.xfer.wire.messages import (
     EndOfOffer,
     Entry,
     Files,
-    Message,
     Skip,
     Stored,
     Take,

@@ -16,13 +16,8 @@ from twisted_xfer.protocols.xfer.wire.frames import (
     Inline,
     Packed,
 )
-from twisted_xfer.protocols.xfer.wire.messages import (
-    MAX_WINDOW,
-    Hello,
-    Message,
-    Select,
-    read_message,
-)
+from twisted_xfer.protocols.xfer.wire.message import Message
+from twisted_xfer.protocols.xfer.wire.messages import MAX_WINDOW, Hello, Select, read_message
 from twisted_xfer.protocols.xfer.wire.states import CALLER_STEPS, HANDSHAKE, Phase, Step
 
 _STEPS: Final[dict[FrameType, Step]] = {

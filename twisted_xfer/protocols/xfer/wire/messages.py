@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, TypeVar, dataclass_transform
-
-import attrs
+from typing import Final
 
 from twisted_xfer.errors import RemoteProtocolError
 from twisted_xfer.protocols.xfer.wire.checks import (
@@ -12,7 +10,6 @@ from twisted_xfer.protocols.xfer.wire.checks import (
     FLAG,
     MAX_I64,
     MIN_I64,
-    Kind,
     hexed,
     integer,
     integers,
@@ -31,13 +28,10 @@ from twisted_xfer.protocols.xfer.wire.frames import (
     MAX_INLINE,
     Control,
     FrameType,
-    encode_frame,
 )
-from twisted_xfer.protocols.xfer.wire.layout import Layout
+from twisted_xfer.protocols.xfer.wire.message import Message, field, layout_of, secret, value
 from twisted_xfer.sansio import decode_json
-from twisted_xfer.values import Value
 
-T = TypeVar("T")
 #: More entries in the air than this would not be kept busy by any line.
 MAX_WINDOW: Final = 4096
 DEFAULT_WINDOW: Final = 64
@@ -62,106 +56,69 @@ SKIPS: Final = ("same", "newer", "store", "replace")
 POLICIES: Final = ("refuse", "overwrite", "rename", "newer", "skip-same")
 
 
-def _field(kind: Kind, default: Any = attrs.NOTHING) -> Any:
-    return attrs.field(default=default, metadata={"kind": kind})
-
-
-def _secret(kind: Kind, default: Any = attrs.NOTHING) -> Any:
-    return attrs.field(default=default, repr=False, metadata={"kind": kind})
-
-
-@dataclass_transform(frozen_default=True, field_specifiers=(attrs.field,))
-def _value(kind: type[T]) -> type[T]:
-    """Make a frozen value of ``kind``: type checkers see to it, for attrs would take twice as long to make each one."""
-    return attrs.define(eq=False, repr=False)(kind)
-
-
-@_value
-class Message(Value):
-    """Base: ``stream`` is the entry or request it is about, 0 for the connection."""
-
-    TYPE: ClassVar[FrameType]
-    #: Whether the frame's stream number means something.
-    NUMBERED: ClassVar[bool] = True
-
-    stream: int = attrs.field(default=0, kw_only=True)
-
-    def encode(self) -> bytes:
-        """The whole frame.
-
-        Raises:
-            LocalProtocolError: it is too long.
-        """
-        return encode_frame(self.TYPE, self.stream, _layout(type(self)).write(self))
-
-    def payload(self) -> bytes:
-        """The JSON; what has its default value is left out."""
-        return _layout(type(self)).write(self)
-
-
-@_value
+@value
 class Hello(Message):
     """Who speaks and what it can do; lists in order of preference."""
 
     TYPE = FrameType.HELLO
     NUMBERED = False
-    nonce: bytes = _field(hexed(NONCE_SIZE, NONCE_SIZE))
-    versions: tuple[int, ...] = _field(several(integer(1, 255), 16, 1), (1,))
-    agent: str = _field(text(64), "")
-    role: str = _field(word("send", "receive", "serve"), "serve")
-    features: tuple[str, ...] = _field(several(_NAME, 32), ())
-    hashes: tuple[str, ...] = _field(several(_NAME, 16, 1), ("blake3",))
-    compressions: tuple[str, ...] = _field(several(_NAME, 16, 1), ("none",))
-    mechanisms: tuple[str, ...] = _field(several(_NAME, 16), ())
-    max_data: int = _field(integer(LEAST_MAX_DATA, 2**30), DEFAULT_MAX_DATA)
-    window: int = _field(integer(1, 2**20), DEFAULT_WINDOW)
+    nonce: bytes = field(hexed(NONCE_SIZE, NONCE_SIZE))
+    versions: tuple[int, ...] = field(several(integer(1, 255), 16, 1), (1,))
+    agent: str = field(text(64), "")
+    role: str = field(word("send", "receive", "serve"), "serve")
+    features: tuple[str, ...] = field(several(_NAME, 32), ())
+    hashes: tuple[str, ...] = field(several(_NAME, 16, 1), ("blake3",))
+    compressions: tuple[str, ...] = field(several(_NAME, 16, 1), ("none",))
+    mechanisms: tuple[str, ...] = field(several(_NAME, 16), ())
+    max_data: int = field(integer(LEAST_MAX_DATA, 2**30), DEFAULT_MAX_DATA)
+    window: int = field(integer(1, 2**20), DEFAULT_WINDOW)
 
 
-@_value
+@value
 class Select(Message):
     """What will be spoken: the listener's choice out of both HELLOs."""
 
     TYPE = FrameType.SELECT
     NUMBERED = False
-    version: int = _field(integer(1, 255))
-    hash: str = _field(_NAME)
-    compression: str = _field(_NAME)
-    max_data: int = _field(integer(LEAST_MAX_DATA, 2**30))
-    window: int = _field(integer(1, MAX_WINDOW))
+    version: int = field(integer(1, 255))
+    hash: str = field(_NAME)
+    compression: str = field(_NAME)
+    max_data: int = field(integer(LEAST_MAX_DATA, 2**30))
+    window: int = field(integer(1, MAX_WINDOW))
 
 
-@_value
+@value
 class Auth(Message):
     """The beginning of a login. The repr shows no secret."""
 
     TYPE = FrameType.AUTH
     NUMBERED = False
-    mechanism: str = _field(_NAME)
-    hello_digest: bytes = _field(hexed(32, 32))
-    username: str = _field(text(255), "")
-    password: str = _secret(text(1024), "")
-    data: bytes = _secret(hexed(1024), b"")
+    mechanism: str = field(_NAME)
+    hello_digest: bytes = field(hexed(32, 32))
+    username: str = field(text(255), "")
+    password: str = secret(text(1024), "")
+    data: bytes = secret(hexed(1024), b"")
 
 
-@_value
+@value
 class Challenge(Message):
     """The listener's step of a mechanism."""
 
     TYPE = FrameType.CHALLENGE
     NUMBERED = False
-    data: bytes = _field(hexed(1024))
+    data: bytes = field(hexed(1024))
 
 
-@_value
+@value
 class Response(Message):
     """The caller's step of a mechanism. The repr shows no secret."""
 
     TYPE = FrameType.RESPONSE
     NUMBERED = False
-    data: bytes = _secret(hexed(1024))
+    data: bytes = secret(hexed(1024))
 
 
-@_value
+@value
 class Authenticated(Message):
     """The login was good; ``data`` proves the listener where the mechanism can.
 
@@ -170,14 +127,14 @@ class Authenticated(Message):
 
     TYPE = FrameType.AUTHENTICATED
     NUMBERED = False
-    hello_digest: bytes = _field(hexed(32, 32))
-    username: str = _field(text(255), "")
-    session: str = _field(text(64), "")
-    data: bytes = _field(hexed(1024), b"")
-    join: bytes = attrs.field(default=b"", repr=False, metadata={"kind": hexed(64)})
+    hello_digest: bytes = field(hexed(32, 32))
+    username: str = field(text(255), "")
+    session: str = field(text(64), "")
+    data: bytes = field(hexed(1024), b"")
+    join: bytes = secret(hexed(64), b"")
 
 
-@_value
+@value
 class Entry(Message):
     """One thing offered. ``size`` None: not known yet. ``inline``: INLINE follows, ``digest`` is its.
 
@@ -185,19 +142,19 @@ class Entry(Message):
     """
 
     TYPE = FrameType.ENTRY
-    path: bytes = _field(path())
-    type: str = _field(word("file", "dir", "symlink"), "file")
-    size: int | None = _field(maybe(integer()), None)
-    mode: int | None = _field(maybe(_MODE), None)
-    mtime_ns: int | None = _field(maybe(_TIME), None)
-    target: bytes | None = _field(maybe(BYTES), None)
-    if_exists: str = _field(word(*POLICIES), "skip-same")
-    inline: bool = _field(FLAG, False)
-    digest: bytes | None = _field(maybe(_DIGEST), None)
-    dry_run: bool = _field(FLAG, False)
+    path: bytes = field(path())
+    type: str = field(word("file", "dir", "symlink"), "file")
+    size: int | None = field(maybe(integer()), None)
+    mode: int | None = field(maybe(_MODE), None)
+    mtime_ns: int | None = field(maybe(_TIME), None)
+    target: bytes | None = field(maybe(BYTES), None)
+    if_exists: str = field(word(*POLICIES), "skip-same")
+    inline: bool = field(FLAG, False)
+    digest: bytes | None = field(maybe(_DIGEST), None)
+    dry_run: bool = field(FLAG, False)
 
 
-@_value
+@value
 class Files(Message):
     """Small files of the directory ``path``, numbered from ``stream`` on. One INLINE with what is in all of them follows.
 
@@ -205,115 +162,115 @@ class Files(Message):
     """
 
     TYPE = FrameType.FILES
-    names: tuple[bytes, ...] = _field(names(MAX_FILES))
-    sizes: tuple[int, ...] = _field(integers(0, MAX_INLINE, MAX_FILES))
-    modes: tuple[int | None, ...] = _field(integers(0, 0o777, MAX_FILES, null=True))
-    mtimes_ns: tuple[int | None, ...] = _field(integers(MIN_I64, MAX_I64, MAX_FILES, null=True))
-    digests: bytes = _field(hexed(MAX_FILES * MAX_DIGEST, 16))
-    path: bytes = _field(path(root=True), b"")
-    if_exists: str = _field(word(*POLICIES), "skip-same")
+    names: tuple[bytes, ...] = field(names(MAX_FILES))
+    sizes: tuple[int, ...] = field(integers(0, MAX_INLINE, MAX_FILES))
+    modes: tuple[int | None, ...] = field(integers(0, 0o777, MAX_FILES, null=True))
+    mtimes_ns: tuple[int | None, ...] = field(integers(MIN_I64, MAX_I64, MAX_FILES, null=True))
+    digests: bytes = field(hexed(MAX_FILES * MAX_DIGEST, 16))
+    path: bytes = field(path(root=True), b"")
+    if_exists: str = field(word(*POLICIES), "skip-same")
 
 
-@_value
+@value
 class EndOfOffer(Message):
     """No more entries (of the request ``stream``); ``failed``: so many more could not even be offered."""
 
     TYPE = FrameType.END_OF_OFFER
-    entries: int = _field(integer(), 0)
-    size: int = _field(integer(), 0)
-    failed: int = _field(integer(), 0)
+    entries: int = field(integer(), 0)
+    size: int = field(integer(), 0)
+    failed: int = field(integer(), 0)
 
 
-@_value
+@value
 class Take(Message):
     """Send it, from ``offset`` on, if your first ``offset`` bytes have this digest."""
 
     TYPE = FrameType.TAKE
-    offset: int = _field(integer(), 0)
-    prefix_digest: bytes | None = _field(maybe(_DIGEST), None)
+    offset: int = field(integer(), 0)
+    prefix_digest: bytes | None = field(maybe(_DIGEST), None)
 
 
-@_value
+@value
 class Skip(Message):
     """Nothing to be done."""
 
     TYPE = FrameType.SKIP
-    why: str = _field(word(*SKIPS), "same")
+    why: str = field(word(*SKIPS), "same")
 
 
-@_value
+@value
 class Refuse(Message):
     """Not wanted, for a reason of the error table."""
 
     TYPE = FrameType.REFUSE
-    code: int = _field(integer(100, 699))
-    name: str = _field(_NAME)
-    text: str = _field(text(1024), "")
+    code: int = field(integer(100, 699))
+    name: str = field(_NAME)
+    text: str = field(text(1024), "")
 
 
-@_value
+@value
 class Restart(Message):
     """The prefix is not the source's: what follows begins at 0."""
 
     TYPE = FrameType.RESTART
 
 
-@_value
+@value
 class Segment(Message):
     """The digest of the bytes [0, offset)."""
 
     TYPE = FrameType.SEGMENT
-    offset: int = _field(integer(1))
-    digest: bytes = _field(_DIGEST)
+    offset: int = field(integer(1))
+    digest: bytes = field(_DIGEST)
 
 
-@_value
+@value
 class Hole(Message):
     """So many zeros come next; they are hashed as such, and need no room where files may have holes."""
 
     TYPE = FrameType.HOLE
-    size: int = _field(integer(1, MAX_HOLE))
+    size: int = field(integer(1, MAX_HOLE))
 
 
-@_value
+@value
 class End(Message):
     """All was sent; ``changed``: the source was written to meanwhile, so it is worth nothing."""
 
     TYPE = FrameType.END
-    size: int = _field(integer())
-    digest: bytes = _field(_DIGEST)
-    changed: bool = _field(FLAG, False)
+    size: int = field(integer())
+    digest: bytes = field(_DIGEST)
+    changed: bool = field(FLAG, False)
 
 
-@_value
+@value
 class Done(Message):
     """It is stored under its final name (or removed, for a REMOVE)."""
 
     TYPE = FrameType.DONE
-    digest: bytes | None = _field(maybe(_DIGEST), None)
-    stored_as: bytes | None = _field(maybe(BYTES), None)
-    size: int = _field(integer(), 0)
+    digest: bytes | None = field(maybe(_DIGEST), None)
+    stored_as: bytes | None = field(maybe(BYTES), None)
+    size: int = field(integer(), 0)
 
 
-@_value
+@value
 class Stored(Message):
     """The first ``count`` of a FILES are stored under their names, in the directory ``stored_in``."""
 
     TYPE = FrameType.STORED
-    count: int = _field(integer(1, MAX_FILES))
-    digests: bytes = _field(hexed(MAX_FILES * MAX_DIGEST, 16))
-    stored_in: bytes = _field(BYTES)
+    count: int = field(integer(1, MAX_FILES))
+    digests: bytes = field(hexed(MAX_FILES * MAX_DIGEST, 16))
+    stored_in: bytes = field(BYTES)
 
 
-@_value
+@value
 class Ack(Message):
     """So much is stored: for progress only."""
 
     TYPE = FrameType.ACK
-    durable_offset: int = _field(integer())
+    durable_offset: int = field(integer())
 
 
-@_value
+@value
 class Ping(Message):
     """Are you there?"""
 
@@ -321,7 +278,7 @@ class Ping(Message):
     NUMBERED = False
 
 
-@_value
+@value
 class Pong(Message):
     """Yes."""
 
@@ -329,49 +286,49 @@ class Pong(Message):
     NUMBERED = False
 
 
-@_value
+@value
 class Abort(Message):
     """The sender gives this entry up."""
 
     TYPE = FrameType.ABORT
 
 
-@_value
+@value
 class Error(Message):
     """``stream`` 0: the connection ends. Else this entry or request failed."""
 
     TYPE = FrameType.ERROR
-    code: int = _field(integer(100, 699))
-    name: str = _field(_NAME)
-    retry: bool = _field(FLAG, False)
-    text: str = _field(text(1024), "")
+    code: int = field(integer(100, 699))
+    name: str = field(_NAME)
+    retry: bool = field(FLAG, False)
+    text: str = field(text(1024), "")
 
 
-@_value
+@value
 class Get(Message):
     """Offer me ``path``: a file, or of a tree what the patterns let through (see ``patterns``)."""
 
     TYPE = FrameType.GET
-    path: bytes = _field(path(root=True), b"")
-    include: tuple[str, ...] = _field(_PATTERNS, ())
-    exclude: tuple[str, ...] = _field(_PATTERNS, ())
-    dry_run: bool = _field(FLAG, False)
+    path: bytes = field(path(root=True), b"")
+    include: tuple[str, ...] = field(_PATTERNS, ())
+    exclude: tuple[str, ...] = field(_PATTERNS, ())
+    dry_run: bool = field(FLAG, False)
 
 
-@_value
+@value
 class List(Message):
     """Tell me what is in ``path``: as ENTRY frames that are not to be answered."""
 
     TYPE = FrameType.LIST
-    path: bytes = _field(path(root=True), b"")
+    path: bytes = field(path(root=True), b"")
 
 
-@_value
+@value
 class Remove(Message):
     """Remove ``path``: a file, or an empty directory."""
 
     TYPE = FrameType.REMOVE
-    path: bytes = _field(path())
+    path: bytes = field(path())
 
 
 MESSAGES: Final[dict[FrameType, type[Message]]] = {
@@ -381,15 +338,6 @@ MESSAGES: Final[dict[FrameType, type[Message]]] = {
         Restart, Segment, Hole, End, Done, Files, Stored, Ack, Ping, Pong, Abort, Error, Get, List, Remove,
     )
 }  # fmt: skip
-
-_layouts: Final[dict[type[Message], Layout]] = {}
-
-
-def _layout(kind: type[Message]) -> Layout:
-    layout = _layouts.get(kind)
-    if layout is None:
-        layout = _layouts[kind] = Layout(kind, kind.TYPE.name)
-    return layout
 
 
 def read_message(frame: Control) -> Message:
@@ -406,4 +354,4 @@ def read_message(frame: Control) -> Message:
     given = decode_json(frame.payload)
     if not isinstance(given, dict):
         raise RemoteProtocolError(detail="not a JSON object")
-    return kind(stream=frame.stream, **_layout(kind).read(given))
+    return kind(stream=frame.stream, **layout_of(kind).read(given))

@@ -11,6 +11,7 @@ import attrs
 
 from twisted_xfer.errors import LocalProtocolError, RemoteProtocolError
 from twisted_xfer.protocols.xfer.wire.frames import MAX_INLINE, Data, Inline, Packed, numbered
+from twisted_xfer.protocols.xfer.wire.message import Message
 from twisted_xfer.protocols.xfer.wire.messages import (
     Abort,
     Ack,
@@ -21,7 +22,6 @@ from twisted_xfer.protocols.xfer.wire.messages import (
     Error,
     Files,
     Hole,
-    Message,
     Refuse,
     Restart,
     Segment,
@@ -140,9 +140,11 @@ class Receiver(_Books):
             RemoteProtocolError: it is not allowed now; nothing was changed by it.
         """
         if self.awaited is not None:
-            return self._content_of_files(self.awaited, event)
+            self._content_of_files(self.awaited, event)
+            return None
         if isinstance(event, Files):
-            return self._offered_files(event)
+            self._offered_files(event)
+            return None
         if isinstance(event, Entry):
             return self._offered(event)
         if isinstance(event, EndOfOffer):
