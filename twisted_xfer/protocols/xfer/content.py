@@ -43,12 +43,17 @@ _MAKERS: Final[dict[str, Callable[[bytes], Hasher]]] = {
 }
 
 
-def make_hasher(name: str, data: bytes = b"") -> Hasher:
-    """A fresh hasher, of ``data`` already. Raises Unsupported."""
+def hasher_maker(name: str) -> Callable[[bytes], Hasher]:
+    """What makes fresh hashers, of some bytes already. Raises Unsupported."""
     maker = _MAKERS.get(name)
     if maker is None:
         raise Unsupported(name, "digest")
-    return maker(data)
+    return maker
+
+
+def make_hasher(name: str) -> Hasher:
+    """A fresh hasher. Raises Unsupported."""
+    return hasher_maker(name)(b"")
 
 
 def from_system(error: OSError) -> XferError:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Sequence
-from stat import S_IFMT, S_ISDIR, S_ISLNK
-from typing import Literal, NamedTuple
+from stat import S_IFMT, S_ISDIR, S_ISLNK, S_ISREG
+from typing import Final, Literal, NamedTuple
 
 from twisted_xfer.errors import NotAFile, NotFound, PermissionDenied
 from twisted_xfer.interfaces import IReadFile
@@ -17,6 +17,7 @@ from twisted_xfer.protocols.xfer.wire.paths import MAX_DEPTH, is_sendable
 #: What a sender does with symbolic links: offer them as such, what they lead to, or not at all.
 Links = Literal["send", "follow", "skip"]
 Order = tuple[int, tuple[bytes, ...]]
+_NOT_CARRIED: Final = "a name that the protocol does not carry"
 #: Offers, and at the end whether there was one.
 _Walk = Generator[Offer, None, bool]
 
@@ -113,16 +114,24 @@ class DiskSource:
         offered = False
         links: list[tuple[_Place, os.stat_result]] = []
         prefix = os.path.join(place.path, b"")
+        above, number = place.parts, place.number
+        relative = b"".join([part + b"/" for part in above])
         for name in names:
-            below = place.child(prefix, name)
             try:
-                status = os.lstat(below.path)
+                status = os.lstat(prefix + name)
             except FileNotFoundError:
                 # It went between listing and look.
                 continue
             except OSError as error:
+                below = place.child(prefix, name)
                 yield _broken(b"/".join(below.parts), error, below.order())
                 continue
+            if self._everything and S_ISREG(status.st_mode):
+                # As most are: nothing is asked about them, and nothing is below.
+                yield _file_offer(prefix + name, relative + name, status, (number, (*above, name)))
+                offered = True
+                continue
+            below = place.child(prefix, name)
             link = S_ISLNK(status.st_mode)
             if link and self._links == "follow":
                 try:
@@ -193,12 +202,36 @@ def _problem(place: _Place, why: str) -> Offer:
     return _failed(path, NotAFile(path, why), place.order(AT_THE_END))
 
 
+def _file_offer(path: bytes, relative: bytes, status: os.stat_result, order: Order) -> Offer:
+    content = DiskContent(path)
+    problem = None if is_sendable(relative) else NotAFile(relative, _NOT_CARRIED)
+    size, mtime_ns = status.st_size, status.st_mtime_ns
+    # tuple.__new__ halves the cost of a named tuple.
+    return tuple.__new__(
+        Offer,
+        (
+            relative,
+            "file",
+            size,
+            status.st_mode & 0o777,
+            mtime_ns,
+            content,
+            None,
+            problem,
+            order,
+            content.whole,
+        ),
+    )
+
+
 def _disk_offer(place: _Place, status: os.stat_result, order: Order) -> Offer:
     relative = b"/".join(place.parts)
-    target = None
-    problem: Exception | None = None
     mode = status.st_mode
     kind = KINDS.get(S_IFMT(mode), "other")
+    if kind == "file":
+        return _file_offer(place.path, relative, status, order)
+    target = None
+    problem: Exception | None = None
     if kind == "symlink":
         try:
             target = os.readlink(place.path)
@@ -207,18 +240,6 @@ def _disk_offer(place: _Place, status: os.stat_result, order: Order) -> Offer:
     elif kind == "other":
         problem = NotAFile(relative)
     if not is_sendable(relative):
-        problem = NotAFile(relative, "a name that the protocol does not carry")
+        problem = NotAFile(relative, _NOT_CARRIED)
     content = DiskContent(place.path)
-    size = status.st_size if kind == "file" else None
-    return Offer(
-        relative,
-        kind,
-        size,
-        mode & 0o777,
-        status.st_mtime_ns,
-        content,
-        target,
-        problem,
-        order,
-        content.whole,
-    )
+    return Offer(relative, kind, None, mode & 0o777, status.st_mtime_ns, content, target, problem, order)

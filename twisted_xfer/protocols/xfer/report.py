@@ -76,17 +76,16 @@ class Summary(Shown):
         """Add an event to the sum."""
         kind = event.kind
         if kind == "done":
-            entry = event.type
-            if entry == "dir":
-                self.directories += 1
-            elif entry == "symlink":
-                self.links += 1
-            else:
-                position = event.position
+            entry, position = event.type, event.position
+            if entry == "file":
                 self.files += 1
                 self.moved += max(0, position - event.resumed - event.saved)
                 self.verified += position
                 self.digest, self.hash = event.digest, event.hash
+            elif entry == "dir":
+                self.directories += 1
+            else:
+                self.links += 1
         elif kind == "skipped":
             self.skipped += 1
         elif kind == "would":

@@ -13,9 +13,7 @@ from twisted_xfer.errors import DigestMismatch, RemoteProtocolError, XferError
 from twisted_xfer.interfaces import IBlocking, ILimiter
 from twisted_xfer.interfaces.answers import waiting
 from twisted_xfer.protocols.xfer.connection import Connection
-from twisted_xfer.protocols.xfer.content import (
-    make_hasher,
-)
+from twisted_xfer.protocols.xfer.content import hasher_maker
 from twisted_xfer.protocols.xfer.content_out import ContentSender
 from twisted_xfer.protocols.xfer.errormap import from_peer
 from twisted_xfer.protocols.xfer.outgoing import Bell, Outgoing
@@ -83,6 +81,7 @@ class SenderRole:
         self.blocking = blocking
         self.books = Sender(window)
         self.hash_name = hash_name
+        self._hasher = hasher_maker(hash_name)
         self.if_exists = if_exists
         self._dry_run = dry_run
         self._on_event = on_event
@@ -307,7 +306,7 @@ class SenderRole:
             except XferError as error:
                 self._not_offered(offer, error)
             else:
-                self._together.collect(offer, content, make_hasher(self.hash_name, content).digest())
+                self._together.collect(offer, content, self._hasher(content).digest())
         return None
 
     async def _offer_late(self, offer: Offer) -> None:
@@ -322,7 +321,7 @@ class SenderRole:
         packed = await self.blocking.run(pack, content) if self._packs and len(content) >= LEAST else None
         if self.gone():
             return
-        digest = make_hasher(self.hash_name, content).digest()
+        digest = self._hasher(content).digest()
         if packed is None:
             self.offer_small(offer, content, digest)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from twisted.python.failure import Failure
@@ -10,7 +11,7 @@ from twisted_xfer.errors import DigestMismatch, NameInvalid, XferError
 from twisted_xfer.interfaces import IStoresNew, NewFile
 from twisted_xfer.interfaces.answers import resolve
 from twisted_xfer.paths import VirtualPath
-from twisted_xfer.protocols.xfer.content import make_hasher
+from twisted_xfer.protocols.xfer.content import hasher_maker
 from twisted_xfer.protocols.xfer.incoming import put_away
 from twisted_xfer.protocols.xfer.pacing import pace
 from twisted_xfer.protocols.xfer.packing import unpack
@@ -42,6 +43,7 @@ class SmallFiles:
     def __init__(self, role: ReceiverRole) -> None:
         self._role = role
         self._waiting: list[tuple[Entry, bytes]] = []
+        self._hasher = hasher_maker(role.hash_name)
         storage = role.placing.storage
         # An account that is slowed down waits behind each file.
         quick = IStoresNew.providedBy(storage) and role.limiter is None
@@ -64,7 +66,7 @@ class SmallFiles:
         """Take those that came together: at once as far as that goes, each by itself from there on."""
         self.store()
         pieces = pieces_of(files, content)
-        digests = [self._digest(data) for data in pieces]
+        digests = self._digests(pieces)
         with self._role.answers_together():
             count = self._store_files(files, pieces, b"".join(digests))
             if count < len(pieces):
@@ -99,7 +101,7 @@ class SmallFiles:
         if not files:
             return False
         with self._role.answers_together():
-            self._store_all(files, [self._digest(data) for _, data in files])
+            self._store_all(files, self._digests(data for _, data in files))
         return True
 
     def _store_all(self, files: list[tuple[Entry, bytes]], digests: list[bytes]) -> None:
@@ -141,16 +143,15 @@ class SmallFiles:
             return None
         return NewFile(path, data, *placing.metadata(entry.mode, entry.mtime_ns, path))
 
-    def _digest(self, data: bytes) -> bytes:
-        hasher = make_hasher(self._role.hash_name)
-        hasher.update(data)
-        return hasher.digest()
+    def _digests(self, pieces: Iterable[bytes]) -> list[bytes]:
+        hasher = self._hasher
+        return [hasher(data).digest() for data in pieces]
 
     async def _store_packed(self, entry: Entry, packed: Packed) -> None:
         data = unpack(packed.data, packed.size)
         if data is None:
             raise DigestMismatch(entry.path, "packed")
-        await self._store_one(entry, data, self._digest(data), len(data) - len(packed.data))
+        await self._store_one(entry, data, self._digests([data])[0], len(data) - len(packed.data))
 
     async def _store_one(self, entry: Entry, data: bytes, digest: bytes, saved: int = 0) -> None:
         """The long way, on which everything can be said."""
