@@ -127,7 +127,7 @@ def _parse(text: bytes) -> Rule | None:
         return None
     steps: list[re.Pattern[bytes] | None] = []
     for component in _components(text):
-        if anchored and component == b"**":
+        if anchored and len(component) > 1 and not component.strip(b"*"):
             if not steps or steps[-1] is not None:
                 steps.append(None)
             continue
@@ -227,8 +227,8 @@ def _bracket(pattern: bytes, at: int) -> tuple[bytes, int] | None:
                 at += 1
                 if not last:
                     return None
-            if byte <= last:
-                inside.append(re.escape(byte) + b"-" + re.escape(last))
+            # Of a range that runs backwards git takes the first for itself.
+            inside.append(re.escape(byte) + (b"-" + re.escape(last) if byte <= last else b""))
         else:
             inside.append(re.escape(byte))
     members = b"".join(inside)
