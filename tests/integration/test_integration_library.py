@@ -97,6 +97,95 @@ def test_a_watcher_that_fails(tmp_path, kind):
     assert lines == [["ours", 1, False]]
 
 
+@pytest.mark.parametrize("connections", [1, 3])
+@pytest.mark.parametrize("step", ["connected", "started"])
+def test_a_send_that_is_cancelled(tmp_path, step, connections):
+    """It ends then and there: no further event, no connection is left, and nothing is published; the next one goes on."""
+    lines = run(
+        tmp_path,
+        f"""
+        from twisted.internet.defer import CancelledError, Deferred
+        class Slow:
+            over = False
+            def take(self, wanted): return wanted if self.over else 0
+            def give_back(self, unused): pass
+            def delay(self): return 0.01
+        source.write_bytes(os.urandom(3_000_000))
+        receiver = receive(reactor, inbox)
+        seen, reached = [], Deferred()
+        def watch(event):
+            seen.append(event.kind)
+            if event.kind == {step!r} and not reached.called:
+                reactor.callLater(0, reached.callback, None)
+        slow = Slow()
+        work = Work(limiter=slow, connections={connections})
+        sending = send(reactor, paths, receiver.target, receiver.login, work, on_event=watch)
+        await reached
+        sending.cancel()
+        try:
+            await sending
+        except CancelledError:
+            print(json.dumps("cancelled"))
+        count, slow.over = len(seen), True
+        # Which waits for what is still under way.
+        await receiver.stop()
+        print(json.dumps([len(seen) - count, (inbox / "source").exists()]))
+        receiver = receive(reactor, inbox)
+        sent = await send(reactor, paths, receiver.target, receiver.login)
+        print(json.dumps([sent.files, (inbox / "source").read_bytes() == source.read_bytes()]))
+        await receiver.stop()
+        """,
+    )
+    assert lines == ["cancelled", [0, False], [1, True]]
+
+
+def test_cancelled_on_the_way(tmp_path):
+    """While it dials, logs in or waits for another try: that is no failure to connect, and nobody is dialled any more."""
+    lines = run(
+        tmp_path,
+        """
+        from twisted.internet.defer import CancelledError, Deferred
+        from twisted.internet.protocol import Factory, Protocol
+        from twisted.internet.endpoints import TCP4ServerEndpoint
+        from twisted_xfer import ls, rm, get
+        from twisted_xfer.storage.local import LocalStorage
+        async def cancelled(deferred):
+            try:
+                await deferred
+            except CancelledError:
+                return True
+        met, gone = Deferred(), Deferred()
+        class Silent(Protocol):
+            def connectionMade(self):
+                met.callback(None)
+            def connectionLost(self, reason):
+                gone.callback(None)
+        port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Factory.forProtocol(Silent))
+        silent = Target("127.0.0.1", port.getHost().port)
+        login = Login(code="abc", plain=True)
+        sending = send(reactor, paths, silent, login)
+        sending.cancel()
+        print(json.dumps(await cancelled(sending)))
+        sending = send(reactor, paths, silent, login)
+        await met
+        sending.cancel()
+        print(json.dumps(await cancelled(sending)))
+        await gone
+        storage = LocalStorage(str(inbox))
+        for ask in (ls, rm, lambda *to: get(*to, storage)):
+            met, gone = Deferred(), Deferred()
+            one = ask(reactor, attrs.evolve(silent, path=b"name"), login)
+            await met
+            one.cancel()
+            print(json.dumps(await cancelled(one)))
+            await gone
+        storage.close()
+        await port.stopListening()
+        """,
+    )
+    assert lines == [True] * 5
+
+
 def test_paths_of_every_kind(tmp_path):
     """As open() takes them; one path alone is no sequence of them."""
     lines = run(

@@ -17,7 +17,7 @@ from zope.interface import implementer
 from twisted_xfer.errors import DigestMismatch, NotAFile, Unsupported, XferError
 from twisted_xfer.interfaces import IBlocking, ILimiter, RandomBytes
 from twisted_xfer.protocols.xfer.caller import Caller, CannotConnect, Login, Target
-from twisted_xfer.protocols.xfer.caller import call as dial
+from twisted_xfer.protocols.xfer.dialing import dial
 from twisted_xfer.protocols.xfer.disk_tree import Links
 from twisted_xfer.protocols.xfer.errormap import PeerError, is_transient
 from twisted_xfer.protocols.xfer.joining import Ticket
@@ -150,6 +150,7 @@ class Run(Shown):
     furthest: tuple[bytes, int] = (b"", 0)
     transient: XferError | None = None
     unheard: Exception | None = None
+    callers: list[Caller] = attrs.field(factory=list)
 
     @property
     def blocking(self) -> IBlocking:
@@ -209,6 +210,11 @@ class Run(Shown):
                     raise
                 connected = True
                 error = broken
+            finally:
+                # Those of an attempt that did not come to its end, but was cancelled or failed with a bug.
+                callers, self.callers = self.callers, []
+                for caller in callers:
+                    caller.let_go()
             error = error or self.transient
             if error is None:
                 return self.summary
@@ -232,6 +238,7 @@ class Run(Shown):
         caller = await dial(
             self.reactor, self.target, self.login, role, work.random, work.endpoint, joins=joins
         )
+        self.callers.append(caller)
         self.on_event(TransferEvent("connected"))
         return caller
 

@@ -7,17 +7,16 @@ from typing import Any, Final, Literal
 
 import attrs
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IStreamClientEndpoint
-from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_xfer.errors import LoginFailed, RemoteProtocolError, TimedOut, XferError
+from twisted_xfer.errors import Cancelled, LoginFailed, RemoteProtocolError, TimedOut, XferError
 from twisted_xfer.interfaces import RandomBytes
 from twisted_xfer.protocols.xfer.connection import Connection
 from twisted_xfer.protocols.xfer.content import HASHES
-from twisted_xfer.protocols.xfer.dialing import endpoint_for
-from twisted_xfer.protocols.xfer.errormap import from_peer, no_connection
+from twisted_xfer.protocols.xfer.errormap import from_peer
 from twisted_xfer.protocols.xfer.joining import JOIN, Ticket
 from twisted_xfer.protocols.xfer.mechanisms import (
     ANONYMOUS,
@@ -42,7 +41,7 @@ from twisted_xfer.protocols.xfer.wire.messages import (
 )
 from twisted_xfer.values import Value
 
-#: Seconds for everything between the connection and the answer to the login.
+#: Seconds from the connection until the login is answered.
 LOGIN_SECONDS: Final = 30.0
 AGENT: Final = "twisted-xfer"
 
@@ -232,6 +231,11 @@ class Caller(Connection):
         self._finished = True
         self.close()
 
+    def let_go(self) -> None:
+        """Nobody waits for it any more: close now what is still open."""
+        if not self.closed:
+            self.cut(Cancelled())
+
     def remote_error(self, error: Error) -> None:
         """The listener ends it."""
         self.reason = from_peer(error)
@@ -338,47 +342,3 @@ class Caller(Connection):
             self.ticket = Ticket(answer.session, answer.join)
         self._stop_deadline()
         self.ready.callback(self)
-
-
-async def call(
-    reactor: Any,
-    target: Target,
-    login: Login,
-    role: Literal["send", "receive"],
-    random: RandomBytes,
-    endpoint: IStreamClientEndpoint | None = None,
-    joins: Ticket | None = None,
-) -> Caller:
-    """A connection that is logged in, or that has joined a session.
-
-    Raises:
-        CannotConnect, UntrustedKey, LoginImpossible, PeerError, TimedOut...
-    """
-    made: list[Caller] = []
-
-    def build() -> Caller:
-        made.append(Caller(reactor, target, login, role, random, joins))
-        return made[0]
-
-    factory = _OneFactory(build)
-    try:
-        where = endpoint or endpoint_for(reactor, target, login)
-        await where.connect(factory)
-    except XferError:
-        raise
-    except Exception as error:
-        raise CannotConnect(target.place, no_connection(error)) from error
-    return await made[0].ready
-
-
-class _OneFactory(Factory):
-    """For one connection."""
-
-    noisy = False
-
-    def __init__(self, build: Callable[[], Caller]) -> None:
-        self._build = build
-
-    def buildProtocol(self, addr: object) -> Caller:
-        """The one protocol."""
-        return self._build()

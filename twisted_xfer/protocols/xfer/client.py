@@ -16,9 +16,10 @@ from twisted_xfer.errors import RemoteProtocolError, Unsupported, XferError
 from twisted_xfer.interfaces import IStorage
 from twisted_xfer.paths import VirtualPath
 from twisted_xfer.protocols.xfer.attempts import Below, Ledger, Run, Tracked, Work
-from twisted_xfer.protocols.xfer.caller import Caller, Login, Target, call
+from twisted_xfer.protocols.xfer.caller import Caller, Login, Target
 from twisted_xfer.protocols.xfer.choosing import Chosen
 from twisted_xfer.protocols.xfer.connection import Connection
+from twisted_xfer.protocols.xfer.dialing import dial
 from twisted_xfer.protocols.xfer.disk_tree import DiskSource
 from twisted_xfer.protocols.xfer.errormap import from_peer
 from twisted_xfer.protocols.xfer.report import OnEvent, Summary, TransferEvent, ignore
@@ -315,8 +316,11 @@ async def _once(
     request: Message,
     on_entry: Callable[[Entry], object] | None,
 ) -> None:
-    caller = await call(reactor, target, login, "receive", work.random, work.endpoint)
-    await _Asking(caller, on_entry).ask(request)
+    caller = await dial(reactor, target, login, "receive", work.random, work.endpoint)
+    try:
+        await _Asking(caller, on_entry).ask(request)
+    finally:
+        caller.let_go()
 
 
 __all__ = ["Connection", "Login", "Summary", "Target", "Work", "get", "ls", "rm", "send", "send_stream"]

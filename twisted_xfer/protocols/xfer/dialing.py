@@ -1,14 +1,20 @@
-"""The way to a listener: where to dial, in clear or in TLS."""
+"""The way to a listener: dialled, and logged in there."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import Any, Final, Literal
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.protocol import Factory
 
-if TYPE_CHECKING:
-    from twisted_xfer.protocols.xfer.caller import Login, Target
+from twisted_xfer.errors import XferError
+from twisted_xfer.interfaces import RandomBytes
+from twisted_xfer.protocols.xfer.caller import Caller, CannotConnect, Login, Target
+from twisted_xfer.protocols.xfer.errormap import no_connection
+from twisted_xfer.protocols.xfer.joining import Ticket
 
 #: Seconds for the way to the peer.
 CONNECT_SECONDS: Final = 30.0
@@ -27,3 +33,64 @@ def endpoint_for(reactor: Any, target: Target, login: Login) -> IStreamClientEnd
     from twisted_xfer.protocols.xfer.tls_endpoint import secured
 
     return secured(tcp, target, login)
+
+
+async def dial(
+    reactor: Any,
+    target: Target,
+    login: Login,
+    role: Literal["send", "receive"],
+    random: RandomBytes,
+    endpoint: IStreamClientEndpoint | None = None,
+    joins: Ticket | None = None,
+) -> Caller:
+    """A connection that is logged in, or that has joined a session.
+
+    Raises:
+        CannotConnect, UntrustedKey, LoginImpossible, PeerError, TimedOut... CancelledError.
+    """
+    made: list[Caller] = []
+
+    def build() -> Caller:
+        made.append(Caller(reactor, target, login, role, random, joins))
+        return made[0]
+
+    factory = _OneFactory(build)
+    try:
+        where = endpoint or endpoint_for(reactor, target, login)
+        await _itself(where.connect(factory))
+    except (XferError, CancelledError):
+        raise
+    except Exception as error:
+        raise CannotConnect(target.place, no_connection(error)) from error
+    try:
+        return await made[0].ready
+    except CancelledError:
+        made[0].let_go()
+        raise
+
+
+def _itself(connecting: Deferred[Any]) -> Deferred[Any]:
+    """The same, but cancelled it fails with CancelledError, which endpoints make other errors of."""
+
+    def cancel(_answer: Deferred[Any]) -> None:
+        waiting.clear()
+        connecting.cancel()
+
+    answer: Deferred[Any] = Deferred(cancel)
+    waiting = [answer]
+    connecting.addBoth(lambda result: waiting.pop().callback(result) if waiting else None)
+    return answer
+
+
+class _OneFactory(Factory):
+    """For one connection."""
+
+    noisy = False
+
+    def __init__(self, build: Callable[[], Caller]) -> None:
+        self._build = build
+
+    def buildProtocol(self, addr: object) -> Caller:
+        """The one protocol."""
+        return self._build()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 
 from twisted_xfer.errors import NotFound, XferError
 from twisted_xfer.protocols.xfer.attempts import Run
@@ -80,5 +80,6 @@ async def together(run: Run, first: Caller, ticket: Ticket, offers: Source, begi
         run_one(other, spread.share())
     waiting[0] = False
     finish_first()
-    await gatherResults(overs)
+    for one in overs:
+        await one
     return errors[0] if errors else None
