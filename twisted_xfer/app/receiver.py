@@ -142,6 +142,10 @@ class Receiver:
         self._end(ShuttingDown())
         return self._daemon.stopService()
 
+    def hurry(self) -> None:
+        """After ``stop``: wait no more for transfers under way. Senders can go on with them later."""
+        self._daemon.hurry()
+
     def _cancelled(self, answer: Deferred[Summary]) -> None:
         self._waiting.remove(answer)
 

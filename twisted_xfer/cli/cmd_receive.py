@@ -89,7 +89,10 @@ def command(
 
 
 def _wait(reactor: Any, receiver: Any, progress: Progress, tell: Callable[[], object], *, once: bool) -> Exit:
-    """Say where we are, and turn the reactor until Ctrl-C, the first sender's end with ``once``, or a wrong code."""
+    """Say where we are, and turn the reactor until Ctrl-C, the first sender's end with ``once``, or a wrong code.
+
+    Transfers under way may come to their end, but for a Ctrl-C after that.
+    """
     from twisted.internet.defer import Deferred
 
     from twisted_xfer.app.signals import Signals
@@ -97,6 +100,13 @@ def _wait(reactor: Any, receiver: Any, progress: Progress, tell: Callable[[], ob
     from twisted_xfer.errors import LoginFailed, ShuttingDown
 
     codes: list[Exit] = []
+    stopping: list[bool] = []
+
+    def end() -> None:
+        if stopping:
+            receiver.hurry()
+        else:
+            reactor.stop()
 
     async def senders() -> None:
         while True:
@@ -115,10 +125,11 @@ def _wait(reactor: Any, receiver: Any, progress: Progress, tell: Callable[[], ob
             codes.append(summary_code(summary))
             if once:
                 break
-        reactor.stop()
+        end()
 
+    reactor.addSystemEventTrigger("before", "shutdown", stopping.append, True)
     reactor.addSystemEventTrigger("before", "shutdown", receiver.stop)
-    ends = {"SIGINT": reactor.stop, "SIGTERM": reactor.stop}
+    ends = {"SIGINT": end, "SIGTERM": end}
     reactor.callWhenRunning(Signals(reactor.callFromThread, ends).install)
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(senders()))
     # Only now, when Ctrl-C does what is said of it.

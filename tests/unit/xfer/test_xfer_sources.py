@@ -72,6 +72,32 @@ def test_a_stream_that_is_closed():
         offer.open()
 
 
+def test_a_stream_that_keeps_its_reader_waiting():
+    """Nothing yet is not the end; what is there, and the end, come at once."""
+    read, write = os.pipe()
+    file = PipeSource(read, b"name").next().open()
+    os.close(read)
+    assert file.read_soon(10) is None
+    os.write(write, b"some")
+    assert file.read_soon(3) == b"som"
+    assert file.offset == 3
+    os.close(write)
+    assert file.read_soon(10) == b"e"
+    assert file.read_soon(10) == b""
+    file.close()
+
+
+def test_a_stream_that_is_a_file(tmp_path):
+    """A file has its end at once, as has what holds nothing."""
+    for path, content in ((tmp_path / "file", b"some"), (os.devnull, b"")):
+        (tmp_path / "file").write_bytes(b"some")
+        with open(path, "rb") as stream:
+            file = PipeSource(stream.fileno(), b"name").next().open()
+        assert file.read_soon(10) == content
+        assert file.read_soon(10) == b""
+        file.close()
+
+
 def test_a_directory_that_may_not_be_read(tmp_path, monkeypatch):
     """Is said to be so, as a file is; what is beside it is offered."""
     for name in ("closed", "open"):

@@ -21,7 +21,7 @@ from twisted_xfer.protocols.xfer.packing import REST, pays
 from twisted_xfer.protocols.xfer.packing import pack as pack_piece
 from twisted_xfer.protocols.xfer.prefix import hash_prefix
 from twisted_xfer.protocols.xfer.report import TransferEvent
-from twisted_xfer.protocols.xfer.sources import Offer, has_changed
+from twisted_xfer.protocols.xfer.sources import Stream, has_changed
 from twisted_xfer.protocols.xfer.wire.frames import MAX_PACKED, Data, Packed, encode_packed
 from twisted_xfer.protocols.xfer.wire.link import HOLES, ZSTD
 from twisted_xfer.protocols.xfer.wire.messages import MAX_HOLE, End, Hole, Restart, Segment, Take
@@ -185,7 +185,7 @@ class ContentSender:
                 raise out.failed
             wanted = self._wanted(until, position, MAX_PACKED if pack else self._piece)
             # Read before there is room: the next piece is ready when the line is.
-            data = await self._read(file, position, wanted, hasher, offer) if wanted else b""
+            data = await self._read(file, position, wanted, hasher, out) if wanted else b""
             if not data:
                 return position
             packed = await self._pack(data) if pack else None
@@ -232,7 +232,8 @@ class ContentSender:
         wanted = min(piece, SEGMENT - position % SEGMENT)
         return wanted if until is None else min(wanted, until - position)
 
-    async def _read(self, file: IReadFile, position: int, size: int, hasher: Hasher, offer: Offer) -> bytes:
+    async def _read(self, file: IReadFile, position: int, size: int, hasher: Hasher, out: Outgoing) -> bytes:
+        offer = out.offer
         if offer.size is not None and IHasFileno.providedBy(file):
             fd = IHasFileno(file).fileno()
             if offer.size <= AT_ONCE:
@@ -241,7 +242,16 @@ class ContentSender:
                 data = await self._role.blocking.run(load, fd, position, size, hasher)
             file.advance(len(data))
             return data
-        answer = self._role.blocking.run(file.read, size) if offer.size is None else file.read(size)
-        data = await resolve(answer)
+        data = await (self._next(file, size, out) if isinstance(file, Stream) else resolve(file.read(size)))
         hasher.update(data)
         return data
+
+    async def _next(self, stream: Stream, size: int, out: Outgoing) -> bytes:
+        """What comes next, however late, unless nobody is there any more to take it."""
+        while not self._role.gone():
+            if out.failed is not None:
+                raise out.failed
+            data: bytes | None = await self._role.blocking.run(stream.read_soon, size)
+            if data is not None:
+                return data
+        return b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import stat
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
@@ -19,6 +20,8 @@ from twisted_xfer.interfaces import (
 )
 from twisted_xfer.protocols.xfer.content import from_system
 
+#: Seconds that somebody who is through with a stream may wait for it.
+_LOOK: Final = 0.2
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 KINDS: Final[dict[int, Kind]] = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "symlink"}
 #: Stand behind every name (255 bytes at most): links come after what else is in their directory, a
@@ -103,6 +106,18 @@ class DiskFile:
         self.close()
 
 
+class Stream(DiskFile):
+    """Something that is read to its end, such as standard input, and may keep its reader waiting."""
+
+    __slots__ = ()
+
+    def read_soon(self, size: int) -> bytes | None:
+        """As ``read``, for a thread; None when nothing has come for a moment. Raises StorageFailure."""
+        poller = select.poll()
+        poller.register(self.fileno(), select.POLLIN)
+        return self.read(size) if poller.poll(_LOOK * 1000) else None
+
+
 def _opened(path: bytes) -> int:
     """A descriptor of whatever is there. Raises NotFound, PermissionDenied, StorageFailure."""
     try:
@@ -175,9 +190,9 @@ class PipeSource:
     """One stream of unknown length, such as standard input, under ``name``."""
 
     def __init__(self, fd: int, name: bytes) -> None:
-        def opened() -> DiskFile:
+        def opened() -> Stream:
             try:
-                return DiskFile(os.dup(fd), FileInfo(name, "file"))
+                return Stream(os.dup(fd), FileInfo(name, "file"))
             except OSError as error:
                 raise from_system(error) from error
 
