@@ -33,10 +33,18 @@ def result(text: str) -> None:
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
         else:
-            click.echo(text)
+            _echo(text)
     except OSError as error:
         _forget(sys.stdout)
         raise OutputLost(error.errno, error.strerror) from error
+
+
+def _echo(text: str) -> None:
+    """A line on standard output; letters that it has not are escaped."""
+    try:
+        click.echo(text)
+    except UnicodeEncodeError as error:
+        click.echo(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
 
 
 def _forget(stream: TextIO) -> None:

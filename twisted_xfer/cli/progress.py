@@ -67,7 +67,9 @@ class Progress:
         self._over = self._known = False
         #: Bytes of the whole that are not to be moved: there already, or gone on behind.
         self._less = 0
-        self._shown: dict[bytes, int] = {}
+        #: Of what moves: how much of it is shown, and its size.
+        self._shown: dict[bytes, tuple[int, int]] = {}
+        self._named = b""
         self._lost: OutputLost | None = None
 
     def _show(self) -> None:
@@ -87,6 +89,7 @@ class Progress:
         if self._json:
             self._line(event)
         elif kind == "failed":
+            self._drop(event.path)
             about = f"{printable(event.path)}: " if event.path else ""
             self._say(f"xfer: {about}{error_text(event.error)}")
         elif kind == "reconnecting" and not self._over:
@@ -131,6 +134,14 @@ class Progress:
         if self._known and self._bar is not None:
             self._bar.total -= size
 
+    def _drop(self, path: bytes) -> None:
+        """What is left of it is not to come."""
+        shown, size = self._shown.pop(path, (0, 0))
+        rest = max(0, size - shown)
+        self._less += rest
+        if self._bar is not None:
+            self._bar.total -= rest
+
     def interrupted(self) -> None:
         """Connections that end from now on end by our own doing, and are no news. What is said is said below the bar's line."""
         self._over = True
@@ -140,7 +151,7 @@ class Progress:
     def close(self) -> None:
         """Take the bar away."""
         bar, self._bar = self._bar, None
-        self._known, self._less = False, 0
+        self._known, self._less, self._named = False, 0, b""
         self._shown.clear()
         if bar is not None:
             bar.close()
@@ -193,31 +204,33 @@ class Progress:
 
     def _moving(self, event: TransferEvent) -> None:
         self._show()
-        shown = self._shown.get(event.path)
+        shown, size = self._shown.get(event.path, (-1, event.size or 0))
         at = event.resumed if event.kind == "started" else event.position
-        if shown is None:
+        if shown < 0:
             shown = event.resumed if event.kind == "started" else 0
-            self._shown[event.path] = shown
+            self._shown[event.path] = shown, size
             if event.resumed:
                 self._spare(event.resumed)
             if self._bar is not None:
-                self._bar.total += 0 if self._known else (event.size or 0) - event.resumed
-                self._bar.set_postfix_str(printable(event.path)[-40:], refresh=False)
+                self._bar.total += 0 if self._known else size - event.resumed
         if self._bar is not None:
+            if event.path != self._named:
+                self._named = event.path
+                self._bar.set_postfix_str(printable(event.path)[-40:], refresh=False)
             self._bar.update(max(0, at - shown))
-            self._shown[event.path] = at
+            self._shown[event.path] = at, size
         elif at - shown >= LINE_EVERY:
-            self._shown[event.path] = at
+            self._shown[event.path] = at, size
             of = f" of {size_text(event.size)}" if event.size else ""
             say(f"{printable(event.path)}: {size_text(at)}{of}")
 
     def _done(self, event: TransferEvent) -> None:
         self._show()
-        shown = self._shown.pop(event.path, None)
+        shown, _ = self._shown.pop(event.path, (-1, 0))
         if self._bar is None:
             self.result(printable(self._final(event)))
             return
-        if shown is None:
+        if shown < 0:
             self._bar.total += 0 if self._known else event.position
             shown = 0
         self._bar.update(max(0, event.position - shown))
