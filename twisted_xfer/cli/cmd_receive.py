@@ -129,7 +129,7 @@ def _wait(reactor: Any, receiver: Any, progress: Progress, tell: Callable[[], ob
 
     reactor.addSystemEventTrigger("before", "shutdown", stopping.append, True)
     reactor.addSystemEventTrigger("before", "shutdown", receiver.stop)
-    ends = {"SIGINT": end, "SIGTERM": end}
+    ends: dict[str, Callable[[], object]] = {"SIGINT": end, "SIGTERM": end}
     reactor.callWhenRunning(Signals(reactor.callFromThread, ends).install)
     reactor.callWhenRunning(lambda: Deferred.fromCoroutine(senders()))
     # Only now, when Ctrl-C does what is said of it.
