@@ -7,7 +7,6 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from twisted_xfer.accounts import passwords
 from twisted_xfer.accounts.users_text import parse_users
 from twisted_xfer.cli import calling
 from twisted_xfer.cli.asked import Asked, login_options
@@ -23,13 +22,8 @@ PLACE = Target("host", username="alice")
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
-    """``xfer user`` over a TOML file with alice in it; hashes and verifiers cost next to nothing."""
-    monkeypatch.setattr(
-        passwords, "_hasher", passwords.argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    )
-    monkeypatch.setattr("twisted_xfer.sansio.scram.Verifier.of.__func__.__defaults__", (4096,))
-    monkeypatch.setenv("XFER_PASSWORD", "s3cret")
+def run(tmp_path, cheap_passwords):
+    """``xfer user`` over a TOML file with alice in it."""
 
     def invoke(*args, file="users.toml"):
         return CliRunner().invoke(xfer, ["user", *args, "--users", str(tmp_path / file)])

@@ -28,11 +28,7 @@ groups = ["slow"]
 
 
 @pytest.fixture
-def site(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        passwords, "_hasher", passwords.argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    )
-    monkeypatch.setenv("XFER_PASSWORD", "s3cret")
+def site(tmp_path, cheap_passwords):
     path = tmp_path / "users.toml"
     path.write_text(START)
     path.chmod(0o600)
