@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 
 from twisted_xfer.errors import XferError
 from twisted_xfer.interfaces import RandomBytes
+from twisted_xfer.protocols.xfer.address_endpoint import AddressEndpoint
 from twisted_xfer.protocols.xfer.caller import Caller, CannotConnect, Login, Target
 from twisted_xfer.protocols.xfer.errormap import no_connection
 from twisted_xfer.protocols.xfer.joining import Ticket
@@ -21,18 +22,27 @@ CONNECT_SECONDS: Final = 30.0
 
 
 def endpoint_for(reactor: Any, target: Target, login: Login) -> IStreamClientEndpoint:
-    """Where to dial: TLS unless ``plain``; IPv6 and IPv4, whichever answers first.
+    """Where to dial: TLS unless ``plain``; of a name IPv6 and IPv4, whichever answers first.
 
     Raises:
         CannotConnect: ``ca`` holds no certificate. ConfigError: ``certificate`` or ``key`` is wrong.
     """
-    tcp = HostnameEndpoint(reactor, target.host.encode("idna"), target.port, timeout=CONNECT_SECONDS)
+    tcp = _tcp(reactor, target)
     if login.plain:
         return tcp
     # Whoever goes in clear pays for no OpenSSL.
     from twisted_xfer.protocols.xfer.tls_endpoint import secured
 
     return secured(tcp, target, login)
+
+
+def _tcp(reactor: Any, target: Target) -> IStreamClientEndpoint:
+    if isIPAddress(target.host) or isIPv6Address(target.host):
+        return AddressEndpoint(reactor, target.host, target.port, CONNECT_SECONDS)
+    # Loaded for names only.
+    from twisted.internet.endpoints import HostnameEndpoint
+
+    return HostnameEndpoint(reactor, target.host.encode("idna"), target.port, timeout=CONNECT_SECONDS)
 
 
 async def dial(
