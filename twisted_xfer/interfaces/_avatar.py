@@ -8,6 +8,7 @@ from typing import Literal
 import attrs
 from zope.interface import Attribute, Interface
 
+from twisted_xfer.interfaces._both import ILimiter
 from twisted_xfer.interfaces._certificate import CertificateFacts
 from twisted_xfer.interfaces._quota import QuotaScope
 from twisted_xfer.interfaces._storage import Eventually, IStorage
@@ -110,19 +111,6 @@ class Account(Value):
     def tls_data(self) -> bool:
         """Whether nothing of it may be transferred in clear."""
         return self.require_tls in {"data", "both", True}
-
-
-class ILimiter(Interface):
-    """A bandwidth limit on one direction of one session, all its buckets together."""
-
-    def take(wanted: int) -> int:
-        """How many of ``wanted`` bytes may move now (0 to ``wanted``); they count as moved."""
-
-    def give_back(unused: int) -> None:
-        """Bytes taken but not moved after all."""
-
-    def delay() -> float:
-        """Seconds until take() will give something again."""
 
 
 class IAvatar(IStorage):

@@ -1,10 +1,8 @@
-"""Client certificates: what a verified one says, and the credentials that it makes."""
+"""Client certificates: what a verified one says."""
 
 from __future__ import annotations
 
 import attrs
-from twisted.cred.credentials import ICredentials
-from zope.interface import Attribute, implementer
 
 from twisted_xfer.values import Value
 
@@ -26,24 +24,3 @@ class CertificateFacts(Value):
     def __str__(self) -> str:
         """By what an operator knows it."""
         return repr(self.common_name or next(iter(self.names), "")) + f" (sha256:{self.fingerprint})"
-
-
-class IClientCertificate(ICredentials):
-    """Credentials for a checker that knows whose a certificate is.
-
-    It answers with the account asked for, if the certificate is that one's, and fails with
-    UnauthorizedLogin otherwise, whether or not there is such an account. Asked for no account, it
-    answers with the one that the certificate is of, and fails unless there is exactly one.
-    """
-
-    username: bytes = Attribute("the account asked for; empty for the one that the certificate is of")
-    certificate: CertificateFacts = Attribute("CertificateFacts of the verified certificate")
-
-
-@implementer(IClientCertificate)
-@attrs.frozen(eq=False, repr=False)
-class ClientCertificate(Value):
-    """See IClientCertificate. Made by protocols, of ``ITLSSession.facts`` and never of what a peer said."""
-
-    username: bytes
-    certificate: CertificateFacts

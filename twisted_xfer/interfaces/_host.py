@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -12,9 +11,10 @@ from twisted.logger import Logger
 from zope.interface import Attribute, Interface
 
 from twisted_xfer.interfaces._avatar import ILogin
+from twisted_xfer.interfaces._both import IBlocking, RandomBytes
 from twisted_xfer.interfaces._certificate import CertificateFacts
 from twisted_xfer.interfaces._events import IEvents
-from twisted_xfer.interfaces._transfer import IBlocking, IChannel, IDataPorts, ILimits, ITransfers
+from twisted_xfer.interfaces._transfer import IChannel, IDataPorts, ILimits, ITransfers
 from twisted_xfer.values import Value
 
 
@@ -112,14 +112,6 @@ class IRounds(Interface):
 
     def leave(call: Callable[[float], object]) -> None:
         """Call it no more. What has no connections left has left the rounds, too."""
-
-
-class RandomBytes(Protocol):
-    """``os.urandom`` or a fixed source in tests."""
-
-    def __call__(self, size: int, /) -> bytes:
-        """``size`` random bytes."""
-        ...
 
 
 class IHost(Interface):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from twisted_xfer.interfaces._avatar import ILimiter
+from twisted_xfer.interfaces._both import ILimiter
 from twisted_xfer.interfaces._storage import Eventually, Expected, IReadFile, IUpload
 
 
@@ -177,10 +176,3 @@ class ILimits(Interface):
 
     def succeeded(peer: str, username: str) -> None:
         """A login was good."""
-
-
-class IBlocking(Interface):
-    """Bounded thread pools by name."""
-
-    def run(function: Callable[..., Any], *args: object, pool: str = "disk") -> Deferred[Any]:
-        """Call ``function(*args)`` in a thread. Fails with Busy when the queue is full."""

@@ -1,12 +1,15 @@
-"""Credentials of mechanisms that send no password: SCRAM, and tokens."""
+"""Credentials of logins that send no password: SCRAM, tokens, client certificates."""
 
 from __future__ import annotations
 
+import attrs
 from twisted.cred.credentials import ICredentials
 from twisted.internet.defer import Deferred
-from zope.interface import Attribute, Interface
+from zope.interface import Attribute, Interface, implementer
 
+from twisted_xfer.interfaces._certificate import CertificateFacts
 from twisted_xfer.sansio.scram import Verifier
+from twisted_xfer.values import Value
 
 
 class IScramProof(ICredentials):
@@ -39,3 +42,24 @@ class IKnowsVerifiers(Interface):
 
     def scram_for_all() -> bool:
         """Whether every user with a password has a verifier too, and there is one at all."""
+
+
+class IClientCertificate(ICredentials):
+    """Credentials for a checker that knows whose a certificate is.
+
+    It answers with the account asked for, if the certificate is that one's, and fails with
+    UnauthorizedLogin otherwise, whether or not there is such an account. Asked for no account, it
+    answers with the one that the certificate is of, and fails unless there is exactly one.
+    """
+
+    username: bytes = Attribute("the account asked for; empty for the one that the certificate is of")
+    certificate: CertificateFacts = Attribute("CertificateFacts of the verified certificate")
+
+
+@implementer(IClientCertificate)
+@attrs.frozen(eq=False, repr=False)
+class ClientCertificate(Value):
+    """See IClientCertificate. Made by protocols, of ``ITLSSession.facts`` and never of what a peer said."""
+
+    username: bytes
+    certificate: CertificateFacts
