@@ -11,7 +11,7 @@ import time
 import pytest
 from interop_support import require
 
-from twisted_xfer.cli.main import COMMANDS
+from twisted_xfer.cli.commands import COMMANDS
 
 pytestmark = pytest.mark.integration
 #: One Tab starts one process; a loaded machine gets this much.

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from twisted_xfer.cli.cmd_plugins_new import KINDS
-from twisted_xfer.cli.main import xfer
+from twisted_xfer.cli.commands import xfer
 
 pytestmark = pytest.mark.integration
 

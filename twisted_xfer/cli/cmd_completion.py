@@ -18,7 +18,7 @@ _WHERE = {
 @click.argument("shell", type=click.Choice(list(_WHERE)))
 def command(shell: str) -> None:
     """Print the script that makes SHELL complete xfer's commands, options and paths."""
-    from twisted_xfer.cli.main import xfer
+    from twisted_xfer.cli.commands import xfer
 
     found = get_completion_class(shell)
     if found is None:

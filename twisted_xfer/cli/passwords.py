@@ -5,7 +5,6 @@ Never from an argument, which everybody on the machine can read.
 
 from __future__ import annotations
 
-import netrc
 import os
 import stat
 from typing import IO, Final
@@ -56,6 +55,8 @@ def of_netrc(username: str, host: str) -> str | None:
     Raises:
         click.UsageError: it is broken, or others may read it.
     """
+    import netrc
+
     path = os.environ.get("NETRC") or os.path.expanduser("~/.netrc")
     try:
         mode = os.stat(path).st_mode

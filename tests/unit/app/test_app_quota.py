@@ -14,7 +14,7 @@ from twisted_xfer.app.homes import homes_of
 from twisted_xfer.app.load import parse
 from twisted_xfer.app.quota import make_ledger
 from twisted_xfer.app.recount import recount
-from twisted_xfer.cli.main import xfer
+from twisted_xfer.cli.commands import xfer
 from twisted_xfer.errors import ConfigError, PluginError
 from twisted_xfer.interfaces import Account, IQuotaPlugin, QuotaScope, Usage
 from twisted_xfer.plugins.records import PluginRecord

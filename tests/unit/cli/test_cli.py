@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from twisted_xfer.accounts.passwords import verify_password
 from twisted_xfer.accounts.users_text import parse_users
 from twisted_xfer.cli.cmd_serve import PASSWORD_LENGTH, _directory, _password
+from twisted_xfer.cli.commands import COMMANDS, xfer
 from twisted_xfer.cli.exits import Exit
-from twisted_xfer.cli.main import COMMANDS, xfer
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_help_lists_the_commands(run):
 def test_help_imports_no_command():
     """The list of commands costs no import of what they need."""
     script = (
-        "import sys\nfrom twisted_xfer.cli.main import xfer\n"
+        "import sys\nfrom twisted_xfer.cli.commands import xfer\n"
         "try:\n    xfer(['--help'])\nexcept SystemExit:\n    pass\n"
         "print([n for n in sys.modules if n == 'twisted' or n.startswith('twisted_xfer.app')])"
     )

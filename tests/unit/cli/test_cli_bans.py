@@ -6,8 +6,8 @@ import time
 import pytest
 from click.testing import CliRunner
 
+from twisted_xfer.cli.commands import xfer
 from twisted_xfer.cli.exits import Exit
-from twisted_xfer.cli.main import xfer
 from twisted_xfer.runtime.bans_store import BanStore, Row
 
 

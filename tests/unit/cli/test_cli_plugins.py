@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from twisted_xfer.cli.cmd_plugins import MAX_SUMMARY
+from twisted_xfer.cli.commands import xfer
 from twisted_xfer.cli.exits import Exit
-from twisted_xfer.cli.main import xfer
 
 
 def run(*args):

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from twisted_xfer.accounts.users_text import parse_users
 from twisted_xfer.cli import calling
 from twisted_xfer.cli.asked import Asked, login_options
+from twisted_xfer.cli.commands import xfer
 from twisted_xfer.cli.exits import Exit
-from twisted_xfer.cli.main import xfer
 from twisted_xfer.cli.passwords import MAX_PASSWORD, password_of
 from twisted_xfer.cli.proofs import Proofs
 from twisted_xfer.errors import ChannelBindingFailed, ConfigError, LoginFailed

@@ -9,8 +9,8 @@ from twisted_xfer.accounts import passwords, users_edit
 from twisted_xfer.accounts.users_change import add_user, change_user, remove_user
 from twisted_xfer.accounts.users_edit import edit_users
 from twisted_xfer.accounts.users_text import parse_users
+from twisted_xfer.cli.commands import xfer
 from twisted_xfer.cli.exits import Exit
-from twisted_xfer.cli.main import xfer
 from twisted_xfer.errors import Busy, ConfigError, NotFound
 
 START = """\

@@ -14,8 +14,8 @@ from twisted_xfer import errors
 from twisted_xfer.cli import trust
 from twisted_xfer.cli.calling import code_of, summary_code
 from twisted_xfer.cli.choices import NAMES, Choices, choice_options, tree_options
+from twisted_xfer.cli.commands import COMMANDS, xfer
 from twisted_xfer.cli.exits import Exit
-from twisted_xfer.cli.main import COMMANDS, xfer
 from twisted_xfer.cli.progress import Progress, size_text
 from twisted_xfer.cli.rate import rate
 from twisted_xfer.cli.rate_limit import RateLimit

@@ -12,9 +12,9 @@ from xfer_pipes import ALICE, End, local_net
 from twisted_xfer import errors
 from twisted_xfer.cli.calling import _sentence, code_of
 from twisted_xfer.cli.cmd_send import check_arguments, check_names
+from twisted_xfer.cli.commands import xfer
 from twisted_xfer.cli.exits import Exit
 from twisted_xfer.cli.lan import own_name
-from twisted_xfer.cli.main import xfer
 from twisted_xfer.cli.progress import Progress
 from twisted_xfer.interfaces import Account, Right
 from twisted_xfer.protocols.xfer import client
