@@ -15,7 +15,7 @@ from twisted_xfer.protocols.xfer import client, server
 from twisted_xfer.protocols.xfer.content import SEGMENT, make_hasher
 from twisted_xfer.protocols.xfer.incoming import weight
 from twisted_xfer.protocols.xfer.options import XferOptions
-from twisted_xfer.protocols.xfer.packing import LEAST, pack, pays, unpack, zstd
+from twisted_xfer.protocols.xfer.packing import LEAST, library, pack, pays, unpack
 from twisted_xfer.protocols.xfer.pairing import hello_digest
 from twisted_xfer.protocols.xfer.wire import messages as m
 from twisted_xfer.protocols.xfer.wire.frames import (
@@ -33,6 +33,7 @@ from twisted_xfer.quota.memory import MemoryLedger
 from twisted_xfer.testing.wires import drive_three_ways
 
 MIB = 1024 * 1024
+zstd = library()
 PACKING = attrs.evolve(ALICE, compress="on")
 TEXT = b"".join(b"line %d of a text that shrinks\n" % number for number in range(150_000))
 

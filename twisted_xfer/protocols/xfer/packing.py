@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
 from twisted_xfer.protocols.xfer.content import from_system
 from twisted_xfer.protocols.xfer.wire.frames import MAX_PACKED
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 #: Measured for source code: level 3 is five times as fast as 6, for an eighth more.
 LEVEL: Final = 3
@@ -26,22 +22,37 @@ WORTH: Final = 0.9
 LEAST: Final = 4096
 #: Pieces of a stream that are sent as they are after one that did not shrink.
 REST: Final = 15
-_BOUNDED: Final[dict[int, int]] = {zstd.DecompressionParameter.window_log_max: MAX_PACKED.bit_length() - 1}
+
+
+@cache
+def library() -> Any:
+    """zstd, loaded for the first piece: within a machine, and with what is packed already, there is none."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd
+
+
+@cache
+def _bounded() -> dict[int, int]:
+    return {library().DecompressionParameter.window_log_max: MAX_PACKED.bit_length() - 1}
 
 
 def pack(data: bytes) -> bytes | None:
     """``data`` compressed, or None if that does not pay."""
     if len(data) < LEAST:
         return None
-    packed = zstd.compress(data, level=LEVEL)
+    packed: bytes = library().compress(data, level=LEVEL)
     return packed if len(packed) <= len(data) * WORTH else None
 
 
 def unpack(packed: bytes, size: int) -> bytes | None:
     """The ``size`` bytes that were packed; None when it is anything else."""
-    unpacker = zstd.ZstdDecompressor(options=_BOUNDED)
+    zstd = library()
+    unpacker = zstd.ZstdDecompressor(options=_bounded())
     try:
-        data = unpacker.decompress(packed, size + 1)
+        data: bytes = unpacker.decompress(packed, size + 1)
     except zstd.ZstdError:
         return None
     whole = len(data) == size and unpacker.eof and not unpacker.unused_data
