@@ -59,7 +59,7 @@ def command(
             place, destination, asked, retries=retry, as_json=as_json, if_exists=if_exists, rate=limit_rate
         )
         return
-    with lean.imports(tls=not plain):
+    with lean.twisted(tls=not plain):
         from twisted_xfer.cli.calling import call, summary_code
         from twisted_xfer.cli.rate_limit import RateLimit
         from twisted_xfer.cli.words import error_text

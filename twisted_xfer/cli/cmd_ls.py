@@ -38,7 +38,7 @@ def command(
 
         tutorial_files.ls(place, asked, as_json=as_json)
         return
-    with lean.imports(tls=not plain):
+    with lean.twisted(tls=not plain):
         from twisted_xfer.cli.calling import call
         from twisted_xfer.protocols.xfer import client
         from twisted_xfer.protocols.xfer.wire.paths import printable

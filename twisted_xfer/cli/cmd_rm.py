@@ -27,7 +27,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Remove the file or empty directory at URL."""
-    with lean.imports(tls=not plain):
+    with lean.twisted(tls=not plain):
         from twisted_xfer.cli.calling import call
         from twisted_xfer.protocols.xfer import client
     target = parse_target(url)

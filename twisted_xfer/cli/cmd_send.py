@@ -78,7 +78,7 @@ def command(
         check_names(paths, if_exists)
         tutorial_files.send(place, paths, asked, retries=retry, as_json=as_json, rate=limit_rate)
         return
-    with lean.imports(tls=not plain):
+    with lean.twisted(tls=not plain):
         from twisted_xfer.cli.calling import call, summary_code
         from twisted_xfer.cli.rate_limit import RateLimit
         from twisted_xfer.protocols.xfer import client

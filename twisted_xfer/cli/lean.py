@@ -6,14 +6,43 @@ import gc
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from types import CoroutineType, ModuleType
 from typing import Final
 
 #: What Twisted imports for others, with a fifth of all modules behind it: loaded if anybody ever looks into it.
 LATER: Final = ("http", "cookiejar")
 #: What Twisted does without where it is not installed.
 _TLS: Final = "OpenSSL"
+
+
+def _is_coroutine(thing: object) -> bool:
+    """As asyncio's. That of Python 3.11 says yes to generators too, for which Twisted asks besides."""
+    return isinstance(thing, (CoroutineType, Coroutine))
+
+
+class _Unknown:
+    """In an annotation, or where a class is asked for of which there is no object."""
+
+
+def _escape(text: str, quote: bool = True) -> str:
+    from html import escape
+
+    return escape(text, quote)
+
+
+#: What these modules of Twisted import besides, and what they find of it at once, or None if it is to be missing: names
+#: in annotations, and functions. Anything else of it is loaded when it is asked for.
+WITHOUT: Final[dict[str, dict[str, dict[str, object] | None]]] = {
+    "twisted.internet.defer": {
+        "asyncio": {"AbstractEventLoop": _Unknown, "Future": _Unknown, "iscoroutine": _is_coroutine},
+        "html": {"escape": _escape},
+        "pickle": {},
+    },
+    # For Windows; elsewhere it is not what is looked for.
+    "twisted.python.win32": {"ctypes": None},
+}
 
 
 class _Process:
@@ -35,22 +64,34 @@ def process() -> Iterator[None]:
 
 
 @contextmanager
-def imports(*, tls: bool = True) -> Iterator[None]:
-    """Around imports, in the command's own process: what they make stays, so nobody looks for garbage in it.
-
-    Without ``tls`` Twisted's TLS is left out, for a command that needs none to its end.
-    """
+def imports() -> Iterator[None]:
+    """Around imports, in the command's own process: what they make stays, so nobody looks for garbage in it."""
     if not (_Process.ours and gc.isenabled()):
         yield
         return
     gc.disable()
     try:
-        _load_later(*LATER)
-        with nullcontext() if tls else _without_tls():
-            yield
+        yield
     finally:
         gc.freeze()
         gc.enable()
+
+
+@contextmanager
+def twisted(*, tls: bool) -> Iterator[None]:
+    """``imports`` of Twisted, and of all that is on it, without what no command of ours needs of it.
+
+    Without ``tls`` Twisted's TLS is left out, for a command that needs none to its end.
+    """
+    with imports():
+        if not _Process.ours:
+            yield
+            return
+        _load_later(*LATER)
+        for module, instead in WITHOUT.items():
+            _load_without(module, instead)
+        with nullcontext() if tls else _without_tls():
+            yield
 
 
 def _load_later(package: str, name: str) -> None:
@@ -66,13 +107,48 @@ def _load_later(package: str, name: str) -> None:
         setattr(sys.modules[package], name, module)
 
 
+def _load_without(module: str, instead: dict[str, dict[str, object] | None]) -> None:
+    """Import ``module`` with stand-ins for others. Whoever imports those afterwards gets them as they are."""
+    placed = {
+        name: None if names is None else _stand_in(name, names)
+        for name, names in instead.items()
+        if name not in sys.modules
+    }
+    sys.modules.update(placed)  # type: ignore[arg-type]  # None is documented: the import system stops at it
+    # A Twisted that takes what is below one of them gets it when it is imported again.
+    with suppress(ImportError):
+        importlib.import_module(module)
+    for name, stand_in in placed.items():
+        _remove(name, stand_in)
+
+
+def _stand_in(name: str, names: dict[str, object]) -> ModuleType:
+    stand_in = ModuleType(name)
+
+    def later(attribute: str) -> object:
+        # What import asks every module for.
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        _remove(name, stand_in)
+        found: object = getattr(importlib.import_module(name), attribute)
+        return found
+
+    vars(stand_in).update(names, __getattr__=later)
+    return stand_in
+
+
+def _remove(name: str, stand_in: ModuleType | None) -> None:
+    if sys.modules.get(name, sys) is stand_in:
+        del sys.modules[name]
+
+
 @contextmanager
 def _without_tls() -> Iterator[None]:
     """Let the import of pyOpenSSL fail, for the reactor too. Whoever asks later gets it, but no TLS from Twisted."""
     if _TLS in sys.modules:
         yield
         return
-    sys.modules[_TLS] = None  # type: ignore[assignment]  # documented: the import system stops at it
+    sys.modules[_TLS] = None  # type: ignore[assignment]  # as above
     try:
         yield
         importlib.import_module("twisted.internet.reactor")

@@ -1,6 +1,7 @@
 """What commands import, and what becomes of the garbage collector meanwhile."""
 
 import gc
+import importlib
 import socket
 import subprocess
 import sys
@@ -46,6 +47,18 @@ NOT_IN_CLEAR = {
     "twisted.internet.ssl",
     "urllib.request",
     "email.parser",
+    "asyncio",
+    "ssl",
+    "pickle",
+    "html",
+    "ctypes",
+    "twisted.internet.endpoints",
+    "twisted.plugin",
+    "twisted.cred",
+    "netrc",
+    "click.shell_completion",
+    "twisted_xfer.interfaces._plugin",
+    "twisted_xfer.interfaces._host",
 }
 NOT_TO_SEND = {
     "tqdm",
@@ -77,7 +90,7 @@ def test_what_was_left_out_can_still_be_imported():
     """Only while the command's modules are imported there is no OpenSSL; what is lazy is whole when it is used."""
     script = (
         "import sys\nfrom twisted_xfer.cli import lean\n"
-        "with lean.process(), lean.imports(tls=False):\n    import twisted.internet.endpoints\n"
+        "with lean.process(), lean.twisted(tls=False):\n    import twisted.internet.endpoints\n"
         "import OpenSSL.SSL\nimport twisted.internet.ssl\nfrom twisted.python.compat import cookielib\n"
         "before = 'urllib.request' in sys.modules\n"
         "print(before, cookielib.CookieJar.__module__, 'urllib.request' in sys.modules)"
@@ -86,6 +99,127 @@ def test_what_was_left_out_can_still_be_imported():
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=SECONDS, check=True
     )
     assert done.stdout == "False http.cookiejar True\n"
+
+
+STANDS_IN = """
+import sys
+from twisted_xfer.cli import lean
+with lean.process(), lean.twisted(tls=False):
+    import twisted.internet.defer
+print({absent!r} & set(sys.modules))
+"""
+
+
+def whole(script: str) -> list[str]:
+    """What a process prints, a line each, that has imported Twisted as a command does."""
+    absent = {name for names in lean.WITHOUT.values() for name in names}
+    done = subprocess.run(
+        [sys.executable, "-c", STANDS_IN.format(absent=absent) + script],
+        capture_output=True, text=True, timeout=SECONDS, check=True,
+    )  # fmt: skip
+    return done.stdout.splitlines()
+
+
+def test_whoever_wants_what_was_stood_in_for_gets_it():
+    """The stand-ins are gone with the import that they were for: each is the real one."""
+    lines = whole(
+        "import asyncio, asyncio.events, ctypes, html, pickle\n"
+        "async def three():\n    await asyncio.sleep(0)\n    return 3\n"
+        "print(asyncio.run(three()), issubclass(asyncio.Future, object), asyncio.AbstractEventLoop.__module__)\n"
+        "print(ctypes.sizeof(ctypes.c_char), html.unescape('&lt;'), pickle.loads(pickle.dumps([1])))\n"
+    )
+    assert lines == ["set()", "3 True asyncio.events", "1 < [1]"]
+
+
+def test_a_deferred_and_asyncio_still_know_each_other():
+    """Whoever runs a loop of asyncio's later in the process has Deferreds that are futures, both ways."""
+    lines = whole(
+        "import asyncio\n"
+        "from twisted.internet.defer import Deferred, succeed\n"
+        "async def both():\n"
+        "    loop = asyncio.get_running_loop()\n"
+        "    print(await succeed(1).asFuture(loop))\n"
+        "    future = loop.create_future()\n"
+        "    got = []\n"
+        "    Deferred.fromFuture(future).addCallback(got.append)\n"
+        "    future.set_result(2)\n"
+        "    await asyncio.sleep(0)\n"
+        "    print(got)\n"
+        "asyncio.run(both())\n"
+    )
+    assert lines == ["set()", "1", "[2]"]
+
+
+def test_coroutines_are_still_told_from_other_things():
+    """Native ones, those of a class, and generators, as by asyncio's own question."""
+    lines = whole(
+        "import collections.abc\n"
+        "from twisted.internet.defer import Deferred, NotACoroutineError\n"
+        "async def one():\n    return 1\n"
+        "def two():\n    return 2\n    yield\n"
+        "class Three(collections.abc.Coroutine):\n"
+        "    def send(self, value):\n        raise StopIteration(3)\n"
+        "    def throw(self, *args):\n        raise StopIteration(3)\n"
+        "    def close(self):\n        pass\n"
+        "    def __await__(self):\n        return self\n"
+        "for thing in one(), two(), Three():\n    Deferred.fromCoroutine(thing).addCallback(print)\n"
+        "try:\n    Deferred.fromCoroutine(4)\nexcept NotACoroutineError:\n    print('none')\n"
+    )
+    assert lines == ["set()", "1", "2", "3", "none"]
+
+
+def test_the_functions_that_stand_in_do_what_they_stand_for():
+    """Twisted may call them whenever it likes."""
+    lines = whole(
+        "from twisted.python import compat, reflect, win32\n"
+        "import os\n"
+        "print(compat.escape('<\"'), compat.escape('<\"', quote=False), reflect.fullFuncName(reflect.namedAny))\n"
+        "print(win32.formatError(2) == os.strerror(2))\n"
+    )
+    assert lines == ["set()", '&lt;&quot; &lt;" twisted.python.reflect.namedAny', "True"]
+
+
+def test_what_is_there_already_stays():
+    """A module that somebody has imported before is given to Twisted as it is."""
+    script = (
+        "import asyncio, sys\nfrom twisted_xfer.cli import lean\n"
+        "with lean.process(), lean.twisted(tls=False):\n    from twisted.internet import defer\n"
+        "print(sys.modules['asyncio'] is asyncio, defer.Future is asyncio.Future)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=SECONDS, check=True
+    )
+    assert done.stdout == "True True\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "statement"),
+    [
+        ("colorsys", "from colorsys import rgb_to_hsv as found"),
+        ("colorsys", "import colorsys; found = colorsys.ONE_SIXTH"),
+        ("xml", "from xml.sax import handler as found"),
+        ("xml", "import xml.sax as found"),
+    ],
+)
+def test_a_twisted_that_takes_more_gets_all_of_it(tmp_path, monkeypatch, name, statement):
+    """A name that the stand-in does not have, or a module below it, is no reason to fail: there is the real one."""
+    (tmp_path / "takes_more.py").write_text(statement)
+    monkeypatch.syspath_prepend(tmp_path)
+    for one in (name, "xml.sax", "takes_more"):
+        monkeypatch.delitem(sys.modules, one, raising=False)
+    monkeypatch.setattr(lean, "WITHOUT", {"takes_more": {name: {"other": None}}})
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    with lean.process(), lean.twisted(tls=True):
+        takes_more = importlib.import_module("takes_more")
+    assert takes_more.found
+    assert sys.modules[name].__file__
+
+
+def test_in_a_process_of_somebody_else_nothing_stands_in(monkeypatch):
+    """A program that calls the command's own functions may be about to use asyncio."""
+    monkeypatch.setattr(lean, "_load_without", lambda *_: pytest.fail("stands in"))
+    with lean.twisted(tls=False):
+        assert sys.modules.get("OpenSSL", "") is not None
 
 
 def test_garbage_is_not_looked_for_while_modules_are_imported(monkeypatch):
