@@ -23,7 +23,7 @@ def _is_coroutine(thing: object) -> bool:
 
 
 class _Unknown:
-    """In an annotation, or where a class is asked for of which there is no object."""
+    """A class of which there is no object: for annotations, and for what only Windows has."""
 
 
 def _escape(text: str, quote: bool = True) -> str:
@@ -32,16 +32,22 @@ def _escape(text: str, quote: bool = True) -> str:
     return escape(text, quote)
 
 
-#: What these modules of Twisted import besides, and what they find of it at once, or None if it is to be missing: names
-#: in annotations, and functions. Anything else of it is loaded when it is asked for.
+#: As logging has them.
+_LEVELS: Final = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+#: What these modules of Twisted import besides, and what they find of it at once, or None if it is to be missing: what
+#: they take while they are imported. Anything else of it is loaded when it is asked for, by no command of ours.
 WITHOUT: Final[dict[str, dict[str, dict[str, object] | None]]] = {
     "twisted.internet.defer": {
         "asyncio": {"AbstractEventLoop": _Unknown, "Future": _Unknown, "iscoroutine": _is_coroutine},
         "html": {"escape": _escape},
+        "logging": {**_LEVELS, "getLevelName": {level: name for name, level in _LEVELS.items()}.get},
         "pickle": {},
     },
-    # For Windows; elsewhere it is not what is looked for.
+    # For Windows; elsewhere it has not what is looked for.
     "twisted.python.win32": {"ctypes": None},
+    "twisted.python.filepath": {"pathlib": {"PureWindowsPath": _Unknown}},
+    "twisted.internet.protocol": {"random": {}},
+    "twisted.internet.posixbase": {"twisted.internet.udp": {}, "twisted.internet.unix": {}},
 }
 
 
@@ -88,9 +94,9 @@ def twisted(*, tls: bool) -> Iterator[None]:
             yield
             return
         _load_later(*LATER)
-        for module, instead in WITHOUT.items():
-            _load_without(module, instead)
         with nullcontext() if tls else _without_tls():
+            for module, instead in WITHOUT.items():
+                _load_without(module, instead)
             yield
 
 

@@ -52,6 +52,13 @@ NOT_IN_CLEAR = {
     "pickle",
     "html",
     "ctypes",
+    "logging",
+    "random",
+    "pathlib",
+    "twisted.internet.udp",
+    "twisted.internet.unix",
+    "backports.zstd",
+    "compression.zstd",
     "twisted.internet.endpoints",
     "twisted.plugin",
     "twisted.cred",
@@ -177,6 +184,41 @@ def test_the_functions_that_stand_in_do_what_they_stand_for():
         "print(win32.formatError(2) == os.strerror(2))\n"
     )
     assert lines == ["set()", '&lt;&quot; &lt;" twisted.python.reflect.namedAny', "True"]
+
+
+def test_levels_of_logging_are_those_of_logging():
+    """Events of Twisted's still go to the standard library's log, each at its level."""
+    lines = whole(
+        "import logging\n"
+        "from twisted.logger import STDLibLogObserver, LogLevel, Logger\n"
+        "from twisted.logger._stdlib import fromStdlibLogLevelMapping as levels\n"
+        "logging.basicConfig(format='%(levelname)s %(message)s', level=0, stream=sys.stdout)\n"
+        "log = Logger(observer=STDLibLogObserver())\n"
+        "for level in LogLevel.iterconstants():\n    log.emit(level, 'said')\n"
+        "print(all(levels[logging.getLevelName(number)] is level for number, level in levels.items()\n"
+        "    if isinstance(number, int)), len(levels))\n"
+    )
+    assert lines == [
+        "set()",
+        *(f"{name} said" for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
+        "True 10",
+    ]
+
+
+def test_a_reactor_still_has_all_its_ports(tmp_path):
+    """UDP and UNIX sockets, and chance: whoever asks for one of them gets it."""
+    lines = whole(
+        "from twisted.internet import reactor\n"
+        "from twisted.internet.protocol import DatagramProtocol, Factory, ReconnectingClientFactory\n"
+        f"unix = reactor.listenUNIX({str(tmp_path / 'socket')!r}, Factory())\n"
+        "udp = reactor.listenUDP(0, DatagramProtocol(), interface='127.0.0.1')\n"
+        "print(type(unix).__module__, type(udp).__module__)\n"
+        "udp.stopListening()\nunix.stopListening()\n"
+        "class Connector:\n    def connect(self):\n        pass\n"
+        "again = ReconnectingClientFactory()\nagain.retry(Connector())\n"
+        "print(again.delay > 0)\n"
+    )
+    assert lines == ["set()", "twisted.internet.unix twisted.internet.udp", "True"]
 
 
 def test_what_is_there_already_stays():
