@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import gc
 import importlib
-import importlib.util
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from types import CoroutineType, ModuleType
 from typing import Final
 
-#: What Twisted imports for others, with a fifth of all modules behind it: loaded if anybody ever looks into it.
-LATER: Final = ("http", "cookiejar")
 #: What Twisted does without where it is not installed.
 _TLS: Final = "OpenSSL"
+
+
+def _stand_in(name: str, names: dict[str, object]) -> ModuleType:
+    """A module with these names; for any other it looks into the real one, and makes room for it."""
+    stand_in = ModuleType(name)
+
+    def later(attribute: str) -> object:
+        # What import asks every module for.
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        _remove(name, stand_in)
+        found: object = getattr(importlib.import_module(name), attribute)
+        return found
+
+    vars(stand_in).update(names, __getattr__=later)
+    return stand_in
+
+
+def _remove(name: str, stand_in: ModuleType | None) -> None:
+    if sys.modules.get(name, sys) is stand_in:
+        del sys.modules[name]
 
 
 def _is_coroutine(thing: object) -> bool:
@@ -40,6 +58,8 @@ WITHOUT: Final[dict[str, dict[str, dict[str, object] | None]]] = {
     "twisted.internet.defer": {
         "asyncio": {"AbstractEventLoop": _Unknown, "Future": _Unknown, "iscoroutine": _is_coroutine},
         "html": {"escape": _escape},
+        # With a fifth of all modules behind it.
+        "http": {"cookiejar": _stand_in("http.cookiejar", {})},
         "logging": {**_LEVELS, "getLevelName": {level: name for name, level in _LEVELS.items()}.get},
         "pickle": {},
     },
@@ -93,24 +113,10 @@ def twisted(*, tls: bool) -> Iterator[None]:
         if not _Process.ours:
             yield
             return
-        _load_later(*LATER)
         with nullcontext() if tls else _without_tls():
             for module, instead in WITHOUT.items():
                 _load_without(module, instead)
             yield
-
-
-def _load_later(package: str, name: str) -> None:
-    """Let a module be loaded at the first look into it."""
-    full = f"{package}.{name}"
-    spec = importlib.util.find_spec(full) if full not in sys.modules else None
-    if spec is not None and spec.loader is not None:
-        loader = importlib.util.LazyLoader(spec.loader)
-        spec.loader = loader
-        sys.modules[full] = module = importlib.util.module_from_spec(spec)
-        loader.exec_module(module)
-        # Where it is looked for first, and without a look into it.
-        setattr(sys.modules[package], name, module)
 
 
 def _load_without(module: str, instead: dict[str, dict[str, object] | None]) -> None:
@@ -126,26 +132,6 @@ def _load_without(module: str, instead: dict[str, dict[str, object] | None]) -> 
         importlib.import_module(module)
     for name, stand_in in placed.items():
         _remove(name, stand_in)
-
-
-def _stand_in(name: str, names: dict[str, object]) -> ModuleType:
-    stand_in = ModuleType(name)
-
-    def later(attribute: str) -> object:
-        # What import asks every module for.
-        if attribute.startswith("__"):
-            raise AttributeError(attribute)
-        _remove(name, stand_in)
-        found: object = getattr(importlib.import_module(name), attribute)
-        return found
-
-    vars(stand_in).update(names, __getattr__=later)
-    return stand_in
-
-
-def _remove(name: str, stand_in: ModuleType | None) -> None:
-    if sys.modules.get(name, sys) is stand_in:
-        del sys.modules[name]
 
 
 @contextmanager
