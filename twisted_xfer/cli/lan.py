@@ -35,8 +35,10 @@ MAX_HEARD: Final = 1000
 MAX_ADDRESSES: Final = 8
 #: Seconds to look for one name: mDNS repeats its question after one, and after two more (RFC 6762, 5.2).
 FIND_SECONDS: Final = 4.0
-#: Seconds for the details of one receiver.
+#: Seconds for the details of one receiver, and for those of all that are asked for when the time is over.
 _DETAILS: Final = 1.0
+#: For those that come after that: what was announced with the name is there at once.
+_AT_ONCE: Final = 0.001
 
 
 @attrs.frozen
@@ -77,13 +79,17 @@ def _interfaces() -> list[str]:
 
 
 def own_name(given: str) -> str:
-    """The name to announce: what was given, or the machine's; at most MAX_NAME bytes, no control characters, no slash."""
+    """The name to announce: what was given, or the machine's; at most MAX_NAME bytes, no control characters, no slash.
+
+    Its dots part it in the network, where nothing may be between two of them, or behind the last.
+    """
     import socket
 
     name = given or socket.gethostname().partition(".")[0] or "xfer"
     # Behind a slash ``find`` looks for a directory.
-    name = "".join(letter for letter in name if letter.isprintable()).replace("/", "-").strip()
-    return name.encode("utf-8", "replace")[:MAX_NAME].decode("utf-8", "ignore") or "xfer"
+    name = "".join(letter for letter in name if letter.isprintable()).replace("/", "-")
+    name = name.strip().encode("utf-8", "replace")[:MAX_NAME].decode("utf-8", "ignore")
+    return ".".join(filter(str.strip, name.split("."))) or "xfer"
 
 
 class Announcement:
@@ -161,7 +167,8 @@ def browse(seconds: float, wanted: str = "") -> list[Found]:
             name = heard.removesuffix(f".{SERVICE}")
             if wanted and name != wanted:
                 continue
-            one = _details(library, listening, heard, name)
+            left = deadline + _DETAILS - time.monotonic()
+            one = _details(library, listening, heard, name, max(_AT_ONCE, min(_DETAILS, left)))
             if one is not None:
                 found[name] = one
             if len(found) >= MAX_FOUND or wanted in found:
@@ -172,12 +179,12 @@ def browse(seconds: float, wanted: str = "") -> list[Found]:
     return sorted(found.values(), key=lambda one: one.name)
 
 
-def _details(library: Any, listening: Any, heard: str, name: str) -> Found | None:
-    """Where the receiver is; None for one that does not say, or says nonsense."""
+def _details(library: Any, listening: Any, heard: str, name: str, seconds: float) -> Found | None:
+    """Where the receiver is; None for one that does not say in time, or says nonsense."""
     if not name or len(name.encode("utf-8", "replace")) > MAX_NAME:
         return None
     try:
-        info = listening.get_service_info(SERVICE, heard, timeout=_DETAILS * 1000)
+        info = listening.get_service_info(SERVICE, heard, timeout=seconds * 1000)
         addresses = info.parsed_scoped_addresses() if info is not None else []
     except (library.Error, OSError, ValueError, UnicodeError):
         return None

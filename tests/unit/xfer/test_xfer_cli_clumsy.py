@@ -110,7 +110,17 @@ def test_a_login_that_the_wire_does_not_carry(option, words, tmp_path):
 
 @pytest.mark.parametrize(
     ("given", "name"),
-    [("A/b", "A-b"), (" a\x1bb\n", "ab"), ("\x00", "xfer"), ("ü" * 40, "ü" * 31), ('"@x', '"@x')],
+    [
+        ("A/b", "A-b"),
+        (" a\x1bb\n", "ab"),
+        ("\x00", "xfer"),
+        ("ü" * 40, "ü" * 31),
+        ('"@x', '"@x'),
+        ("a.b", "a.b"),
+        ("Co. ", "Co"),
+        (".a..b", "a.b"),
+        ("...", "xfer"),
+    ],
 )
 def test_a_name_to_announce(given, name):
     """What ``send @NAME`` can be given: what is behind a slash would be a directory there."""
