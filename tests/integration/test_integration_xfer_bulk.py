@@ -136,3 +136,20 @@ def test_one_of_several_connections_is_killed(places, serving, killed, plain):
     for number in range(12):
         assert (places / f"root/alice/tree/{number}").read_bytes() == (places / f"tree/{number}").read_bytes()
     assert not list((places / "root").rglob("*.xpart"))
+
+
+@pytest.mark.parametrize("plain", [[], ["--plain"]], ids=["tls", "plain"])
+def test_small_files_between_large_ones(places, serving, plain):
+    """While a thread has the line for a large file the next ones are offered, and none of them gets between its bytes."""
+    content = os.urandom(12 * 1024**2)
+    for directory in range(4):
+        (places / f"tree/{directory}").mkdir(parents=True)
+        (places / f"tree/{directory}/large").write_bytes(content)
+        for number in range(150):
+            (places / f"tree/{directory}/small{number}").write_bytes(content[number : number + 45_000])
+    send(serving.address("xfer")[1], places / "tree", "--retry", "0", *plain)
+    for path in (places / "tree").rglob("*"):
+        if path.is_file():
+            assert (
+                places / "root/alice/tree" / path.relative_to(places / "tree")
+            ).read_bytes() == path.read_bytes()

@@ -98,8 +98,13 @@ class Lending:
         return self.transport.raw if isinstance(self.transport, Layer) else self.transport
 
     def drained(self) -> Deferred[None]:
-        """Fires when all that was written has left and the socket takes more (or it never will)."""
-        waiter = self.waiter()
+        """Fires when all that was written has left and the socket takes more (or it never will).
+
+        Before others hear that there is room, who would write at once: a thread that has the line
+        then must be the only one.
+        """
+        waiter: Deferred[None] = Deferred()
+        self._waiting.insert(0, waiter)
         if self._drain is None:
             raw = self._raw
             self._full = True
