@@ -28,6 +28,7 @@ from twisted_xfer.errors import (
     XferError,
 )
 from twisted_xfer.protocols.xfer.caller import CannotConnect, Login, LoginImpossible, Target, UntrustedKey
+from twisted_xfer.protocols.xfer.dialing import prepare
 from twisted_xfer.protocols.xfer.errormap import PeerError, number_for
 from twisted_xfer.protocols.xfer.report import Summary
 from twisted_xfer.protocols.xfer.wire.paths import printable
@@ -66,6 +67,8 @@ def call(
     closed because the process ends. ``resumable``: whether the same command again goes on.
     """
     login = asked.login(target)
+    with lean.twisted(tls=not login.plain):
+        prepare(target, plain=login.plain)
 
     def begin(reactor: Any) -> Any:
         reactor.addSystemEventTrigger("before", "shutdown", on_end)

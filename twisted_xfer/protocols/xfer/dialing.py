@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, Final, Literal
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -36,8 +37,20 @@ def endpoint_for(reactor: Any, target: Target, login: Login) -> IStreamClientEnd
     return secured(tcp, target, login)
 
 
+def prepare(target: Target, *, plain: bool) -> None:
+    """Import now what it takes to dial there: by name, and in TLS unless ``plain``."""
+    if not _is_address(target.host):
+        import_module("twisted.internet.endpoints")
+    if not plain:
+        import_module("twisted_xfer.protocols.xfer.tls_endpoint")
+
+
+def _is_address(host: str) -> bool:
+    return isIPAddress(host) or isIPv6Address(host)
+
+
 def _tcp(reactor: Any, target: Target) -> IStreamClientEndpoint:
-    if isIPAddress(target.host) or isIPv6Address(target.host):
+    if _is_address(target.host):
         return AddressEndpoint(reactor, target.host, target.port, CONNECT_SECONDS)
     # Loaded for names only.
     from twisted.internet.endpoints import HostnameEndpoint
