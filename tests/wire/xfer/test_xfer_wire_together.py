@@ -300,6 +300,16 @@ def test_any_other_answer_leaves_all_of_them(stream):
         books.received(m.Stored(1, DIGESTS[:32], b"/", stream=1))
 
 
+@pytest.mark.parametrize("stream", [1, 2, 3])
+def test_progress_of_one_is_no_answer(stream):
+    """A receiver that tells it may answer all of them together afterwards."""
+    books = Sender(5)
+    books.offer_files(files())
+    assert books.received(m.Ack(0, stream=stream)) is None
+    books.received(m.Stored(3, DIGESTS, b"/", stream=1))
+    assert (books.open, books.files, books.room) == ({}, {}, 5)
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -341,7 +341,7 @@ class Sender(_Books):
         if not 1 <= stream <= self._last:
             raise RemoteProtocolError(detail="no such entry", stream=stream)
         one = self.open.get(stream)
-        if one is None and self.files:
+        if one is None and act is not None and self.files:
             # An answer for one of them makes each of them one by itself.
             for first, files in self.files.items():
                 if first <= stream < first + len(files.names):
