@@ -1,5 +1,6 @@
 """Small files on their way out: several in one write, and none kept back by anything that is waited for."""
 
+import attrs
 import pytest
 from blake3 import blake3
 from twisted.internet.defer import Deferred
@@ -7,6 +8,7 @@ from twisted.internet.task import Clock
 
 from twisted_xfer.errors import DigestMismatch
 from twisted_xfer.protocols.xfer.attempts import Ledger
+from twisted_xfer.protocols.xfer.report import Summary
 from twisted_xfer.protocols.xfer.sending import AT_ONCE, SenderRole
 from twisted_xfer.protocols.xfer.sources import Offer
 from twisted_xfer.protocols.xfer.wire import messages as m
@@ -170,6 +172,15 @@ def test_an_answer_with_another_digest(line):
     assert [(event.kind, event.path) for event in told] == [("done", b"0"), ("failed", b"1")]
     assert isinstance(told[1].error, DigestMismatch)
     assert over == [1]
+
+
+@pytest.mark.parametrize("said", [0, 1, 2**63 - 1])
+def test_how_much_is_stored_is_what_the_digest_is_of(line, said):
+    """Whatever the receiver says of it, or if it leaves that out."""
+    summary = Summary()
+    role = begun(line, Files(b"abc"), on_event=summary.note)
+    role.event(attrs.evolve(done(1, b"abc"), size=said))
+    assert (summary.files, summary.moved, summary.verified) == (1, 3, 3)
 
 
 def test_what_is_settled_out_of_order_is_not_sent_again():

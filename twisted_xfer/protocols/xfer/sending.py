@@ -179,12 +179,14 @@ class SenderRole:
         if file and done.digest != out.digest:
             self._report_failure(offer, DigestMismatch(path, "the receiver stored something else"))
         else:
-            position, stored_as = done.size if file else 0, done.stored_as or b""
+            # What has that digest is as long as was offered, whatever is said of it.
+            size, stored_as = offer.size, done.stored_as or b""
+            position = (done.size if size is None else size) if file else 0
             event = TransferEvent(
                 "done",
                 path,
                 kind,
-                offer.size,
+                size,
                 position,
                 out.resumed,
                 out.digest,
