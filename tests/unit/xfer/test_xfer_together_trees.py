@@ -64,3 +64,22 @@ def test_cut_anywhere(tmp_path, tree, cut_after):
     assert len(net.lines) == 2
     assert set(there(tmp_path).values()) == {path.read_bytes() for path in tree.rglob("*") if path.is_file()}
     assert len(there(tmp_path)) == 122
+
+
+def test_over_several_connections(tmp_path, tree, monkeypatch):
+    """Each sends those together that it has got."""
+    counted = []
+    offer_files = books.Sender.offer_files
+
+    def noted(self, files):
+        counted.append(self)
+        offer_files(self, files)
+
+    monkeypatch.setattr(books.Sender, "offer_files", noted)
+    net = local_net(tmp_path)
+    summary = net.send([tree], connections=3)
+    net.close_clean()
+    assert (summary.files, summary.directories, summary.failed) == (122, 3, 0)
+    assert len(there(tmp_path)) == 122
+    assert len(net.lines) == 3
+    assert len(set(map(id, counted))) > 1

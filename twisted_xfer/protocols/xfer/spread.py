@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
-from twisted_xfer.interfaces.answers import resolve
+from twisted_xfer.interfaces import Eventually
+from twisted_xfer.interfaces.answers import resolve, waiting
 from twisted_xfer.protocols.xfer.sources import Offer, Source
 from twisted_xfer.protocols.xfer.wire.frames import MAX_INLINE
 
@@ -37,24 +38,35 @@ class Spread:
         self._users += 1
         return Share(self)
 
-    async def next(self, share: Share) -> Offer | None:
-        """The next offer, for whoever asks first and has not got its hands full."""
+    def next(self, share: Share) -> Eventually[Offer | None]:
+        """The next offer, for whoever asks first and has not got its hands full: at once, where nothing is to be waited for."""
+        if self._turn is not None or (share.large >= FEW and not self._broken):
+            return self._later(share)
+        found = self._source.next()
+        if waiting(found) or (found is not None and found.kind == "dir"):
+            return self._later(share, found)
+        return self._given(share, found)
+
+    def _given(self, share: Share, offer: Offer | None) -> Offer | None:
+        if offer is not None:
+            self._in_air[offer.path] = share
+            share.large += _is_large(offer)
+        return offer
+
+    async def _later(self, share: Share, *asked: Any) -> Offer | None:
+        """As ``next``; ``asked`` is what the source has answered already."""
         while True:
             while share.large >= FEW and not self._broken:
                 share.waiter = Deferred()
                 await share.waiter
-            offer: Offer | None = await self._one()
-            if offer is None:
-                return None
-            if offer.kind == "dir":
+            offer, asked = await self._one(*asked), ()
+            if offer is not None and offer.kind == "dir":
                 await self._below_is_done(offer.path)
                 if self._broken:
                     continue
-            self._in_air[offer.path] = share
-            share.large += _is_large(offer)
-            return offer
+            return self._given(share, offer)
 
-    async def _one(self) -> Offer | None:
+    async def _one(self, *asked: Any) -> Offer | None:
         """One at a time: the source may answer late."""
         if self._turn is not None:
             waiter: Deferred[None] = Deferred()
@@ -62,7 +74,7 @@ class Spread:
             await waiter
         self._turn = Deferred()
         try:
-            found: Offer | None = await resolve(self._source.next())
+            found: Offer | None = await resolve(asked[0] if asked else self._source.next())
             return found
         finally:
             self._turn = None
@@ -122,9 +134,9 @@ class Share:
         if waiter is not None:
             waiter.callback(None)
 
-    async def next(self) -> Offer | None:
+    def next(self) -> Eventually[Offer | None]:
         """See Source."""
-        return await self._spread.next(self) if self._spread is not None else None
+        return self._spread.next(self) if self._spread is not None else None
 
     def close(self) -> None:
         """See Source."""
