@@ -2,11 +2,13 @@
 
 import os
 
+import attrs
 import pytest
 from blake3 import blake3
 from xfer_pipes import Net, local_net
 from xfer_raw import Raw
 
+from twisted_xfer.paths import MAX_DEPTH, VirtualPath
 from twisted_xfer.protocols.xfer.wire import messages as m
 from twisted_xfer.protocols.xfer.wire.frames import MAX_INLINE, FrameType, encode_frame
 from twisted_xfer.runtime.blocking import InlineBlocking
@@ -178,6 +180,34 @@ def test_whoever_watches_is_told_of_each(peer, tmp_path):
         ("done", b"d/b", b"/d/b"),
     ]
     assert [type(one) for one in peer.heard()] == [m.Done, m.Done]
+
+
+def test_what_was_brought_already(peer, tmp_path):
+    """By an earlier connection: it is left out, and those beside it are stored."""
+    placing = peer.line.listener.protocol.role.placing
+    placing.rules = attrs.evolve(placing.rules, done={b"a"})
+    peer.say(together(b"a", b"b"))
+    assert said(peer) == [("Skip", 1), ("Done", 2)]
+    assert there(tmp_path) == {"b": CONTENT}
+
+
+def test_too_deep_for_the_folder_they_go_to(peer, tmp_path):
+    """Each fails by itself, and the connection goes on."""
+    placing = peer.line.listener.protocol.role.placing
+    placing.rules = attrs.evolve(placing.rules, base=VirtualPath((b"deep",) * MAX_DEPTH))
+    peer.say(together(b"a", b"b"))
+    assert [(one.stream, one.name) for one in peer.heard()] == [(1, "name_invalid"), (2, "name_invalid")]
+    assert (peer.gone, there(tmp_path)) == (False, {})
+
+
+def test_content_that_does_not_come(peer):
+    """Keeps the connection busy: it is waited for no longer than for that of any entry."""
+    role = peer.line.listener.protocol.role
+    content = encode_frame(FrameType.INLINE, 1, CONTENT * 2)
+    peer.say(together(b"a", b"b").removesuffix(content))
+    assert role.busy
+    peer.say(content)
+    assert not role.busy
 
 
 def test_half_of_them_is_none(peer, tmp_path):

@@ -2,10 +2,11 @@
 
 import pytest
 from blake3 import blake3
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from twisted_xfer.errors import DigestMismatch, RemoteProtocolError
-from twisted_xfer.protocols.xfer.sending import SenderRole
+from twisted_xfer.protocols.xfer.sending import AT_ONCE, SenderRole
 from twisted_xfer.protocols.xfer.sources import Offer
 from twisted_xfer.protocols.xfer.wire import link
 from twisted_xfer.protocols.xfer.wire import messages as m
@@ -79,10 +80,10 @@ class Source:
         self.left = []
 
 
-def begun(lines, *files, window=64, **more):
+def begun(lines, *files, window=64, source=None, **more):
     role = SenderRole(
         lines,
-        Source(*files),
+        source or Source(*files),
         InlineBlocking(),
         window=window,
         hash_name="blake3",
@@ -141,6 +142,51 @@ def test_a_full_window():
     assert len(role.source.left) == 4
     role.event(m.Stored(2, digest(b"x") * 2, b"/", stream=3))
     assert lines.frames() == [(9, b"", (b"8", b"9")), 2]
+
+
+def test_a_line_that_is_full_keeps_none_back():
+    """It is asked before anything is collected, and then only when that has left."""
+    lines = Lines()
+    answers = [None, Deferred()]
+    lines.writable = lambda: answers.pop(0)
+    begun(lines, (b"a", b"1"), (b"b", b"2"))
+    assert lines.frames() == [(1, b"", (b"a", b"b")), 2]
+
+
+@pytest.mark.parametrize("size", [0, 1, 800, AT_ONCE - 1])
+def test_no_more_than_so_much_is_collected_and_ready(size):
+    """What is asked for next is one file more; of frames so many fit in that each is little."""
+    lines = Lines()
+    begun(lines, *[(b"%d" % number, bytes(size)) for number in range(1000)], window=4096)
+    *writes, _end = lines.writes
+    assert len(writes) > 1
+    assert max(map(len, writes)) < AT_ONCE + size + m.MAX_CONTROL // 4
+
+
+@pytest.mark.parametrize(
+    ("time", "said"), [(None, None), (-(2**63), -(2**63)), (-(2**70), -(2**63)), (2**63, 2**63 - 1)]
+)
+def test_times_that_do_not_travel(time, said):
+    """The nearest that does leaves for them, as for one by itself."""
+    lines = Lines()
+    files = Source((b"a", b"1"), (b"b", b"2"))
+    files.left = [offer._replace(mtime_ns=time) for offer in files.left]
+    begun(lines, source=files)
+    reader = FrameReader(m.MAX_CONTROL)
+    reader.raw = True
+    reader.receive_data(lines.writes[0])
+    assert m.read_message(reader.next_frame()).mtimes_ns == (said, said)
+
+
+@pytest.mark.parametrize(
+    ("above", "path"), [(b"/", b"/a"), (b"/d", b"/d/a"), (b"", b"/a"), (b"/d/", b"/d/a")]
+)
+def test_where_they_are_stored(above, path):
+    """With one slash between, also at the top."""
+    told = []
+    role = begun(Lines(), (b"a", b"1"), (b"b", b"2"), on_event=told.append)
+    role.event(m.Stored(2, digest(b"1") + digest(b"2"), above, stream=1))
+    assert told[0].stored_as == path
 
 
 def events(told):
