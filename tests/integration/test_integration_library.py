@@ -205,6 +205,70 @@ def test_paths_of_every_kind(tmp_path):
     assert lines == [[1, 0], "TypeError", [0, 1], "TypeError", [0, 1], "TypeError"]
 
 
+def test_names_of_every_kind(tmp_path):
+    """A target's path, patterns and the name of a stream, as text or as bytes."""
+    lines = run(
+        tmp_path,
+        """
+        (inbox.parent / "tree/sub").mkdir(parents=True)
+        for name in ("a.py", "b.txt", "sub/c.py", "sub/d.o"):
+            (inbox.parent / "tree" / name).write_text(name)
+        receiver = receive(reactor, inbox)
+        for kind in (str, os.fsencode):
+            into = attrs.evolve(receiver.target, path=kind("in/" + kind.__name__))
+            work = Work(include=[kind("*.py")], exclude=(kind("/tree/sub"),))
+            sent = await send(reactor, [inbox.parent / "tree"], into, receiver.login, work)
+            with open(source, "rb") as stream:
+                streamed = await send_stream(reactor, stream.fileno(), kind("piped"), into, receiver.login)
+            print(json.dumps([sent.files, streamed.files]))
+        print(json.dumps(sorted(str(path.relative_to(inbox)) for path in inbox.rglob("*") if path.is_file())))
+        for wrong in ({"exclude": "*.o"}, {"include": b"*.o"}):
+            try:
+                Work(**wrong)
+            except TypeError as error:
+                print(json.dumps(str(error)))
+        try:
+            await send(reactor, paths, receiver.target, receiver.login, Work(links="drop"))
+        except ValueError as error:
+            print(json.dumps(str(error)))
+        sent = await send(reactor, ["a\\0b", *paths], receiver.target, receiver.login)
+        print(json.dumps([sent.files, sent.failed, sent.failures[0][1].code]))
+        await receiver.stop()
+        """,
+    )
+    assert lines[:2] == [[1, 1], [1, 1]]
+    assert lines[2] == ["in/fsencode/piped", "in/fsencode/tree/a.py", "in/str/piped", "in/str/tree/a.py"]
+    assert lines[3:5] == ["a sequence of patterns, not one pattern"] * 2
+    assert lines[5:] == ["links is one of send, follow, skip, not 'drop'", [1, 1, "name_invalid"]]
+
+
+@pytest.mark.parametrize("kind", ["started", "progress", "done"])
+def test_a_receiver_whose_watcher_fails(tmp_path, kind):
+    """It is logged, and nobody who sends has to do with it."""
+    lines = run(
+        tmp_path,
+        f"""
+        from twisted.logger import globalLogPublisher
+        def watch(event):
+            if event.kind == {kind!r}:
+                raise ValueError("ours")
+        source.write_bytes(bytes(100_000))
+        told = []
+        globalLogPublisher.addObserver(told.append)
+        receiver = receive(reactor, inbox, on_event=watch)
+        sent = await send(reactor, paths, receiver.target, receiver.login)
+        came = await receiver.received()
+        print(json.dumps([sent.files, sent.failed, came.files, came.failed]))
+        globalLogPublisher.removeObserver(told.append)
+        print(json.dumps([str(event["log_failure"].value) for event in told if "log_failure" in event][:1]))
+        print(json.dumps([str(event) for event in told if "cannot be read" in str(event)]))
+        await receiver.stop()
+        """,
+    )
+    assert lines == [[1, 0, 1, 0], ["ours"], []]
+    assert (tmp_path / "inbox/source").read_bytes() == bytes(100_000)
+
+
 def test_every_address(tmp_path):
     """Without a host IPv4 and IPv6 callers are taken alike, where the machine has both, and each is named as usual."""
     lines = run(

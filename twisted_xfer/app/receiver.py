@@ -19,6 +19,7 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from twisted_xfer.app.build import Daemon, build
@@ -84,6 +85,8 @@ class Receiver:
         pin: SHA-256 of the public key, for ``#sha256=``; empty without TLS.
         plain: whether it speaks without TLS.
     """
+
+    _log = Logger(namespace="xfer")
 
     def __init__(
         self, daemon: Daemon, code: str, pin: str, *, plain: bool, on_event: OnEvent = ignore
@@ -151,7 +154,10 @@ class Receiver:
 
     def _note(self, event: TransferEvent) -> None:
         self._summary.note(event)
-        self._on_event(event)
+        try:
+            self._on_event(event)
+        except Exception:  # noqa: BLE001 - senders have no part in what is wrong with whoever watches
+            self._log.failure("on_event failed")
 
     def _one_received(self) -> None:
         summary, self._summary = self._summary, Summary()
@@ -196,7 +202,7 @@ def receive(
         certificate: PEM file of a key and its certificate; without one they are made for this time.
         overwrite: let senders replace what is there.
         links: make the symbolic links that are sent, those that lead nowhere out of ``directory``.
-        on_event: hears of every step of every sender.
+        on_event: hears of every step of every sender. What it raises is logged.
 
     Raises:
         ConfigError: a directory, address or certificate of no use.
@@ -224,9 +230,10 @@ def receive(
         daemon = build(config, reactor, checkers=[_OneAccount(password, overwrite=overwrite)], signals=False)
         if not plain:
             pin = _pin_of(certificate)
-    daemon.privilegedStartService()
-    receiver = Receiver(daemon, code, pin, plain=plain, on_event=on_event)
-    daemon.startService()
+        # While the files are there, whose absence it would warn of.
+        daemon.privilegedStartService()
+        receiver = Receiver(daemon, code, pin, plain=plain, on_event=on_event)
+        daemon.startService()
     return receiver
 
 

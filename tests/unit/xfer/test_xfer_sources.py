@@ -7,9 +7,11 @@ import pytest
 
 from twisted_xfer.errors import IsADirectory, NotAFile, NotFound, PermissionDenied, StorageFailure
 from twisted_xfer.protocols.xfer import disk_tree, sources
+from twisted_xfer.protocols.xfer.attempts import Below
 from twisted_xfer.protocols.xfer.choosing import Chosen
 from twisted_xfer.protocols.xfer.disk_tree import DiskSource
 from twisted_xfer.protocols.xfer.sources import DiskContent, PipeSource
+from twisted_xfer.protocols.xfer.wire.paths import MAX_DEPTH
 
 
 @pytest.fixture
@@ -115,3 +117,15 @@ def test_a_directory_that_may_not_be_read(tmp_path, monkeypatch):
     found = {offer.path.partition(b"/")[2]: offer.problem for offer in iter(source.next, None)}
     assert isinstance(found.pop(b"closed"), PermissionDenied)
     assert found == dict.fromkeys((b"open", b"open/file", b""))
+
+
+def test_a_path_that_is_too_deep_only_there(tmp_path):
+    """Is told of by the name that it would have had."""
+    deep = b"/".join([b"d"] * (MAX_DEPTH - 2))
+    (tmp_path / os.fsdecode(deep)).mkdir(parents=True)
+    (tmp_path / os.fsdecode(deep) / "file").touch()
+    for path, problem in ((b"a/b", NotAFile), (b"a", type(None))):
+        source = Below(DiskSource([os.fsencode(tmp_path / "d")]), path)
+        first = source.next()
+        assert (first.path, type(first.problem)) == (path + b"/" + deep + b"/file", problem)
+        source.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, Literal
 
 import attrs
@@ -47,12 +47,19 @@ class ReactorThreads:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function, *args)
 
 
+def as_patterns(given: Iterable[bytes | str]) -> tuple[bytes, ...]:
+    """Patterns as names are, in bytes. Raises TypeError for a single one."""
+    if isinstance(given, bytes | str):
+        raise TypeError("a sequence of patterns, not one pattern")
+    return tuple(map(os.fsencode, given))
+
+
 @attrs.frozen(eq=False, repr=False)
 class Work(Value):
     """How to go about it; every part may be replaced in tests.
 
     ``retries`` counts reconnections in a row without progress; ``if_exists`` is one of the
-    protocol's policies; ``exclude`` and ``include`` are patterns as in ``.gitignore`` (see Chosen), and
+    protocol's policies; ``exclude`` and ``include`` are patterns (bytes or text) as in ``.gitignore`` (see Chosen), and
     with ``gitignore`` files of that name count as well, of trees that are sent; ``links`` is what
     becomes of symbolic links that are sent; ``dry_run`` only asks the receiver; ``connections`` is
     how many to spread files over, as far as the receiver takes them. ``limiter`` is our
@@ -60,8 +67,8 @@ class Work(Value):
     """
 
     if_exists: str = "skip-same"
-    exclude: tuple[bytes, ...] = ()
-    include: tuple[bytes, ...] = ()
+    exclude: tuple[bytes, ...] = attrs.field(default=(), converter=as_patterns)
+    include: tuple[bytes, ...] = attrs.field(default=(), converter=as_patterns)
     gitignore: bool = False
     links: Links = "send"
     dry_run: bool = False
@@ -257,7 +264,9 @@ class Below:
             return offer
         path = self._path + b"/" + offer.path
         if offer.problem is None and not is_sendable(path):
-            return offer._replace(problem=NotAFile(path, "a name that the protocol does not carry"))
+            return offer._replace(
+                path=path, problem=NotAFile(path, "a name that the protocol does not carry")
+            )
         return offer._replace(path=path)
 
     def close(self) -> None:

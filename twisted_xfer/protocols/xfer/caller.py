@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
@@ -69,14 +70,14 @@ class LoginImpossible(XferError):
 
 @attrs.frozen(eq=False, repr=False)
 class Target(Value):
-    """Where to, and as whom. ``path`` is below the account's root, without a slash at its ends.
+    """Where to, and as whom. ``path`` (bytes or text) is below the account's root, without a slash at its ends.
 
     ``pin`` is the SHA-256 of the peer's public key in hexadecimal, if it is known.
     """
 
     host: str
     port: int = 5001
-    path: bytes = b""
+    path: bytes = attrs.field(default=b"", converter=os.fsencode)
     username: str = ""
     pin: str = ""
 

@@ -96,16 +96,16 @@ def size_of(paths: Sequence[bytes], work: Work = _PLAIN_WORK) -> int:
 def send_stream(
     reactor: Any,
     fd: int,
-    name: bytes,
+    name: bytes | str,
     target: Target,
     login: Login,
     work: Work = _PLAIN_WORK,
     on_event: OnEvent = ignore,
 ) -> Deferred[Summary]:
     """Send what can be read from ``fd`` to its end, as ``name``. It cannot be resumed."""
-    once = attrs.evolve(work, retries=0)
+    once, as_bytes = attrs.evolve(work, retries=0), os.fsencode(name)
     run = Run(reactor, target, login, once, on_event)
-    return Deferred.fromCoroutine(_send(run, lambda: PipeSource(fd, name), Ledger()))
+    return Deferred.fromCoroutine(_send(run, lambda: PipeSource(fd, as_bytes), Ledger()))
 
 
 async def _send(run: Run, source: Callable[[], Source], ledger: Ledger) -> Summary:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Sequence
 from stat import S_IFMT, S_ISDIR, S_ISLNK, S_ISREG
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
-from twisted_xfer.errors import NotAFile, NotFound, PermissionDenied
+from twisted_xfer.errors import NameInvalid, NotAFile, NotFound, PermissionDenied
 from twisted_xfer.interfaces import IReadFile
 from twisted_xfer.protocols.xfer.choosing import EVERYTHING, Chosen, Ignored, ignored_above
 from twisted_xfer.protocols.xfer.content import from_system
@@ -55,6 +55,9 @@ class DiskSource:
     """
 
     def __init__(self, paths: Sequence[bytes], chosen: Chosen = EVERYTHING, links: Links = "send") -> None:
+        if links not in get_args(Links):
+            # Each other value would leave links out without a word.
+            raise ValueError(f"links is one of {', '.join(get_args(Links))}, not {links!r}")
         self._chosen = chosen
         self._everything = not (chosen.exclude or chosen.include or chosen.gitignore)
         self._links = links
@@ -75,6 +78,9 @@ class DiskSource:
                 status = os.stat(path)
             except OSError as error:
                 yield _broken(name or path, error, (index, (name,)))
+                continue
+            except ValueError as error:
+                yield _failed(name, NameInvalid(path, str(error)), (index, (name,)))
                 continue
             above = ignored_above(path) if self._chosen.gitignore else Ignored()
             parts = (name,) if name else ()
