@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 import importlib
 import sys
+import typing
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from types import CoroutineType, ModuleType
-from typing import Final
+from typing import Any, Final
 
 #: What Twisted does without where it is not installed.
 _TLS: Final = "OpenSSL"
@@ -50,6 +51,22 @@ def _escape(text: str, quote: bool = True) -> str:
     return escape(text, quote)
 
 
+def _type_var(name: str, *constraints: Any, default: object = None, **more: Any) -> Any:
+    """Without its default, which only type checkers ask for."""
+    del default
+    # A type checker takes this call for the definition of a variable.
+    make: Any = typing.TypeVar
+    return make(name, *constraints, **more)
+
+
+#: What Twisted takes of typing_extensions. Python has nearly all of it.
+_TYPING: Final[dict[str, object]] = {
+    **{
+        name: getattr(typing, name) for name in ("Concatenate", "ParamSpec", "Self", "TypeAlias", "TypedDict")
+    },
+    "TypeVar": _type_var,
+    "override": lambda method: method,
+}
 #: As logging has them.
 _LEVELS: Final = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
 #: What these modules of Twisted import besides, and what they find of it at once, or None if it is to be missing: what
@@ -62,12 +79,17 @@ WITHOUT: Final[dict[str, dict[str, dict[str, object] | None]]] = {
         "http": {"cookiejar": _stand_in("http.cookiejar", {})},
         "logging": {**_LEVELS, "getLevelName": {level: name for name, level in _LEVELS.items()}.get},
         "pickle": {},
+        "typing_extensions": _TYPING,
     },
     # For Windows; elsewhere it has not what is looked for.
     "twisted.python.win32": {"ctypes": None},
     "twisted.python.filepath": {"pathlib": {"PureWindowsPath": _Unknown}},
-    "twisted.internet.protocol": {"random": {}},
-    "twisted.internet.posixbase": {"twisted.internet.udp": {}, "twisted.internet.unix": {}},
+    "twisted.internet.protocol": {"random": {}, "typing_extensions": _TYPING},
+    "twisted.internet.posixbase": {
+        "twisted.internet.udp": {},
+        "twisted.internet.unix": {},
+        "typing_extensions": _TYPING,
+    },
 }
 
 

@@ -88,6 +88,9 @@ class Progress:
         kind = event.kind
         if self._json:
             self._line(event)
+        elif kind == "done":
+            if event.type == "file":
+                self._done(event)
         elif kind == "failed":
             self._drop(event.path)
             about = f"{printable(event.path)}: " if event.path else ""
@@ -98,8 +101,6 @@ class Progress:
             self.result(f"{event.why} {printable(event.path)}{'/' if event.type == 'dir' else ''}")
         elif kind == "skipped" and self._dry:
             self.result(f"skip {printable(event.path)} ({event.why})")
-        elif kind == "done" and event.type == "file":
-            self._done(event)
         elif kind == "skipped" and event.type == "file":
             self._spare(event.size or 0)
         elif kind in {"started", "progress"}:

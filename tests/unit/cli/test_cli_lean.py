@@ -195,6 +195,17 @@ def test_the_functions_that_stand_in_do_what_they_stand_for():
     assert lines == ["set()", '&lt;&quot; &lt;" twisted.python.reflect.namedAny', "True"]
 
 
+def test_variables_of_types_are_there():
+    """Twisted's have the names that they had; whoever wants a default of his own has one."""
+    lines = whole(
+        "from twisted.internet import defer, process, protocol\n"
+        "import typing_extensions\n"
+        "print(protocol.P.__name__, protocol.R.__name__, defer._P.__name__, process.Process.__name__)\n"
+        "print(typing_extensions.TypeVar('T', default=int).__default__)\n"
+    )
+    assert lines == ["set()", "P R _P Process", "<class 'int'>"]
+
+
 def test_levels_of_logging_are_those_of_logging():
     """Events of Twisted's still go to the standard library's log, each at its level."""
     lines = whole(
