@@ -1,13 +1,15 @@
 """Trees that are fetched: what of them cannot be offered is told, and what is no file yet is none."""
 
+import io
 import os
 
 import pytest
 from xfer_pipes import ALICE
 
 from twisted_xfer.errors import PermissionDenied, RemoteProtocolError
-from twisted_xfer.protocols.xfer import client
+from twisted_xfer.protocols.xfer import client, serving
 from twisted_xfer.protocols.xfer.errormap import PeerError
+from twisted_xfer.protocols.xfer.sources import Offer
 from twisted_xfer.storage.local import LocalStorage
 
 
@@ -19,6 +21,79 @@ def home(tmp_path, net):
 
 def names(place):
     return sorted(os.fspath(path.relative_to(place)) for path in place.rglob("*"))
+
+
+class Offers:
+    """A listener's tree of whatever paths."""
+
+    def __init__(self, *paths):
+        self.left = list(paths)
+
+    def next(self):
+        if not self.left:
+            return None
+        path = self.left.pop(0)
+        if path.endswith(b"/"):
+            return Offer(path[:-1], "dir", None, 0o755, 7, lambda: None)
+        # Without ``whole`` each goes by itself.
+        return Offer(path, "file", 1, 0o644, 7, lambda: io.BytesIO(b"x"), whole=self.whole)
+
+    whole = staticmethod(lambda _size: b"x")
+
+    def close(self):
+        self.left = []
+
+
+class Singly(Offers):
+    whole = None
+
+
+@pytest.mark.parametrize("kind", [Offers, Singly])
+@pytest.mark.parametrize(
+    ("paths", "fair"),
+    [
+        ((b"t",), True),
+        ((b"t/a", b"t/b", b"t/d/e", b"t/d/f", b"t/d/", b"t/"), True),
+        ((b".profile",), False),
+        ((b"t", b".profile"), False),
+        ((b".profile", b".rhosts"), False),
+        ((b"tt", b"t"), False),
+        ((b"d/t/a", b"d/t/b"), False),
+        ((b"t./a", b"t./b"), False),
+        ((b"T/",), False),
+    ],
+)
+def test_a_listener_gives_what_was_asked_for(net, home, tmp_path, monkeypatch, kind, paths, fair):
+    """Whatever else it offers is not taken, with others or by itself, and ends the connection."""
+    (home / "in").mkdir()
+    (home / "in/t").write_bytes(b"x")
+    monkeypatch.setattr(serving, "StorageSource", lambda *_args: kind(*paths))
+    found = net.get(b"in/t", tmp_path / "back")
+    assert isinstance(found, RemoteProtocolError) is not fair
+    assert all(name.split("/")[0] == "t" for name in names(tmp_path / "back"))
+    assert (len(names(tmp_path / "back")) >= len(paths)) is fair
+
+
+@pytest.mark.parametrize("kind", [Offers, Singly])
+def test_of_all_there_is_any_name_is_taken(net, home, tmp_path, monkeypatch, kind):
+    """Nothing more was said."""
+    monkeypatch.setattr(serving, "StorageSource", lambda *_args: kind(b"a", b"b", b"c/"))
+    net.get(b"", tmp_path / "back")
+    assert names(tmp_path / "back") == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("paths", [(b"t",), (b"t/a", b"t/b"), (b"t/",)])
+@pytest.mark.parametrize("kind", [Offers, Singly])
+def test_a_dry_run_takes_nothing(net, home, tmp_path, monkeypatch, kind, paths):
+    """From a listener that offers it all the same."""
+    (home / "t").mkdir()
+    monkeypatch.setattr(serving, "StorageSource", lambda *_args: kind(*paths))
+    sender = serving.SenderRole
+    monkeypatch.setattr(
+        serving, "SenderRole", lambda *args, **named: sender(*args, **named | {"dry_run": False})
+    )
+    assert isinstance(net.get(b"t", tmp_path / "back", dry_run=True), RemoteProtocolError)
+    assert names(tmp_path / "back") == []
 
 
 def test_a_directory_that_cannot_be_read_is_told_and_the_rest_comes(net, home, tmp_path, monkeypatch):

@@ -36,11 +36,13 @@ from twisted_xfer.protocols.xfer.wire.messages import (
     EndOfOffer,
     Entry,
     Error,
+    Files,
     Get,
     List,
     Remove,
 )
 from twisted_xfer.protocols.xfer.wire.paths import split_path
+from twisted_xfer.protocols.xfer.wire.together import prefix_of
 
 if TYPE_CHECKING:
     from twisted_xfer.protocols.xfer.receiving import ReceiverRole
@@ -173,12 +175,26 @@ async def _send(run: Run, source: Callable[[], Source], ledger: Ledger) -> Summa
     return await run.repeat(attempt)
 
 
+def _check_offer(offer: Entry | Files, request: Get) -> None:
+    """Raises RemoteProtocolError for what was not asked for: whoever serves chooses no names here."""
+    if request.dry_run and not (isinstance(offer, Entry) and offer.dry_run):
+        raise RemoteProtocolError(detail="content where it was only asked what there is")
+    top = request.path.rstrip(b"/").rpartition(b"/")[2]
+    if not top:
+        return
+    above = offer.path if isinstance(offer, Entry) else prefix_of(offer)
+    alone = isinstance(offer, Files) and not above and set(offer.names) == {top}
+    if not (alone or above == top or above.startswith(top + b"/")):
+        raise RemoteProtocolError(detail="another name than was asked for")
+
+
 class _Asking:
     """The role of a caller who asked for something: answers go to ``entries`` or to a receiver."""
 
     def __init__(self, caller: Caller, on_entry: Callable[[Entry], object] | None = None) -> None:
         self.caller = caller
         self.receiver: ReceiverRole | None = None
+        self._request: Message | None = None
         self.error: XferError | None = None
         self._on_entry = on_entry
 
@@ -187,6 +203,8 @@ class _Asking:
             self.error = from_peer(event)
             self.caller.finish()
         elif self.receiver is not None:
+            if isinstance(event, Entry | Files) and isinstance(self._request, Get):
+                _check_offer(event, self._request)
             self.receiver.event(event)
         elif isinstance(event, Entry) and self._on_entry is not None:
             self._on_entry(event)
@@ -202,6 +220,7 @@ class _Asking:
     async def ask(self, request: Message) -> None:
         """Send the request; done when it is answered. Raises PeerError, or what ended the connection."""
         self.caller.role = self
+        self._request = request
         self.caller.send(request)
         error = await self.caller.over
         if self.error is not None:
