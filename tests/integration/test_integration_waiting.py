@@ -77,3 +77,34 @@ def test_a_receiver_that_is_to_end_now(tmp_path):
             assert sender.wait(SECONDS) == 9
     assert not (tmp_path / "inbox/big").exists()
     assert len(list((tmp_path / "inbox").iterdir())) == 1
+
+
+ANNOUNCING = """
+import sys
+from twisted_xfer.cli import lan, main, output
+
+def announce(*_arguments):
+    {failing}
+
+lan.Announcement = announce
+main.main(["receive", sys.argv[1], "--host", "127.0.0.1", "--port", "0", "--announce"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("failing", "code", "words"),
+    [
+        ("output.fail('no address', output.Exit.NO_CONNECTION)", 4, "xfer: no address\n"),
+        ("raise KeyboardInterrupt", 130, "\nxfer: interrupted\n"),
+    ],
+)
+def test_a_receiver_that_cannot_be_announced(tmp_path, failing, code, words):
+    """It ends, though it listens already; so does one that is interrupted then."""
+    done = subprocess.run(
+        [sys.executable, "-c", ANNOUNCING.format(failing=failing), str(tmp_path)],
+        env={**os.environ, "XFER_CONFIG_DIR": str(tmp_path / "config")},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.endswith(words)
+    assert "Traceback" not in done.stderr

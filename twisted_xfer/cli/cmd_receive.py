@@ -73,7 +73,15 @@ def command(
         )
     except XferError as error:
         fail(error)
-    announced = Announcement(name, receiver.port, "" if host in _ANY else host) if announce or name else None
+    announced = None
+    if announce or name:
+        try:
+            announced = Announcement(name, receiver.port, "" if host in _ANY else host)
+        except BaseException:
+            # It listens already, and its threads would outlive the command.
+            reactor.callWhenRunning(lambda: receiver.stop().addBoth(lambda _: reactor.stop()))
+            reactor.run(installSignalHandlers=False)
+            raise
     shown = announced.name if announced is not None else ""
 
     def tell() -> None:
