@@ -3,6 +3,7 @@
 import io
 import os
 
+import attrs
 import pytest
 from xfer_pipes import ALICE
 
@@ -10,7 +11,10 @@ from twisted_xfer.errors import PermissionDenied, RemoteProtocolError
 from twisted_xfer.protocols.xfer import client, serving
 from twisted_xfer.protocols.xfer.errormap import PeerError
 from twisted_xfer.protocols.xfer.sources import Offer
+from twisted_xfer.protocols.xfer.wire.messages import Get
 from twisted_xfer.storage.local import LocalStorage
+
+encode = Get.encode
 
 
 @pytest.fixture
@@ -72,6 +76,20 @@ def test_a_listener_gives_what_was_asked_for(net, home, tmp_path, monkeypatch, k
     assert isinstance(found, RemoteProtocolError) is not fair
     assert all(name.split("/")[0] == "t" for name in names(tmp_path / "back"))
     assert (len(names(tmp_path / "back")) >= len(paths)) is fair
+
+
+@pytest.mark.parametrize(
+    ("asked", "fair"), [(b"in/t", True), (b"in/t/", True), (b"in", False), (b"in/d", False)]
+)
+def test_a_file_that_was_asked_for_in_a_frame_for_several(net, home, tmp_path, monkeypatch, asked, fair):
+    """Is what it is in a frame of its own."""
+    (home / "in/d").mkdir(parents=True)
+    (home / "in/t").write_bytes(b"x")
+    monkeypatch.setattr(serving, "StorageSource", lambda *_args: Offers(b"t", b"t"))
+    monkeypatch.setattr(Get, "encode", lambda self: encode(attrs.evolve(self, path=self.path.rstrip(b"/"))))
+    found = net.get(asked, tmp_path / "back")
+    assert isinstance(found, RemoteProtocolError) is not fair
+    assert names(tmp_path / "back") == (["t"] if fair else [])
 
 
 @pytest.mark.parametrize("kind", [Offers, Singly])
