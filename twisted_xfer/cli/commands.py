@@ -45,6 +45,7 @@ class _Lazy(click.Group):
         if cmd_name not in COMMANDS:
             return None
         with lean.imports():
+            lean.attrs()
             module = importlib.import_module(f"twisted_xfer.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
         return command

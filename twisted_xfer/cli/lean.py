@@ -6,7 +6,7 @@ import gc
 import importlib
 import sys
 import typing
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from types import CoroutineType, ModuleType
 from typing import Any, Final
@@ -51,6 +51,18 @@ def _escape(text: str, quote: bool = True) -> str:
     return escape(text, quote)
 
 
+def _in(options: Collection[object]) -> Callable[[object, Any, object], None]:
+    """As attr.validators.in_, which is asked if there is something wrong."""
+
+    def check(instance: object, attribute: Any, value: object) -> None:
+        if value not in options:
+            from attr.validators import in_
+
+            in_(options)(instance, attribute, value)
+
+    return check
+
+
 def _type_var(name: str, *constraints: Any, default: object = None, **more: Any) -> Any:
     """Without its default, which only type checkers ask for."""
     del default
@@ -93,6 +105,13 @@ WITHOUT: Final[dict[str, dict[str, dict[str, object] | None]]] = {
 }
 
 
+#: The same for attrs itself, which has its validators made with attrs: for Twisted's addresses, and for the options of plugins.
+VALIDATORS: Final[dict[str, dict[str, object] | None]] = {
+    "attr.validators": {"in_": _in},
+    "attrs.validators": {},
+}
+
+
 class _Process:
     """Whether nothing else runs in this one, before the command or behind it."""
 
@@ -123,6 +142,12 @@ def imports() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def attrs() -> None:
+    """Import attrs, for a command of which nearly every module has values."""
+    if _Process.ours:
+        _load_without("attrs", VALIDATORS)
 
 
 @contextmanager

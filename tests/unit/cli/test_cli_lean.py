@@ -120,6 +120,8 @@ STANDS_IN = """
 import sys
 before = set(sys.modules)
 from twisted_xfer.cli import lean
+with lean.process(), lean.imports():
+    lean.attrs()
 with lean.process(), lean.twisted(tls=False):
     import twisted.internet.defer
 print({absent!r} & set(sys.modules) - before)
@@ -128,7 +130,7 @@ print({absent!r} & set(sys.modules) - before)
 
 def whole(script: str) -> list[str]:
     """What a process prints, a line each, that has imported Twisted as a command does."""
-    absent = {name for names in lean.WITHOUT.values() for name in names}
+    absent = {name for names in (*lean.WITHOUT.values(), lean.VALIDATORS) for name in names}
     done = subprocess.run(
         [sys.executable, "-c", STANDS_IN.format(absent=absent) + script],
         capture_output=True, text=True, timeout=SECONDS, check=True,
@@ -193,6 +195,22 @@ def test_the_functions_that_stand_in_do_what_they_stand_for():
         "print(win32.formatError(2) == os.strerror(2))\n"
     )
     assert lines == ["set()", '&lt;&quot; &lt;" twisted.python.reflect.namedAny', "True"]
+
+
+def test_validators_are_those_of_attrs():
+    """Twisted's addresses refuse what they always did, and whoever wants another validator has it."""
+    lines = whole(
+        "from twisted.internet.address import IPv4Address\n"
+        "print(IPv4Address('TCP', '127.0.0.1', 1).port)\n"
+        "try:\n    IPv4Address('SCTP', '127.0.0.1', 1)\nexcept ValueError as error:\n    print(error.args[0])\n"
+        "import attr, attrs\n"
+        "print(attrs.validators.ge(1).bound, attr.validators.ge(1).bound)\n"
+        "from attrs.validators import lt\n"
+        "print(lt is attr.validators.lt, attr.validators is sys.modules['attr.validators'])\n"
+    )
+    assert lines == [
+        "set()", "1", "'type' must be in ['TCP', 'UDP'] (got 'SCTP')", "1 1", "True True",
+    ]  # fmt: skip
 
 
 def test_variables_of_types_are_there():
