@@ -1,7 +1,16 @@
 """Bandwidth limits of an account hold for xfer as for every protocol."""
 
+import random
+from itertools import pairwise
+
+import attrs
 import pytest
-from xfer_pipes import local_net
+from xfer_pipes import ALICE, local_net
+
+from twisted_xfer.protocols.xfer.content import CHUNK
+from twisted_xfer.protocols.xfer.pacing import LEAST_PIECE, Pieces
+
+PACKING = attrs.evolve(ALICE, compress="on")
 
 RATE = 100_000
 
@@ -51,3 +60,38 @@ def test_a_limit_holds(tmp_path, monkeypatch, way, files, size):
     assert bucket.taken == 1_000_000
     assert 8.5 <= net.host.clock.seconds() - started <= 12
     net.close_clean()
+
+
+@pytest.mark.parametrize("login", [None, PACKING], ids=["as-is", "packed"])
+def test_a_limit_leaves_no_long_silence(tmp_path, login):
+    """Pieces are of a second or so: a listener would take more for a sender that does not move."""
+    net = local_net(tmp_path / "root")
+    (tmp_path / "file").write_bytes(random.Random(1).randbytes(3_000_000))
+    bucket, met = Bucket(net.host.clock), []
+
+    def note(event):
+        if event.kind in {"started", "progress"}:
+            met.append((net.host.clock.seconds(), event.position))
+
+    summary = net.send([tmp_path / "file"], limiter=bucket, on_event=note, login=login)
+    assert (summary.files, bucket.taken) == (1, 3_000_000)
+    # The last one comes when the burst that begins it is over.
+    assert max(later - before for (before, _), (later, _) in pairwise(met)) <= 2
+    assert 28 <= met[-1][0] - met[0][0] <= 31
+    # Nor does it come in crumbs.
+    assert len(met) < 150
+    net.close_clean()
+
+
+def test_without_a_wait_pieces_grow():
+    """A limit that is never met costs nothing; one that is met at once goes down to the least."""
+    pieces = Pieces()
+    for _ in range(20):
+        pieces.waited(0.0)
+    assert pieces.most == CHUNK
+    for _ in range(20):
+        pieces.waited(0.5)
+    assert pieces.most == CHUNK
+    for _ in range(20):
+        pieces.waited(1.5)
+    assert pieces.most == LEAST_PIECE

@@ -16,7 +16,7 @@ from twisted_xfer.protocols.xfer.content import (
     make_hasher,
 )
 from twisted_xfer.protocols.xfer.holes import find_hole, hash_zeros, is_sparse
-from twisted_xfer.protocols.xfer.pacing import pace
+from twisted_xfer.protocols.xfer.pacing import Pieces, pace
 from twisted_xfer.protocols.xfer.packing import REST, pays
 from twisted_xfer.protocols.xfer.packing import pack as pack_piece
 from twisted_xfer.protocols.xfer.prefix import hash_prefix
@@ -44,6 +44,7 @@ class ContentSender:
         self._packs = role.connection.link.compression == ZSTD
         #: Pieces of a stream that go as they are, after one that did not shrink.
         self._rest = 0
+        self._pieces = Pieces()
 
     async def send(self, stream: int, out: Outgoing, take: Take) -> None:
         """Send what was taken, END included. Raises what the receiver or the file made of it."""
@@ -196,7 +197,8 @@ class ContentSender:
                 continue
             self._say(stream, out, data, packed)
             position += len(data)
-            await pace(self._role.limiter, self._role.connection.clock, len(packed or data))
+            waited = await pace(self._role.limiter, self._role.connection.clock, len(packed or data))
+            self._pieces.waited(waited)
             if self._role.gone() or out.failed is not None:
                 continue
             self._role.tell(TransferEvent("progress", offer.path, size=offer.size, position=position))
@@ -229,6 +231,7 @@ class ContentSender:
 
     def _wanted(self, until: int | None, position: int, piece: int) -> int:
         """How much to read next: not across a segment's end, not beyond the size announced."""
+        piece = piece if self._role.limiter is None else min(piece, self._pieces.most)
         wanted = min(piece, SEGMENT - position % SEGMENT)
         return wanted if until is None else min(wanted, until - position)
 
