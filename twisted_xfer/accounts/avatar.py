@@ -119,9 +119,10 @@ class Avatar:
 
     def may(self, right: Right, path: object = None) -> bool:
         """Whether the account has ``right``, at ``path`` or in general."""
-        if isinstance(path, VirtualPath):
-            return right in self._at(path)
-        return right in self._rights.base
+        asked = self._asked
+        if asked is None:
+            asked = self._rights.at(path) if isinstance(path, VirtualPath) else self._rights.base
+        return right in asked
 
     # --- reading -------------------------------------------------------------------------
 

@@ -30,6 +30,9 @@ class Right(enum.StrEnum):
     CHMOD = "chmod"
     UTIME = "utime"
 
+    # enum's own is written in Python, and sets of rights are asked several times for each file.
+    __hash__ = str.__hash__
+
 
 READ_ONLY = frozenset({Right.LIST, Right.READ})
 ALL_RIGHTS = frozenset(Right)
