@@ -6,12 +6,13 @@ from pathlib import Path
 
 import attrs
 import pytest
+from twisted.internet.defer import CancelledError, Deferred
 
 from twisted_xfer import errors
 from twisted_xfer.errors import LoginFailed
 from twisted_xfer.interfaces import IHasFileno
-from twisted_xfer.protocols.xfer import errormap
-from twisted_xfer.protocols.xfer.attempts import Ledger
+from twisted_xfer.protocols.xfer import client, errormap
+from twisted_xfer.protocols.xfer.attempts import Ledger, Run
 from twisted_xfer.protocols.xfer.choosing import Chosen
 from twisted_xfer.protocols.xfer.content import HASHES, make_hasher
 from twisted_xfer.protocols.xfer.disk_tree import DiskSource
@@ -297,3 +298,22 @@ def test_every_option_is_in_the_manual():
         else:
             assert f"``{field.name}``" in section
             assert f"``{json.dumps(field.default)}``" in section
+
+
+@pytest.mark.parametrize("end", [None, ValueError("ours"), CancelledError()])
+def test_events_that_come_after_the_end(end):
+    """A thread comes back when nobody waits any more: of a call that is over nothing is told."""
+    seen = []
+    run = Run(None, client.Target("m"), client.Login(), client.Work(), seen.append)
+
+    async def attempt():
+        run.note(TransferEvent("progress", b"a"))
+        if end is not None:
+            raise end
+
+    over = []
+    Deferred.fromCoroutine(run.repeat(attempt)).addBoth(over.append)
+    assert getattr(over[0], "value", None) is end
+    run.note(TransferEvent("done", b"a", position=1))
+    assert [event.kind for event in seen] == ["progress"]
+    assert not run.summary.files

@@ -158,6 +158,7 @@ class Run(Shown):
     transient: XferError | None = None
     unheard: Exception | None = None
     callers: list[Caller] = attrs.field(factory=list)
+    ended: bool = False
 
     @property
     def blocking(self) -> IBlocking:
@@ -180,7 +181,9 @@ class Run(Shown):
         return True
 
     def note(self, event: TransferEvent) -> None:
-        """Add an event to the sum, and pass it on."""
+        """Add an event to the sum, and pass it on; not any more when it is over, however late a thread comes back."""
+        if self.ended:
+            return
         kind = event.kind
         if kind in {"done", "skipped"}:
             self.progress = True
@@ -198,6 +201,12 @@ class Run(Shown):
 
     async def repeat(self, attempt: Callable[[], Coroutine[Any, Any, None]]) -> Summary:
         """Call ``attempt`` until it brings no transient error, waiting longer each time."""
+        try:
+            return await self._repeat(attempt)
+        finally:
+            self.ended = True
+
+    async def _repeat(self, attempt: Callable[[], Coroutine[Any, Any, None]]) -> Summary:
         tries, connected = 0, False
         while True:
             self.progress, self.transient = False, None
