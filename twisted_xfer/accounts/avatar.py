@@ -119,10 +119,9 @@ class Avatar:
 
     def may(self, right: Right, path: object = None) -> bool:
         """Whether the account has ``right``, at ``path`` or in general."""
-        asked = self._asked
-        if asked is None:
-            asked = self._rights.at(path) if isinstance(path, VirtualPath) else self._rights.base
-        return right in asked
+        if self._asked is not None or not isinstance(path, VirtualPath):
+            return right in self._rights.base
+        return right in self._rights.at(path)
 
     # --- reading -------------------------------------------------------------------------
 
