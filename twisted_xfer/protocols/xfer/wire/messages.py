@@ -208,10 +208,10 @@ class Refuse(Message):
     text: str = field(text(1024), "")
 
 
-@value
 class Restart(Message):
     """The prefix is not the source's: what follows begins at 0."""
 
+    __slots__ = ()
     TYPE = FrameType.RESTART
 
 
@@ -270,26 +270,26 @@ class Ack(Message):
     durable_offset: int = field(integer())
 
 
-@value
 class Ping(Message):
     """Are you there?"""
 
+    __slots__ = ()
     TYPE = FrameType.PING
     NUMBERED = False
 
 
-@value
 class Pong(Message):
     """Yes."""
 
+    __slots__ = ()
     TYPE = FrameType.PONG
     NUMBERED = False
 
 
-@value
 class Abort(Message):
     """The sender gives this entry up."""
 
+    __slots__ = ()
     TYPE = FrameType.ABORT
 
 
