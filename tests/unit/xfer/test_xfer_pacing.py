@@ -7,8 +7,10 @@ import attrs
 import pytest
 from xfer_pipes import ALICE, local_net
 
+from twisted_xfer.protocols.xfer import client
 from twisted_xfer.protocols.xfer.content import CHUNK
 from twisted_xfer.protocols.xfer.pacing import LEAST_PIECE, Pieces
+from twisted_xfer.storage.local import LocalStorage
 
 PACKING = attrs.evolve(ALICE, compress="on")
 
@@ -18,12 +20,12 @@ RATE = 100_000
 class Bucket:
     """So many bytes a second of a clock."""
 
-    def __init__(self, clock):
-        self.clock = clock
+    def __init__(self, clock, rate=RATE):
+        self.clock, self.rate = clock, rate
         self.taken = 0
 
     def take(self, wanted):
-        allowed = min(wanted, int(self.clock.seconds() * RATE) + RATE - self.taken)
+        allowed = min(wanted, int(self.clock.seconds() * self.rate) + self.rate - self.taken)
         self.taken += max(0, allowed)
         return max(0, allowed)
 
@@ -95,3 +97,36 @@ def test_without_a_wait_pieces_grow():
     for _ in range(20):
         pieces.waited(1.5)
     assert pieces.most == LEAST_PIECE
+
+
+def get_limited(net, into, bucket, on_event):
+    storage = LocalStorage(str(into))
+    target, work = client.Target("memory", path=b"file"), net.work(limiter=bucket)
+    return net.run(client.get(net.host.clock, target, ALICE, storage, work=work, on_event=on_event))
+
+
+def test_a_slow_receiver_is_no_stalled_one(tmp_path):
+    """What has come and is held back for the limit moves: the sender hears of it, however long it takes."""
+    net = local_net(tmp_path / "root")
+    (tmp_path / "root/alice/file").write_bytes(random.Random(1).randbytes(900_000))
+    (tmp_path / "into").mkdir()
+    bucket, seen = Bucket(net.host.clock, 5_000), []
+    begun = net.host.clock.seconds()
+    summary = get_limited(net, tmp_path / "into", bucket, lambda event: seen.append(event.kind))
+    assert (summary.files, summary.failed, "reconnecting" in seen) == (1, 0, False)
+    assert net.host.clock.seconds() - begun > net.host.timeouts.stall
+    net.close_clean()
+
+
+def test_a_connection_that_is_gone_is_not_waited_for(tmp_path):
+    """What it held is let go of at once, and the next one goes on with it."""
+    net = local_net(tmp_path / "root")
+    (tmp_path / "root/alice/file").write_bytes(random.Random(1).randbytes(900_000))
+    (tmp_path / "into").mkdir()
+    bucket, seen = Bucket(net.host.clock, 5_000), []
+    net.host.clock.callLater(20, lambda: net.lines[0].cut())
+    summary = get_limited(net, tmp_path / "into", bucket, seen.append)
+    assert (summary.files, summary.failed) == (1, 0)
+    assert [event.kind for event in seen].count("reconnecting") == 1
+    assert max(event.resumed for event in seen) > 0
+    net.close_clean()

@@ -29,12 +29,17 @@ if TYPE_CHECKING:
 MAX_QUEUED: Final = 2 * CHUNK
 
 
+#: Seconds between two ACKs for what waits for a limit: as for PING.
+TELL_AFTER: Final = 15.0
+
+
 class ContentReceiver:
     """Stores what comes for the entries that were taken. Memory: MAX_QUEUED for all of them."""
 
     def __init__(self, role: ReceiverRole) -> None:
         self._role = role
         self._queued = 0
+        self._told = 0.0
         #: Of those who take content from the line, one at a time.
         self.buffer: memoryview | None = None
 
@@ -204,7 +209,16 @@ class ContentReceiver:
     async def _pace(self, incoming: Incoming) -> None:
         """Hold the account's limit; meanwhile the queue fills, and then the line waits."""
         moved, incoming.paced = incoming.position - incoming.paced, incoming.position
-        await pace(self._role.limiter, self._role.connection.clock, moved)
+        await pace(self._role.limiter, self._role.connection.clock, moved, lambda: self._is_wanted(incoming))
+
+    def _is_wanted(self, incoming: Incoming) -> bool:
+        """Whether what is held back is still waited for; the sender hears now and then that it is, and goes on waiting."""
+        connection = self._role.connection
+        now = connection.clock.seconds()
+        if incoming.over is None and now - self._told >= TELL_AFTER:
+            self._told = now
+            connection.send(Ack(stream=incoming.entry.stream, durable_offset=incoming.position))
+        return incoming.over is None
 
     def _maybe_resume(self) -> None:
         if self._queued < MAX_QUEUED and not self._role.gone():

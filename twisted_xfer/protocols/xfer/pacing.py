@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.defer import Deferred
@@ -38,12 +39,18 @@ class Pieces:
             self.most = min(CHUNK, self.most * 2)
 
 
-async def pace(limiter: ILimiter | None, clock: IReactorTime, moved: int) -> float:
-    """Wait until ``moved`` bytes, which have moved already, were allowed: so many seconds."""
+def _always() -> bool:
+    return True
+
+
+async def pace(
+    limiter: ILimiter | None, clock: IReactorTime, moved: int, wanted: Callable[[], bool] = _always
+) -> float:
+    """Wait until ``moved`` bytes, which have moved already, were allowed, or it is ``wanted`` no more: so many seconds."""
     if limiter is None:
         return 0.0
     owed, began = moved, clock.seconds()
-    while owed > 0:
+    while owed > 0 and wanted():
         owed -= limiter.take(owed)
         if owed > 0:
             waiter: Deferred[None] = Deferred()
