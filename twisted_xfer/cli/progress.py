@@ -86,6 +86,8 @@ class Progress:
     def __call__(self, event: TransferEvent) -> None:
         """One event."""
         kind = event.kind
+        if kind == "reconnecting" and self._over:
+            return
         if self._json:
             self._line(event)
         elif kind == "done":
@@ -95,7 +97,7 @@ class Progress:
             self._drop(event.path)
             about = f"{printable(event.path)}: " if event.path else ""
             self._say(f"xfer: {about}{error_text(event.error)}")
-        elif kind == "reconnecting" and not self._over:
+        elif kind == "reconnecting":
             self._say(f"xfer: {self._words(event.error)}; trying again in {event.seconds:.0f} s")
         elif kind == "would":
             self.result(f"{event.why} {printable(event.path)}{'/' if event.type == 'dir' else ''}")

@@ -64,3 +64,12 @@ def test_final_paths_are_of_this_machine_where_that_stores(capsys, directory, pa
         Progress(bar=False, as_json=as_json, directory=directory)(event)
     plain, line = capsys.readouterr().out.splitlines()
     assert (plain, json.loads(line)["stored_as"]) == (path, path)
+
+
+def test_an_interruption_is_no_broken_connection(capsys):
+    """Neither for people nor for scripts."""
+    for as_json in (False, True):
+        progress = Progress(bar=False, as_json=as_json)
+        progress.interrupted()
+        progress(TransferEvent("reconnecting", error=errors.ConnectionLost(), seconds=1.0))
+    assert capsys.readouterr() == ("", "")
