@@ -2,10 +2,14 @@
 
 import pytest
 from xfer_logins import Site
-from xfer_pipes import local_net
+from xfer_pipes import Net, local_net
+from xfer_raw import Raw
 
 from twisted_xfer.protocols.xfer import secure as secure_module
 from twisted_xfer.protocols.xfer import server as server_module
+from twisted_xfer.runtime.blocking import InlineBlocking
+from twisted_xfer.storage.threaded import ThreadedStorage
+from twisted_xfer.testing.host import MemoryHost
 
 
 @pytest.fixture
@@ -27,3 +31,22 @@ def site(tmp_path, monkeypatch):
     made = Site(tmp_path)
     yield made
     made.clean()
+
+
+@pytest.fixture(params=["at once", "the long way"])
+def way(request):
+    """How a storage takes small files: the same is to be seen of both."""
+    return request.param
+
+
+@pytest.fixture
+def sender(tmp_path, way):
+    """Alice as a sender who says what a test wants, logged in to a storage that takes small files either way."""
+    net = local_net(tmp_path)
+    if way == "the long way":
+        storage = ThreadedStorage(net.host.storage, InlineBlocking())
+        net = Net(MemoryHost({"alice": "secret"}, storage=storage))
+    made = Raw(net).log_in()
+    made.heard()
+    yield made
+    net.close_clean()

@@ -4,7 +4,7 @@ import attrs
 import pytest
 from blake3 import blake3
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
+from written_frames import Lines
 
 from twisted_xfer.errors import DigestMismatch
 from twisted_xfer.protocols.xfer.attempts import Ledger
@@ -12,53 +12,16 @@ from twisted_xfer.protocols.xfer.report import Summary
 from twisted_xfer.protocols.xfer.sending import AT_ONCE, SenderRole
 from twisted_xfer.protocols.xfer.sources import Offer
 from twisted_xfer.protocols.xfer.wire import messages as m
-from twisted_xfer.protocols.xfer.wire.frames import MAX_INLINE, FrameReader, Inline
-from twisted_xfer.protocols.xfer.wire.link import NONE
+from twisted_xfer.protocols.xfer.wire.frames import MAX_INLINE, Inline
 from twisted_xfer.runtime.blocking import InlineBlocking
 
 
-class Lines:
-    """A connection that writes down what leaves in one write; it is its own link."""
-
-    secure = False
-    compression = NONE
-    features = frozenset()
-
-    def __init__(self):
-        self.link = self
-        self.clock = Clock()
-        self.writes = []
-        self.failed = None
-        self.full = None
-
-    def encode(self, message):
-        return message.encode()
-
-    def send(self, *messages):
-        self.writes.append(b"".join(message.encode() for message in messages))
-
-    def send_raw(self, data):
-        self.writes.append(data)
-
-    def writable(self):
-        return self.full
-
-    def fail(self, error):
-        self.failed = error
-
-    def frames(self):
-        """What left, write by write: content of small files, names of other frames."""
-        found = []
-        for write in self.writes:
-            reader = FrameReader(m.MAX_CONTROL)
-            reader.raw = True
-            reader.receive_data(write)
-            frames = []
-            while (frame := reader.next_frame()) is not None:
-                frames.append(frame.data if isinstance(frame, Inline) else frame.type.name)
-            assert reader.at_boundary
-            found.append(frames)
-        return found
+def frames(line):
+    """What left, write by write: content of small files, names of other frames."""
+    return [
+        [frame.data if isinstance(frame, Inline) else frame.type.name for frame in write]
+        for write in line.read()
+    ]
 
 
 class Files:
@@ -109,7 +72,7 @@ def done(stream, content):
 def test_several_leave_together(line):
     """Each behind its offer, in the order of the source."""
     begun(line, Files(b"a", b"", b"c"))
-    assert line.frames() == [["ENTRY", b"a", "ENTRY", b"", "ENTRY", b"c"], ["END_OF_OFFER"]]
+    assert frames(line) == [["ENTRY", b"a", "ENTRY", b"", "ENTRY", b"c"], ["END_OF_OFFER"]]
 
 
 @pytest.mark.parametrize("size", [0, 1, 4096, AT_ONCE - 1, MAX_INLINE])
@@ -129,20 +92,20 @@ def test_a_source_that_takes_its_time_keeps_none_back(line):
     late = Deferred()
     files = Files(b"a", b"b", late, b"d")
     begun(line, files)
-    assert line.frames() == [["ENTRY", b"a", "ENTRY", b"b"]]
+    assert frames(line) == [["ENTRY", b"a", "ENTRY", b"b"]]
     late.callback(files.offer(b"c"))
-    assert line.frames()[1:] == [["ENTRY", b"c", "ENTRY", b"d"], ["END_OF_OFFER"]]
+    assert frames(line)[1:] == [["ENTRY", b"c", "ENTRY", b"d"], ["END_OF_OFFER"]]
 
 
 def test_a_full_window_keeps_none_back(line):
     """And nothing is read before there is room."""
     files = Files(b"a", b"b", b"c")
     role = begun(line, files, window=2)
-    assert (line.frames(), files.read) == ([["ENTRY", b"a", "ENTRY", b"b"]], [b"a", b"b"])
+    assert (frames(line), files.read) == ([["ENTRY", b"a", "ENTRY", b"b"]], [b"a", b"b"])
     role.event(done(1, b"a"))
-    assert line.frames()[1:] == [["ENTRY", b"c"]]
+    assert frames(line)[1:] == [["ENTRY", b"c"]]
     role.event(done(3, b"c"))
-    assert line.frames()[2:] == [["END_OF_OFFER"]]
+    assert frames(line)[2:] == [["END_OF_OFFER"]]
 
 
 def test_nothing_is_read_for_a_line_that_is_full(line):
@@ -153,14 +116,14 @@ def test_nothing_is_read_for_a_line_that_is_full(line):
     assert (line.writes, files.read) == ([], [])
     full, line.full = line.full, None
     full.callback(None)
-    assert line.frames() == [["ENTRY", b"a", "ENTRY", b"b"], ["END_OF_OFFER"]]
+    assert frames(line) == [["ENTRY", b"a", "ENTRY", b"b"], ["END_OF_OFFER"]]
 
 
 def test_a_source_that_fails_keeps_none_back(line):
     """What it gave before is sent, and what is wrong is told."""
     files = Files(b"a", LookupError())
     begun(line, files)
-    assert (line.frames(), files.closed, line.failed is not None) == ([["ENTRY", b"a"]], True, True)
+    assert (frames(line), files.closed, line.failed is not None) == ([["ENTRY", b"a"]], True, True)
 
 
 def test_an_answer_with_another_digest(line):

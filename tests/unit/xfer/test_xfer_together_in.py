@@ -5,15 +5,10 @@ import os
 import attrs
 import pytest
 from blake3 import blake3
-from xfer_pipes import Net, local_net
-from xfer_raw import Raw
 
 from twisted_xfer.paths import MAX_DEPTH, VirtualPath
 from twisted_xfer.protocols.xfer.wire import messages as m
 from twisted_xfer.protocols.xfer.wire.frames import MAX_INLINE, FrameType, encode_frame
-from twisted_xfer.runtime.blocking import InlineBlocking
-from twisted_xfer.storage.threaded import ThreadedStorage
-from twisted_xfer.testing.host import MemoryHost
 
 CONTENT = b"content"
 
@@ -35,33 +30,10 @@ def together(*names, first=1, path=b"", content=CONTENT, digests=None, **more):
     return files.encode() + encode_frame(FrameType.INLINE, first, content * count)
 
 
-@pytest.fixture(params=["at once", "the long way"])
-def way(request):
-    """How the storage takes them: the same is to be stored by both."""
-    return request.param
-
-
-@pytest.fixture
-def net(tmp_path, way):
-    made = local_net(tmp_path)
-    if way == "the long way":
-        storage = ThreadedStorage(made.host.storage, InlineBlocking())
-        made = Net(MemoryHost({"alice": "secret"}, storage=storage))
-    yield made
-    made.close_clean()
-
-
-@pytest.fixture
-def peer(net):
-    made = Raw(net).log_in()
-    made.heard()
-    return made
-
-
-def said(peer):
+def said(sender):
     """What came, one answer for each file: those of a STORED are told as it tells them."""
     found = []
-    for one in peer.heard():
+    for one in sender.heard():
         if isinstance(one, m.Stored):
             found += [("Done", one.stream + at) for at in range(one.count)]
         else:
@@ -74,28 +46,28 @@ def there(tmp_path):
     return {str(path.relative_to(home)): path.read_bytes() for path in home.rglob("*") if path.is_file()}
 
 
-def test_one_answer_for_all_of_them(peer, tmp_path, way):
+def test_one_answer_for_all_of_them(sender, tmp_path, way):
     """With the digests of what was stored, and where."""
-    peer.say(together(b"a", "ü".encode(), b"c") + m.EndOfOffer(entries=3).encode())
+    sender.say(together(b"a", "ü".encode(), b"c") + m.EndOfOffer(entries=3).encode())
     if way == "at once":
-        assert peer.heard() == [m.Stored(3, digest() * 3, b"/", stream=1)]
+        assert sender.heard() == [m.Stored(3, digest() * 3, b"/", stream=1)]
     else:
-        assert said(peer) == [("Done", 1), ("Done", 2), ("Done", 3)]
+        assert said(sender) == [("Done", 1), ("Done", 2), ("Done", 3)]
     assert there(tmp_path) == {"a": CONTENT, "ü": CONTENT, "c": CONTENT}
-    assert peer.line.listener.protocol.complete
+    assert sender.line.listener.protocol.complete
 
 
-def test_a_folder_that_is_not_there_yet(peer, tmp_path):
+def test_a_folder_that_is_not_there_yet(sender, tmp_path):
     """The first makes it; those behind it are there all the same."""
-    peer.say(together(b"a", b"b", path=b"d/e") + together(b"c", b"d", first=3, path=b"d/e"))
-    assert said(peer) == [("Done", number) for number in (1, 2, 3, 4)]
+    sender.say(together(b"a", b"b", path=b"d/e") + together(b"c", b"d", first=3, path=b"d/e"))
+    assert said(sender) == [("Done", number) for number in (1, 2, 3, 4)]
     assert there(tmp_path) == {f"d/e/{name}": CONTENT for name in "abcd"}
 
 
-def test_their_folder_is_told(peer, way):
+def test_their_folder_is_told(sender, way):
     """As this account sees it, which the sender may be shown."""
-    peer.say(together(b"a", path=b"d/e") + together(b"b", b"c", first=2, path=b"d/e"))
-    first, *others = peer.heard()
+    sender.say(together(b"a", path=b"d/e") + together(b"b", b"c", first=2, path=b"d/e"))
+    first, *others = sender.heard()
     assert first.stored_as == b"/d/e/a"
     if way == "at once":
         assert others == [m.Stored(2, digest() * 2, b"/d/e", stream=2)]
@@ -108,7 +80,7 @@ def test_their_folder_is_told(peer, way):
     [("refuse", "Error"), ("overwrite", "Done"), ("rename", "Done"), ("skip-same", "Skip")],
 )
 @pytest.mark.parametrize("at", [0, 1, 2])
-def test_a_taken_name_among_them(peer, tmp_path, policy, answer, at):
+def test_a_taken_name_among_them(sender, tmp_path, policy, answer, at):
     """The policy holds for it, and for it alone."""
     name = "abc"[at]
     (tmp_path / "alice" / name).write_bytes(b"earlier")
@@ -116,10 +88,10 @@ def test_a_taken_name_among_them(peer, tmp_path, policy, answer, at):
     if policy == "skip-same":
         (tmp_path / "alice" / name).write_bytes(b"EARLIER")
         os.utime(tmp_path / "alice" / name, ns=(5, 5))
-    peer.say(together(b"a", b"b", b"c", if_exists=policy, mtimes_ns=(5, 5, 5)))
+    sender.say(together(b"a", b"b", b"c", if_exists=policy, mtimes_ns=(5, 5, 5)))
     answers = ["Done"] * 3
     answers[at] = answer
-    assert said(peer) == list(zip(answers, (1, 2, 3), strict=True))
+    assert said(sender) == list(zip(answers, (1, 2, 3), strict=True))
     found = there(tmp_path)
     kept = found.pop(name)
     assert kept.lower() == (CONTENT if policy == "overwrite" else b"earlier")
@@ -127,96 +99,96 @@ def test_a_taken_name_among_them(peer, tmp_path, policy, answer, at):
     assert len(found) == 2
 
 
-def test_one_that_is_damaged_costs_no_other(peer, tmp_path):
+def test_one_that_is_damaged_costs_no_other(sender, tmp_path):
     """Only it has failed."""
     digests = digest() + bytes(32) + digest()
-    peer.say(together(b"a", b"b", b"c", digests=digests))
-    assert said(peer) == [("Done", 1), ("Error", 2), ("Done", 3)]
+    sender.say(together(b"a", b"b", b"c", digests=digests))
+    assert said(sender) == [("Done", 1), ("Error", 2), ("Done", 3)]
     assert sorted(there(tmp_path)) == ["a", "c"]
 
 
-def test_the_same_name_twice(peer, tmp_path):
+def test_the_same_name_twice(sender, tmp_path):
     """The second finds the first."""
-    peer.say(together(b"same", b"same", b"other"))
-    assert said(peer) == [("Done", 1), ("Done", 2), ("Done", 3)]
+    sender.say(together(b"same", b"same", b"other"))
+    assert said(sender) == [("Done", 1), ("Done", 2), ("Done", 3)]
     assert there(tmp_path) == {"same": CONTENT, "other": CONTENT}
 
 
-def test_names_of_parts(peer, tmp_path):
+def test_names_of_parts(sender, tmp_path):
     """They do not exist for peers."""
-    peer.say(together(b"a", b".f." + b"0" * 16 + b".xpart", b"c"))
-    assert [name for name, _ in said(peer)] == ["Done", "Error", "Done"]
+    sender.say(together(b"a", b".f." + b"0" * 16 + b".xpart", b"c"))
+    assert [name for name, _ in said(sender)] == ["Done", "Error", "Done"]
     assert sorted(there(tmp_path)) == ["a", "c"]
 
 
-def test_mode_and_time(peer, tmp_path):
+def test_mode_and_time(sender, tmp_path):
     """They are the sender's, as far as anybody's may be."""
-    peer.say(together(b"a", b"b", modes=(0o777, 0o400), mtimes_ns=(10**18 + 1, None)))
-    assert said(peer) == [("Done", 1), ("Done", 2)]
+    sender.say(together(b"a", b"b", modes=(0o777, 0o400), mtimes_ns=(10**18 + 1, None)))
+    assert said(sender) == [("Done", 1), ("Done", 2)]
     one, two = (tmp_path / "alice/a").stat(), (tmp_path / "alice/b").stat()
     assert (one.st_mode & 0o7777, one.st_mtime_ns, two.st_mode & 0o7777) == (0o755, 10**18 + 1, 0o400)
 
 
-def test_they_come_in_their_turn(peer):
+def test_they_come_in_their_turn(sender):
     """Behind single ones before them, and before what is behind."""
     entry = m.Entry(stream=1, path=b"z", size=len(CONTENT), inline=True, digest=digest())
     folder = m.Entry(stream=4, path=b"folder", type="dir")
-    peer.say(
+    sender.say(
         entry.encode()
         + encode_frame(FrameType.INLINE, 1, CONTENT)
         + together(b"a", b"b", first=2)
         + folder.encode()
     )
-    assert said(peer) == [("Done", 1), ("Done", 2), ("Done", 3), ("Done", 4)]
+    assert said(sender) == [("Done", 1), ("Done", 2), ("Done", 3), ("Done", 4)]
 
 
-def test_whoever_watches_is_told_of_each(peer, tmp_path):
+def test_whoever_watches_is_told_of_each(sender, tmp_path):
     """And then each is answered by itself."""
     told = []
-    peer.line.listener.protocol.role._on_event = told.append
-    peer.say(together(b"a", b"b", path=b"d"))
+    sender.line.listener.protocol.role._on_event = told.append
+    sender.say(together(b"a", b"b", path=b"d"))
     assert [(event.kind, event.path, event.stored_as) for event in told] == [
         ("done", b"d/a", b"/d/a"),
         ("done", b"d/b", b"/d/b"),
     ]
-    assert [type(one) for one in peer.heard()] == [m.Done, m.Done]
+    assert [type(one) for one in sender.heard()] == [m.Done, m.Done]
 
 
-def test_what_was_brought_already(peer, tmp_path):
+def test_what_was_brought_already(sender, tmp_path):
     """By an earlier connection: it is left out, and those beside it are stored."""
-    placing = peer.line.listener.protocol.role.placing
+    placing = sender.line.listener.protocol.role.placing
     placing.rules = attrs.evolve(placing.rules, done={b"a"})
-    peer.say(together(b"a", b"b"))
-    assert said(peer) == [("Skip", 1), ("Done", 2)]
+    sender.say(together(b"a", b"b"))
+    assert said(sender) == [("Skip", 1), ("Done", 2)]
     assert there(tmp_path) == {"b": CONTENT}
 
 
-def test_too_deep_for_the_folder_they_go_to(peer, tmp_path):
+def test_too_deep_for_the_folder_they_go_to(sender, tmp_path):
     """Each fails by itself, and the connection goes on."""
-    placing = peer.line.listener.protocol.role.placing
+    placing = sender.line.listener.protocol.role.placing
     placing.rules = attrs.evolve(placing.rules, base=VirtualPath((b"deep",) * MAX_DEPTH))
-    peer.say(together(b"a", b"b"))
-    assert [(one.stream, one.name) for one in peer.heard()] == [(1, "name_invalid"), (2, "name_invalid")]
-    assert (peer.gone, there(tmp_path)) == (False, {})
+    sender.say(together(b"a", b"b"))
+    assert [(one.stream, one.name) for one in sender.heard()] == [(1, "name_invalid"), (2, "name_invalid")]
+    assert (sender.gone, there(tmp_path)) == (False, {})
 
 
-def test_content_that_does_not_come(peer):
+def test_content_that_does_not_come(sender):
     """Keeps the connection busy: it is waited for no longer than for that of any entry."""
-    role = peer.line.listener.protocol.role
+    role = sender.line.listener.protocol.role
     content = encode_frame(FrameType.INLINE, 1, CONTENT * 2)
-    peer.say(together(b"a", b"b").removesuffix(content))
+    sender.say(together(b"a", b"b").removesuffix(content))
     assert role.busy
-    peer.say(content)
+    sender.say(content)
     assert not role.busy
 
 
-def test_half_of_them_is_none(peer, tmp_path):
+def test_half_of_them_is_none(sender, tmp_path):
     """Nothing is stored before all of INLINE is there."""
     raw = together(b"a", b"b")
-    peer.say(raw[:-1])
-    assert (said(peer), there(tmp_path)) == ([], {})
-    peer.say(raw[-1:])
-    assert said(peer) == [("Done", 1), ("Done", 2)]
+    sender.say(raw[:-1])
+    assert (said(sender), there(tmp_path)) == ([], {})
+    sender.say(raw[-1:])
+    assert said(sender) == [("Done", 1), ("Done", 2)]
 
 
 @pytest.mark.parametrize(
@@ -244,8 +216,8 @@ def test_half_of_them_is_none(peer, tmp_path):
         "numbers again",
     ],
 )
-def test_rules_that_are_broken(peer, wrong):
+def test_rules_that_are_broken(sender, wrong):
     """End the connection, with the error that says so."""
-    peer.say(wrong)
-    assert [one.name for one in peer.heard() if isinstance(one, m.Error)] == ["protocol"]
-    assert peer.gone
+    sender.say(wrong)
+    assert [one.name for one in sender.heard() if isinstance(one, m.Error)] == ["protocol"]
+    assert sender.gone

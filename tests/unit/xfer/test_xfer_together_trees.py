@@ -28,18 +28,24 @@ def tree(tmp_path):
     return top
 
 
-@pytest.mark.parametrize(("window", "together"), [(64, True), (4, False), (1, False)])
-@pytest.mark.parametrize("knows", [True, False])
-def test_a_tree(tmp_path, tree, monkeypatch, window, together, knows):
-    """All of it is there, whatever the window, and whether the receiver knows FILES or not."""
-    counted = []
+@pytest.fixture
+def senders(monkeypatch):
+    """Whose files went together, once for each FILES."""
+    found = []
     offer_files = books.Sender.offer_files
 
-    def noted(self, files):
-        counted.append(files)
-        offer_files(self, files)
+    def noted(sender, files):
+        found.append(sender)
+        offer_files(sender, files)
 
     monkeypatch.setattr(books.Sender, "offer_files", noted)
+    return found
+
+
+@pytest.mark.parametrize(("window", "together"), [(64, True), (4, False), (1, False)])
+@pytest.mark.parametrize("knows", [True, False])
+def test_a_tree(tmp_path, tree, senders, monkeypatch, window, together, knows):
+    """All of it is there, whatever the window, and whether the receiver knows FILES or not."""
     if not knows:
         monkeypatch.setattr("twisted_xfer.protocols.xfer.server.FEATURES", ())
     net = local_net(tmp_path, XferOptions(window=window))
@@ -50,7 +56,7 @@ def test_a_tree(tmp_path, tree, monkeypatch, window, together, knows):
         f"tree/{path.relative_to(tree)}": path.read_bytes() for path in tree.rglob("*") if path.is_file()
     }
     assert there(tmp_path) == wanted
-    assert bool(counted) is (together and knows)
+    assert bool(senders) is (together and knows)
 
 
 @pytest.mark.parametrize("cut_after", [*range(1000, 16000, 611)])
@@ -66,20 +72,12 @@ def test_cut_anywhere(tmp_path, tree, cut_after):
     assert len(there(tmp_path)) == 122
 
 
-def test_over_several_connections(tmp_path, tree, monkeypatch):
+def test_over_several_connections(tmp_path, tree, senders):
     """Each sends those together that it has got."""
-    counted = []
-    offer_files = books.Sender.offer_files
-
-    def noted(self, files):
-        counted.append(self)
-        offer_files(self, files)
-
-    monkeypatch.setattr(books.Sender, "offer_files", noted)
     net = local_net(tmp_path)
     summary = net.send([tree], connections=3)
     net.close_clean()
     assert (summary.files, summary.directories, summary.failed) == (122, 3, 0)
     assert len(there(tmp_path)) == 122
     assert len(net.lines) == 3
-    assert len(set(map(id, counted))) > 1
+    assert len(set(map(id, senders))) > 1
