@@ -247,13 +247,13 @@ class SenderRole:
     async def _offer_all(self) -> None:
         try:
             while self._gone is None:
-                if self.books.room <= self._together.waiting:
+                if self.books.room <= len(self._together.collected.offers):
                     self._leave()
                     await self._wake_offers.wait()
                     continue
-                if self._ready_size + self._together.size >= AT_ONCE:
+                if self._ready_size + self._together.collected.size >= AT_ONCE:
                     self._leave()
-                if not self._ready_size + self._together.waiting:
+                if not self._ready and not self._together.collected.offers:
                     full = self.connection.writable()
                     if full is not None:
                         await full

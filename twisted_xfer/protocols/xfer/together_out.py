@@ -83,29 +83,23 @@ class TogetherSender:
     def __init__(self, role: SenderRole, window: int) -> None:
         self._role = role
         self._most = min(MAX_FILES, window // IN_WINDOW)
-        self._collected = Collected(self._most)
-        #: How many are collected, and how much is in them.
-        self.waiting = self.size = 0
+        self.collected = Collected(self._most)
         #: By the number of the first.
         self._in_air: dict[int, tuple[Files, list[Offer]]] = {}
 
     def collect(self, offer: Offer, content: bytes, digest: bytes) -> None:
         """Take one small file, to be offered before the role waits or offers anything else."""
-        if not self._collected.add(offer, content, digest):
+        if not self.collected.add(offer, content, digest):
             self.leave()
-            if not self._collected.add(offer, content, digest):
+            if not self.collected.add(offer, content, digest):
                 self._role.offer_small(offer, content, digest)
-                return
-        self.waiting += 1
-        self.size += len(content)
 
     def leave(self) -> None:
         """Offer what was collected."""
-        collected = self._collected
+        collected = self.collected
         if not collected.offers:
             return
-        self._collected = Collected(self._most)
-        self.waiting = self.size = 0
+        self.collected = Collected(self._most)
         role, offers = self._role, collected.offers
         only = collected.only()
         if only is not None:
